@@ -1,0 +1,59 @@
+# `make stability` and `make test` do everything on a fresh machine; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help stability all test lint format schema lock image test-slow clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# torch comes first and by its exact pin: what follows then finds it there and asks for no other build.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "homolog: error: $(PYTHON) is $$($(PYTHON) -V 2>&1), but Python 3.11 or newer is needed: run make PYTHON=/path/to/a/newer/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+stability: $(READY) ## build results/figures/stability.pdf
+	$(BIN)/snakemake results/figures/stability.pdf
+
+all: $(READY) ## build every experiment whose data come with the packages
+	$(BIN)/snakemake
+
+test: lint ## all checks: lint, types, tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## ruff, mypy, snakefmt, snakemake --lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+format: $(READY) ## put the code into its layout
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+schema: $(READY) ## workflow/schemas/config.schema.json from src/homolog/config
+	$(BIN)/python -m homolog schema > workflow/schemas/config.schema.json
+
+image: stability ## docs/images/stability.png from the figure (needs pdftoppm)
+	pdftoppm -png -r 110 -singlefile results/figures/stability.pdf docs/images/stability
+
+lock: ## requirements.lock from pyproject.toml, in an environment of its own
+	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet torch==2.13.0
+	$(VENV)-lock/bin/pip install --quiet -e ".[dev]"
+	$(VENV)-lock/bin/pip freeze --all --exclude-editable --exclude pip | sed 's/^torch==2.13.0.*/torch==2.13.0/' | grep -vE '^(nvidia-|triton)' > requirements.lock
+	rm -rf $(VENV)-lock
+
+clean: ## remove what was built, not the environment
+	rm -rf results .snakemake

@@ -1,0 +1,28 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/runs.smk"
+include: "workflow/rules/experiments.smk"
+
+
+# All experiments whose data come with the packages.
+rule all:
+    default_target: True
+    input:
+        collect(rules.plot.output.pdf, experiment=STANDARD),
+
+
+# Each experiment is a target by its name: `snakemake stability`.
+for EXPERIMENT in plan.config.experiments:
+
+    rule:
+        name:
+            EXPERIMENT
+        input:
+            collect(rules.plot.output.pdf, experiment=EXPERIMENT),

@@ -1,0 +1,50 @@
+"""What can be asked of homolog on the command line, beside the workflow itself?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from homolog.config import Config, ConfigError, load_config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; the exit status."""
+    options = _parser().parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+def check(options: argparse.Namespace) -> int:
+    """Is the configuration right, and if not, what are all its mistakes?"""
+    try:
+        config = load_config(options.config)
+    except ConfigError as error:
+        print(error.report(), file=sys.stderr)
+        return 1
+    counts = f"{len(config.models)} models, {len(config.decompositions)} decompositions"
+    print(f"{options.config}: ok: {counts}, {len(config.experiments)} experiments")
+    return 0
+
+
+def schema(_: argparse.Namespace) -> int:
+    """The JSON schema of config.yaml, which editors use."""
+    print(json.dumps(Config.model_json_schema(), indent=2))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="homolog", description="Which features return when a layer is retrained?")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    command = commands.add_parser("check", help="tell all mistakes of a config.yaml at once")
+    command.add_argument("config", nargs="?", default="config.yaml", help="default: config.yaml")
+    command.set_defaults(run=check)
+    command = commands.add_parser("schema", help="print the JSON schema of config.yaml")
+    command.set_defaults(run=schema)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

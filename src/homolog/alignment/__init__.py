@@ -1,0 +1,1 @@
+"""How alike are two dictionaries, and how alike would they be by chance: similarities, matchings, nulls, intervals."""

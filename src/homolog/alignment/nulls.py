@@ -1,0 +1,134 @@
+"""What would two dictionaries or two sets of codes share by chance, given what their data share anyway?
+
+Geometric views rotate a dictionary within the spectrum of its own data; scores permute inputs, all or within a class.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+# Below this fraction of the largest eigenvalue there is no variance in float64, only rounding of the covariance.
+_NO_VARIANCE = 1e-10
+
+
+def eigenvalue_blocks(eigenvalues: Float[Tensor, " units"], ratio: float = 0.5, minimum: int = 4) -> list[slice]:
+    """Cut a descending spectrum into blocks of near-equal variance, as slices that cover it in order.
+
+    A block starts at its largest eigenvalue and takes all down to `ratio` times it. It is grown to at least `minimum`
+    directions, since a block of one direction is rotated onto itself and its null would be the observed value; a last
+    remainder shorter than that joins the block before. Eigenvalues below 1e-10 of the largest are one last block.
+    Raises ValueError if the eigenvalues do not descend, or ratio is outside (0, 1], or minimum below 1.
+    """
+    _check_blocks(eigenvalues, ratio, minimum)
+    values: list[float] = eigenvalues.tolist()
+    live = sum(value > _NO_VARIANCE * values[0] for value in values)
+    starts: list[int] = []
+    start = 0
+    while start < live:
+        starts.append(start)
+        near = sum(value >= ratio * values[start] for value in values[start:live])
+        start = min(start + max(near, minimum), live)
+    if len(starts) > 1 and live - starts[-1] < minimum:
+        starts.pop()
+    if live < len(values):
+        starts.append(live)
+    return [slice(low, high) for low, high in pairwise([*starts, len(values)])]
+
+
+def spectral_rotation(
+    covariance: Float[Tensor, "units units"], generator: torch.Generator, ratio: float = 0.5, minimum: int = 4
+) -> Float[Tensor, "units units"]:
+    """V R V' in float64: V the eigenvectors of `covariance` (units, units), R Haar within its `eigenvalue_blocks`.
+
+    `dictionary @ spectral_rotation(...)` has other directions in the same spectrum: it keeps the Gram matrix, each
+    atom's share in each block's subspace, and its variance within a factor of the range of eigenvalues in a block.
+    Raises ValueError if `covariance` is not square, finite and symmetric, or as `eigenvalue_blocks` does.
+    """
+    return next(spectral_rotations(covariance, 1, generator, ratio, minimum))
+
+
+def spectral_rotations(
+    covariance: Float[Tensor, "units units"],
+    draws: int,
+    generator: torch.Generator,
+    ratio: float = 0.5,
+    minimum: int = 4,
+) -> Iterator[Float[Tensor, "units units"]]:
+    """`draws` independent `spectral_rotation`s for one eigendecomposition; the first is the same as there."""
+    _check_covariance(covariance)
+    ascending, vectors = torch.linalg.eigh(covariance.double())
+    eigenvalues, vectors = ascending.flip(0), vectors.flip(1)
+    blocks = eigenvalue_blocks(eigenvalues, ratio, minimum)
+    for _ in range(draws):
+        rotated = torch.empty_like(vectors)
+        for block in blocks:
+            size = block.stop - block.start
+            rotated[:, block] = vectors[:, block] @ haar_rotation(size, generator).to(vectors)
+        yield rotated @ vectors.T
+
+
+def haar_rotation(n: int, generator: torch.Generator) -> Float[Tensor, "n n"]:
+    """Uniformly random orthogonal (n, n) matrix, reflections included, in float64 on the generator's device.
+
+    QR of a Gaussian with the signs fixed by R's diagonal (Mezzadri 2007): without them the law isn't uniform.
+    """
+    gaussian = torch.randn(n, n, generator=generator, dtype=torch.float64, device=generator.device)
+    q, r = torch.linalg.qr(gaussian)
+    return cast(Tensor, q * torch.where(r.diagonal() < 0, -1.0, 1.0))
+
+
+def permute_rows(n: int, generator: torch.Generator) -> Int[Tensor, " n"]:
+    """Uniformly random order of n inputs, on the generator's device: `codes[permute_rows(n, ...)]` pairs by chance."""
+    return torch.randperm(n, generator=generator, device=generator.device)
+
+
+def permute_within(labels: Int[Tensor, " samples"], generator: torch.Generator) -> Int[Tensor, " samples"]:
+    """Index of a uniformly random permutation that moves inputs only within equal labels: `labels[index] == labels`.
+
+    What is left of a similarity after it is what the labels (classes, tokens) explain. On the device of `labels`.
+    Raises ValueError if no two inputs share a label: nothing could move, and the null would be the observed value.
+    """
+    if bool((labels.sort().values.diff() != 0).all()):
+        raise ValueError(
+            f"A permutation within labels needs inputs that share a label, but all {len(labels)} labels (shape "
+            f"{tuple(labels.shape)}) are different: coarsen the labels, or use the unconditional null alone."
+        )
+    shuffled = permute_rows(len(labels), generator).to(labels.device)
+    index = torch.empty_like(shuffled)
+    index[labels.argsort(stable=True)] = shuffled[labels[shuffled].argsort(stable=True)]
+    return index
+
+
+def _check_blocks(eigenvalues: Tensor, ratio: float, minimum: int) -> None:
+    if not 0 < ratio <= 1:
+        raise ValueError(
+            f"ratio bounds eigenvalues within a block and lies in (0, 1], but ratio = {ratio}: 0.5 is usual."
+        )
+    if minimum < 1:
+        raise ValueError(f"A block has at least 1 direction, but minimum = {minimum}: 4 is usual.")
+    rises = int((eigenvalues[1:] > eigenvalues[:-1]).sum())
+    if rises:
+        raise ValueError(
+            f"Eigenvalues must descend, but {rises} of {len(eigenvalues)} are larger than the one before: sort them, "
+            f"largest first (torch.linalg.eigh returns them smallest first)."
+        )
+
+
+def _check_covariance(covariance: Tensor) -> None:
+    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1] or not covariance.isfinite().all():
+        raise ValueError(
+            f"A spectral rotation needs a square covariance without NaN or infinity, but got shape "
+            f"{tuple(covariance.shape)} with {int((~covariance.isfinite()).sum())} such entries: give the "
+            f"covariance of activations, (units, units)."
+        )
+    asymmetry = float((covariance - covariance.T).abs().max()) if len(covariance) else 0.0
+    limit = 1e3 * torch.finfo(covariance.dtype).eps * float(covariance.abs().max()) if len(covariance) else 0.0
+    if asymmetry > limit:
+        raise ValueError(
+            f"A covariance is symmetric, but entries of this one, shape {tuple(covariance.shape)}, differ from their "
+            f"mirror image by up to {asymmetry:.3g} (limit {limit:.3g}): give X'X of centred activations."
+        )

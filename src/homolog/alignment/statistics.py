@@ -1,0 +1,145 @@
+"""How sure is a stability measured on a handful of runs, where every run stands in many pairs?
+
+The unit of replication is the run, not the pair and not the input: pairs that share a run are dependent, so resampling
+pairs gives intervals that cover about half of what they say. All arrays are (pairs, ...): one call does all columns.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
+from scipy import stats
+
+# Below 2 standard errors a reliability isn't told from 0, and a ratio with it has no finite moments to speak of.
+_RELIABILITY_ERRORS = 2.0
+# With 2 runs the t quantile is 12.7 at 1 degree of freedom: such an interval would say nothing about any similarity.
+_FEWEST_REPLICATES = 3
+
+
+class Interval(NamedTuple):
+    """Bounds around an estimate, and its standard error; all NaN where fewer than 3 runs could be left out in turn."""
+
+    low: Float[np.ndarray, "..."]
+    high: Float[np.ndarray, "..."]
+    standard_error: Float[np.ndarray, "..."]
+
+
+def mean_over_pairs(values: Float[np.ndarray, "pairs ..."]) -> Float[np.ndarray, "..."]:
+    """Mean over the pairs that are not NaN, (...); NaN (and no warning) where none is left."""
+    present = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(present, values, 0.0).sum(axis=0) / present.sum(axis=0))
+
+
+def jackknife_interval(
+    values_by_pair: Float[np.ndarray, "pairs ..."],
+    units_a: Sequence[object],
+    units_b: Sequence[object],
+    statistic: Callable[[Float[np.ndarray, "pairs ..."]], Float[np.ndarray, "..."]] = mean_over_pairs,
+    confidence: float = 0.95,
+) -> Interval:
+    """Delete-one-run jackknife with Student t quantiles for a statistic of pairs of runs (Tukey 1958; Arvesen 1969).
+
+    `units_a[p]` and `units_b[p]` name the two runs of pair p, `values_by_pair` is (pairs, ...), the bounds are (...).
+    Leaving out run i removes every pair that contains it; with n runs and the estimate theta, the pseudo-values are
+    n theta - (n - 1) theta_(-i), and their standard error times the t quantile of n - 1 degrees of freedom stands on
+    both sides of theta. A run in every pair (the base of its retrainings) isn't a replicate and is never left out. NaN
+    pairs are left out, column by column, and with them runs that have no other pair. Below 3 replicates all is NaN:
+    with 2 the interval would be meaningless.
+
+    Several bases with retrainings of their own are nested: then the base is the unit (name it for both runs of a pair),
+    since leaving out single retrainings knows nothing of how bases differ.
+    Raises ValueError if the names don't fit the pairs, or confidence is outside (0, 1).
+    """
+    return _jackknife((values_by_pair,), units_a, units_b, statistic, confidence)
+
+
+def ratio_interval(
+    observed: Float[np.ndarray, "pairs ..."],
+    null: Float[np.ndarray, "pairs ..."],
+    ceiling: Float[np.ndarray, "pairs ..."],
+    units_a: Sequence[object],
+    units_b: Sequence[object],
+    confidence: float = 0.95,
+) -> Interval:
+    """`jackknife_interval` of the excess (mean observed - mean null) / (mean ceiling - mean null), means over pairs.
+
+    A pair that is NaN in one of the three is left out of all three. The interval says nothing where the reliability
+    isn't clear of 0: see `excess`. Raises ValueError as `jackknife_interval` does.
+    """
+    return _jackknife((observed, null, ceiling), units_a, units_b, _ratio_of_means, confidence)
+
+
+def excess(
+    observed: float | Float[np.ndarray, "..."],
+    null: float | Float[np.ndarray, "..."],
+    ceiling: float | Float[np.ndarray, "..."],
+    reliability_standard_error: float | Float[np.ndarray, "..."],
+) -> Float[np.ndarray, "..."]:
+    """(observed - null) / (ceiling - null) of means over pairs: 0 is chance, 1 as stable as the method allows.
+
+    NaN where the reliability, ceiling - null, is under 2 standard errors, or where that error is unknown (NaN): a
+    method that hardly finds itself again has no scale to measure on.
+    """
+    reliability = np.asarray(np.subtract(ceiling, null))
+    clear = (reliability > 0) & (reliability >= _RELIABILITY_ERRORS * np.asarray(reliability_standard_error))
+    return np.asarray(np.where(clear, np.subtract(observed, null) / np.where(clear, reliability, 1.0), np.nan))
+
+
+def _ratio_of_means(
+    observed: Float[np.ndarray, "pairs ..."],
+    null: Float[np.ndarray, "pairs ..."],
+    ceiling: Float[np.ndarray, "pairs ..."],
+) -> Float[np.ndarray, "..."]:
+    low = mean_over_pairs(null)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((mean_over_pairs(observed) - low) / (mean_over_pairs(ceiling) - low))
+
+
+def _jackknife(
+    roles: Sequence[Float[np.ndarray, "pairs ..."]],
+    units_a: Sequence[object],
+    units_b: Sequence[object],
+    statistic: Callable[..., Float[np.ndarray, "..."]],
+    confidence: float,
+) -> Interval:
+    """The jackknife of a statistic of one or more arrays by pair; see `jackknife_interval`."""
+    contains = _membership(roles, units_a, units_b, confidence)
+    missing = np.any([np.isnan(role) for role in roles], axis=0)
+    present = [np.where(missing, np.nan, np.asarray(role, dtype=np.float64)) for role in roles]
+    left_in = [
+        ~missing[pairs].all(axis=0) for pairs in contains
+    ]  # has the run a pair, and has the rest one without it?
+    rest_in = [~missing[~pairs].all(axis=0) for pairs in contains]
+    replicate = np.logical_and(left_in, rest_in)
+    without = np.stack([statistic(*(role[~pairs] for role in present)) for pairs in contains])
+    estimate = statistic(*present)
+    n = np.asarray(replicate.sum(axis=0))
+    enough = n >= _FEWEST_REPLICATES
+    counted = np.where(enough, n, _FEWEST_REPLICATES)
+    pseudo = np.where(replicate, counted * estimate - (counted - 1) * without, 0.0)
+    spread = np.where(replicate, pseudo - pseudo.sum(axis=0) / counted, 0.0)
+    error = np.where(enough, np.sqrt((spread**2).sum(axis=0) / (counted * (counted - 1))), np.nan)
+    half_width = stats.t.ppf((1 + confidence) / 2, counted - 1) * error
+    return Interval(np.asarray(estimate - half_width), np.asarray(estimate + half_width), np.asarray(error))
+
+
+def _membership(
+    roles: Sequence[np.ndarray], units_a: Sequence[object], units_b: Sequence[object], confidence: float
+) -> list[npt.NDArray[np.bool_]]:
+    """For each run, in order of appearance, a mask (pairs,) of the pairs that contain it."""
+    shapes = {np.shape(role) for role in roles}
+    pairs = len(roles[0])
+    if len(shapes) > 1 or len(units_a) != pairs or len(units_b) != pairs or pairs == 0:
+        raise ValueError(
+            f"A jackknife needs the names of two runs for each pair, and at least one pair, but values have shape "
+            f"{', '.join(map(str, sorted(shapes)))} and there are {len(units_a)} and {len(units_b)} names: "
+            f"give one name of each kind per entry of the first dim."
+        )
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence lies between 0 and 1, but confidence = {confidence}: 0.95 is usual.")
+    runs = dict.fromkeys([*units_a, *units_b])
+    both = list(zip(units_a, units_b, strict=True))
+    return [np.array([run in pair for pair in both]) for run in runs]

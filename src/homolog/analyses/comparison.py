@@ -1,0 +1,145 @@
+"""How similar are the dictionaries of two runs in one view, over halves of the data and seeds of the method?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import ceil, nan
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from homolog.alignment.layer import Layer
+from homolog.alignment.matching import match_values
+from homolog.alignment.views.base import Signatures, View
+from homolog.dictionary import Dictionary
+from homolog.streams import stream
+
+# Which rows a member was fitted to, and its seed.
+Key = tuple[str, int]
+OBSERVED, NULL, CONDITIONAL = "observed", "null", "conditional_null"
+
+
+@dataclass
+class Fitted:
+    """One grid point of a decomposition in one run: its members by rows and seed, and the layer they were fitted to."""
+
+    layer: Layer
+    label: str
+    members: dict[Key, Dictionary]
+    _cache: dict[tuple[str, Key, str, int], Signatures | None] = field(default_factory=dict)
+
+    @property
+    def ordered(self) -> bool:
+        return next(iter(self.members.values())).ordered
+
+    @property
+    def signed(self) -> bool:
+        return next(iter(self.members.values())).signed
+
+    @cached_property
+    def live(self) -> dict[Key, Bool[Tensor, " latents"]]:
+        """Latents that are active at least once in each fold of held-out inputs: dead ones would compare nothing."""
+        return {
+            key: torch.stack([(d.codes(x) != 0).any(0) for x in self.layer.activations.values()]).all(0)
+            for key, d in self.members.items()
+        }
+
+    def signatures(self, view: View, key: Key, kind: str = OBSERVED, draw: int = 0) -> Signatures | None:
+        """Signatures of a member's live latents, as they are or as one draw of a null has them."""
+        entry = (view.name, key, kind, draw)
+        if entry not in self._cache:
+            self._cache[entry] = self._signatures(view, key, kind, draw)
+        return self._cache[entry]
+
+    def _signatures(self, view: View, key: Key, kind: str, draw: int) -> Signatures | None:
+        dictionary = self.members[key]
+        if kind == OBSERVED:
+            found: Signatures | None = view.signatures(self.layer, dictionary)
+        else:
+            generator = stream(kind, self.layer.run, self.layer.hook_point, self.label, *key, draw)
+            null = view.null if kind == NULL else view.conditional_null
+            found = null(self.layer, dictionary, generator)
+        live = self.live[key]
+        return None if found is None else Signatures(found.match[live], found.score[live])
+
+
+def refits(a: Fitted, b: Fitted) -> list[tuple[Key, Key]]:
+    """Members to compare: always other halves of the data and, for a method with several seeds, other seeds.
+
+    The same for two runs and within one run, so that between an observed value and its ceiling only the run differs.
+    """
+    seeds_a, seeds_b = ({seed for _, seed in fitted.members} for fitted in (a, b))
+    several = len(seeds_a | seeds_b) > 1
+    return [
+        ((rows_a, s), (rows_b, t))
+        for rows_a, rows_b in (("a", "b"), ("b", "a"))
+        for s in sorted(seeds_a)
+        for t in sorted(seeds_b)
+        if s != t or not several
+    ]
+
+
+def same_members(a: Fitted, b: Fitted) -> list[tuple[Key, Key]]:
+    """Each member fitted to all rows with its namesake: for a run against itself in another gauge."""
+    return [(key, key) for key in a.members if key[0] == "all" and key in b.members]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Mean similarity by matching, (matchings,), and by rank, (ranks,); NaN where not defined."""
+
+    by_matching: Float[np.ndarray, " matchings"]
+    by_rank: Float[np.ndarray, " ranks"]
+
+
+def compare(
+    view: View,
+    a: Fitted,
+    b: Fitted,
+    members: list[tuple[Key, Key]],
+    matchings: list[str],
+    ranks: int,
+    kind: str = OBSERVED,
+    draws: int = 1,
+) -> Similarity:
+    """Mean similarity over pairs of members; with a null, over at least `draws` draws of b's signatures in all."""
+    undefined = Similarity(np.full(len(matchings), nan), np.full(ranks, nan))
+    if not members or not view.defined(a.layer, b.layer):
+        return undefined
+    transport = view.transport(a.layer, b.layer)
+    stacks: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    for key_a, key_b in members:
+        own = a.signatures(view, key_a)
+        for draw in range(ceil(draws / len(members))):
+            other = b.signatures(view, key_b, kind, draw)
+            if own is None or other is None:
+                return undefined
+            matrices = _similarities(own, other, transport, signed=a.signed)
+            stacks[matrices[0].shape].append(matrices)
+    values = [[] for _ in matchings]  # type: list[list[Tensor]]
+    diagonals = []
+    for stack in stacks.values():
+        selection, scoring = (torch.stack(matrices).cpu() for matrices in zip(*stack, strict=True))
+        for row, matching in zip(values, matchings, strict=True):
+            allowed = matching != "rank" or a.ordered
+            row.append(match_values(selection, scoring, matching) if allowed else torch.full((len(stack),), nan))
+        diagonals.append(torch.diagonal(scoring, dim1=1, dim2=2))
+    by_rank = undefined.by_rank.copy()
+    if a.ordered:
+        mean = torch.cat(diagonals).mean(0).numpy()
+        by_rank[: len(mean)] = mean[:ranks]
+    return Similarity(np.array([float(torch.cat(row).nanmean()) for row in values]), by_rank)
+
+
+def _similarities(
+    own: Signatures, other: Signatures, transport: Tensor | None, signed: bool
+) -> tuple[Float[Tensor, "latents_a latents_b"], Float[Tensor, "latents_a latents_b"]]:
+    """Similarity on the fold that selects pairs and on the fold that scores them."""
+    sides = ((own.match, other.match), (own.score, other.score))
+    products = [a @ (b if transport is None else b @ transport).T for a, b in sides]
+    match, score = products if signed else [product.abs() for product in products]
+    return match, score

@@ -1,0 +1,221 @@
+"""When a network or a layer is trained again, which latents come back: each number with its floor and its ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from homolog.alignment.layer import Layer
+from homolog.alignment.similarity import excess_correlations, linear_cka
+from homolog.alignment.views.base import View
+from homolog.analyses.comparison import CONDITIONAL, NULL, Fitted, compare, refits, same_members
+from homolog.analyses.summary import ROLES, summarise
+from homolog.loading import load
+from homolog.store.runs import StoredRun
+from homolog.streams import stream
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+# Neighbouring singular values nearer than this (relative) have arbitrary vectors: only their span is defined.
+NEAR_DEGENERATE = 0.1
+
+
+def stability(
+    spec: dict[str, Any], runs: dict[str, StoredRun], device: str | torch.device = "cpu", progress: Progress = iter
+) -> xr.Dataset:
+    """Compare the pairs of runs that `spec` lists, at every hook point, decomposition, view and matching.
+
+    The dataset's dims and variables are described in docs/files.md. Only pairs of accepted runs enter the summaries.
+    """
+    accepted = acceptance(spec, runs)
+    points: list[xr.Dataset] = []
+    for hook_point in spec["hook_points"]:
+        measured = _measure(spec, runs, hook_point, device, progress)
+        measured = measured.assign_coords(_pair_coordinates(spec["pairs"], accepted))
+        summary = summarise(measured, spec["pairs"])
+        by_pair = measured.drop_vars([name for name in measured if str(name).endswith("_and_rank")])
+        by_pair = by_pair.rename(observed_by_pair="observed").transpose(
+            "decomposition", "view", "matching", "pair", ...
+        )
+        points.append(xr.merge([by_pair, summary], join="exact", compat="no_conflicts"))
+    dataset = xr.concat(points, pd.Index(spec["hook_points"], name="hook_point"), data_vars="all")
+    merged = xr.merge([dataset, accepted], join="exact", compat="no_conflicts")
+    return merged.assign_attrs(experiment=spec["experiment"], tolerance=spec["options"]["tolerance"])
+
+
+def acceptance(spec: dict[str, Any], runs: dict[str, StoredRun]) -> xr.Dataset:
+    """Which runs count: those whose held-out loss matches their reference's within a share of what was learned."""
+    names = list(spec["references"])
+    losses = {name: runs[name].final_loss() for name in {*names, *chain(*spec["references"].values())}}
+    reference = [float(np.median([losses[other].last for other in spec["references"][name]])) for name in names]
+    last, first = ([getattr(losses[name], end) for name in names] for end in ("last", "first"))
+    tolerance = spec["options"]["tolerance"]
+    columns = {
+        "test_loss": last,
+        "untrained_loss": first,
+        "reference_loss": reference,
+        "test_accuracy": [losses[name].accuracy for name in names],
+        "accepted_run": [
+            abs(own - base) <= tolerance * (start - base)
+            for own, base, start in zip(last, reference, first, strict=True)
+        ],
+    }
+    return xr.Dataset({k: ("run", v) for k, v in columns.items()}, {"run": names})
+
+
+def _pair_coordinates(pairs: list[dict[str, str]], accepted: xr.Dataset) -> dict[str, tuple[str, list[Any]]]:
+    ok = dict(zip(accepted.run.values, accepted.accepted_run.values, strict=True))
+    return {
+        "run_a": ("pair", [pair["a"] for pair in pairs]),
+        "run_b": ("pair", [pair["b"] for pair in pairs]),
+        "kind": ("pair", [pair["kind"] for pair in pairs]),
+        "condition": ("pair", [pair["condition"] for pair in pairs]),
+        # A base is what the others must match: it has nothing to match itself.
+        "accepted": ("pair", [bool(ok.get(pair["a"], True) and ok.get(pair["b"], True)) for pair in pairs]),
+    }
+
+
+def _measure(
+    spec: dict[str, Any], runs: dict[str, StoredRun], hook_point: str, device: str | torch.device, progress: Progress
+) -> xr.Dataset:
+    """Everything by pair at one hook point."""
+    layers: dict[tuple[str, str], Layer] = {}
+    fitted: dict[str, dict[str, Fitted]] = {}
+    for options in spec["decompositions"]:
+        for run, stored in runs.items():
+            key = (run, options["gauge"])
+            if key not in layers:
+                layers[key] = stored.layer(hook_point, options["gauge"], device)
+            for label, members in _by_label(stored, layers[key], options["name"]).items():
+                fitted.setdefault(label, {})[run] = Fitted(layers[key], label, members)
+    _check_same_inputs(list(layers.values()))
+    views: list[View] = [load(target)() for target in spec["options"]["views"]]
+    work = [(label, view) for label in fitted for view in views]
+    ranks = _ranks(fitted)
+    cells = [_cell(spec, hook_point, fitted[label], view, ranks) for label, view in progress(work)]
+    shape = (len(fitted), len(views))
+    stacked = {name: np.stack([cell[name] for cell in cells]) for name in cells[0]}
+    dims = {f"{name}_by_pair": ("pair", "matching") for name in ROLES} | {"gauge": ("matching",)}
+    dims |= {f"{name}_by_pair_and_rank": ("pair", "rank") for name in ROLES}
+    variables = {
+        name: (("decomposition", "view", *dims[name]), array.reshape(*shape, *array.shape[1:]))
+        for name, array in stacked.items()
+    }
+    dataset = xr.Dataset(variables, coords=_coordinates(spec, list(fitted), views))
+    return dataset.merge(_describe(spec, hook_point, fitted, views))
+
+
+def _by_label(stored: StoredRun, layer: Layer, name: str) -> dict[str, dict[tuple[str, int], Any]]:
+    found: dict[str, dict[tuple[str, int], Any]] = {}
+    for dictionary in stored.dictionaries(layer, name):
+        facts = dictionary.member
+        found.setdefault(str(facts["label"]), {})[str(facts["rows"]), int(facts["seed"])] = dictionary
+    return found
+
+
+def _cell(
+    spec: dict[str, Any], hook_point: str, fitted: dict[str, Fitted], view: View, ranks: int
+) -> dict[str, np.ndarray]:
+    """One decomposition in one view: every role of every pair, (pair, matching) and (pair, rank)."""
+    matchings, draws = spec["options"]["matchings"], spec["options"]["null_draws"]
+
+    def between(a: str, b: str, kind: str = "observed", n: int = 1) -> Any:
+        first, second = fitted[a], fitted[b]
+        return compare(view, first, second, refits(first, second), matchings, ranks, kind, n)
+
+    found: dict[str, list[Any]] = {name: [] for name in ROLES}
+    same = {run: between(run, run) for run in dict.fromkeys(r for p in spec["pairs"] for r in (p["a"], p["b"]))}
+    for pair in spec["pairs"]:
+        found["observed"].append(between(pair["a"], pair["b"]))
+        found["null"].append(between(pair["a"], pair["b"], NULL, draws))
+        found["conditional_null"].append(between(pair["a"], pair["b"], CONDITIONAL, draws))
+        found["initial"].append(between(pair["initial_a"], pair["initial_b"]))
+        found["ceiling"].append((same[pair["a"]], same[pair["b"]]))
+    ends = found.pop("ceiling")
+    cell = {f"{name}_by_pair": np.stack([value.by_matching for value in values]) for name, values in found.items()}
+    cell |= {
+        f"{name}_by_pair_and_rank": np.stack([value.by_rank for value in values]) for name, values in found.items()
+    }
+    cell["ceiling_by_pair"] = np.stack([(a.by_matching + b.by_matching) / 2 for a, b in ends])
+    cell["ceiling_by_pair_and_rank"] = np.stack([(a.by_rank + b.by_rank) / 2 for a, b in ends])
+    run, regauged = (fitted[name] for name in spec["controls"][hook_point])
+    cell["gauge"] = compare(view, run, regauged, same_members(run, regauged), matchings, ranks).by_matching
+    return cell
+
+
+def _ranks(fitted: dict[str, dict[str, Fitted]]) -> int:
+    """The largest number of latents of any ordered decomposition."""
+    ordered = [one for by_run in fitted.values() for one in by_run.values() if one.ordered]
+    return max((len(d.directions) for one in ordered for d in one.members.values()), default=0)
+
+
+def _check_same_inputs(layers: list[Layer]) -> None:
+    odd = [layer.run for layer in layers if layer.input_digest != layers[0].input_digest]
+    if odd:
+        raise ValueError(
+            f"runs {layers[0].run} and {', '.join(odd)} were read on different inputs (input_id or split differ), so "
+            "nothing can be compared input by input: give them the same task and n_test."
+        )
+
+
+def _coordinates(spec: dict[str, Any], labels: list[str], views: list[View]) -> dict[str, Any]:
+    return {
+        "decomposition": labels,
+        "view": [view.name for view in views],
+        "matching": spec["options"]["matchings"],
+        "caveat": ("view", [view.caveat for view in views]),
+    }
+
+
+def _describe(
+    spec: dict[str, Any], hook_point: str, fitted: dict[str, dict[str, Fitted]], views: list[View]
+) -> xr.Dataset:
+    """Facts beside the similarities: what is identified, how good the dictionaries are, what whole layers share."""
+    first = next(iter(fitted.values()))
+    pairs = [(first[pair["a"]].layer, first[pair["b"]].layer) for pair in spec["pairs"]]
+    identified = [[view.defined(a, b) and view.identified(a, b) for view in views] for a, b in pairs]
+    whole = [_whole_layers(a, b, spec["options"]["null_draws"]) for a, b in pairs]
+    runs = list(spec["references"])
+    quality = {
+        name: [[_mean_fact(by_run[run], name) for run in runs] for by_run in fitted.values()]
+        for name in ("fvu", "l0", "dead_fraction")
+    }
+    control = spec["controls"][hook_point][0]
+    ranks = _ranks(fitted)
+    near = [_near_degenerate(by_run[control], ranks) for by_run in fitted.values()]
+    return xr.Dataset(
+        {
+            "identified_pair": (("pair", "view"), identified),
+            "shared_correlations": ("pair", [count for count, _ in whole]),
+            "linear_cka": ("pair", [cka for _, cka in whole]),
+            **{name: (("decomposition", "run"), values) for name, values in quality.items()},
+            "near_degenerate": (("decomposition", "rank"), near),
+            "rank": ("rank", np.arange(1, ranks + 1)),
+            "run": ("run", runs),
+        }
+    )
+
+
+def _whole_layers(a: Layer, b: Layer, draws: int) -> tuple[int, float]:
+    """Canonical correlations above their permutation null, and linear CKA, over all held-out inputs."""
+    x, y = (torch.cat(list(layer.activations.values())) for layer in (a, b))
+    generator = stream("correlations", a.run, b.run, a.hook_point)
+    return excess_correlations(x, y, max(draws, 20), generator).count, linear_cka(x, y)
+
+
+def _mean_fact(fitted: Fitted, name: str) -> float:
+    return float(np.mean([d.member[name] for (rows, _), d in fitted.members.items() if rows == "all"]))
+
+
+def _near_degenerate(fitted: Fitted, ranks: int) -> np.ndarray:
+    near = np.zeros(ranks, bool)
+    if fitted.ordered:
+        importance = next(d for (rows, _), d in fitted.members.items() if rows == "all").importance.cpu().numpy()
+        close = importance[1:] > (1 - NEAR_DEGENERATE) * importance[:-1]
+        near[: len(importance)] = np.append(close, False) | np.insert(close, 0, False)
+    return near

@@ -1,0 +1,65 @@
+"""Which kinds of value may stand in config.yaml, whatever they mean?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+T = TypeVar("T")
+
+# Every file format and library on the way can hold 31 bits.
+LARGEST = 2**31 - 1
+
+
+class Options(BaseModel):
+    """A closed mapping: no key but the documented ones, no value of another type, no change after reading."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+def _each_once(values: list[T]) -> list[T]:
+    twice = [value for index, value in enumerate(values) if value in values[:index]]
+    if twice:
+        raise PydanticCustomError("duplicate", "duplicates", {"values": twice})
+    return values
+
+
+def _which_form(value: Any) -> str:
+    return "list" if isinstance(value, list) else "value"
+
+
+# Names become folders and wildcards. No dash: planning adds variants such as `<model>-untrained`.
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+# Labels are shown in figures and stand in files as group names, in which "/" would open a level.
+Label: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f\x7f]+$")]
+Reference: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+Positive: TypeAlias = Annotated[float, Field(gt=0)]
+NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
+
+Several: TypeAlias = Annotated[
+    list[T], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
+]
+# One value, or a list of values: a grid.
+Grid: TypeAlias = Annotated[
+    Annotated[T, Tag("value")] | Annotated[Several[T], Tag("list")],
+    Discriminator(_which_form),
+]
+
+
+def registered(names: Iterable[str]) -> Any:
+    """Metadata that lets a text be one of `names`, e.g. the keys of a registry."""
+    known = list(names)
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise PydanticCustomError("unknown_name", "unknown name")
+        return value
+
+    return AfterValidator(check), WithJsonSchema({"type": "string", "enum": known})

@@ -1,0 +1,145 @@
+"""Can every experiment compare the runs that it names, at the hook points and in the dimensions that they have?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from homolog.config.decompositions import Decomposition
+from homolog.config.experiments import Condition, Experiment
+from homolog.config.models import Recipe
+from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
+
+
+def check_experiment(
+    path: Path,
+    experiment: Experiment,
+    decompositions: Mapping[str, Decomposition],
+    recipes: Mapping[str, Recipe],
+    names: Mapping[str, Names],
+) -> Iterator[Problem]:
+    """Every contradiction between an experiment and the rest; only models in `recipes` are looked into."""
+    yield from _check_references(path, experiment, names)
+    for label, condition in experiment.conditions.items():
+        yield from _check_condition((*path, "conditions", label), condition, recipes)
+    yield from _check_measured(path, experiment, decompositions, recipes)
+
+
+def _check_references(path: Path, experiment: Experiment, names: Mapping[str, Names]) -> Iterator[Problem]:
+    for name in experiment.decompositions:
+        if text := names["decompositions"].problem(name):
+            yield (*path, "decompositions"), text
+    for label, condition in experiment.conditions.items():
+        for name in condition.models:
+            if text := names["models"].problem(name):
+                yield (*path, "conditions", label, "models"), text
+
+
+def _check_condition(path: Path, condition: Condition, recipes: Mapping[str, Recipe]) -> Iterator[Problem]:
+    """Runs of one condition must be comparable, and there must be two of them to compare."""
+    found = {name: recipes[name] for name in condition.models if name in recipes}
+    if len({recipe.task.model_dump_json() for recipe in found.values()}) > 1:
+        tasks = listed(f"{name}: {_one_line(recipe)}" for name, recipe in found.items())
+        yield (
+            (*path, "models"),
+            f"models of different tasks ({tasks}); allowed: models that see the same inputs; "
+            "make conditions of their own of them",
+        )
+    retrained = [name for name, recipe in found.items() if recipe.parent]
+    scratch = [name for name, recipe in found.items() if not recipe.parent]
+    if retrained and scratch:
+        yield (
+            (*path, "models"),
+            f"models with a parent ({listed(retrained)}) beside models without ({listed(scratch)}); allowed: all of "
+            "one kind, since retrained runs are compared with their parent run; make conditions of their own of them",
+        )
+    if scratch and len(condition.models) * len(condition.seeds) == 1:
+        yield path, "one run, so nothing to compare it with; allowed: at least two runs; add a seed or a model"
+
+
+def _one_line(recipe: Recipe) -> str:
+    return ", ".join(f"{key} {value}" for key, value in recipe.task.model_dump().items())
+
+
+def _check_measured(
+    path: Path, experiment: Experiment, decompositions: Mapping[str, Decomposition], recipes: Mapping[str, Recipe]
+) -> Iterator[Problem]:
+    """Every run that is compared must have the hook points, and enough dimensions for the latents."""
+    compared = _compared(experiment, recipes)
+    measured = {name: decompositions[name] for name in experiment.decompositions if name in decompositions}
+    for point in experiment.hook_points:
+        missing = list(_check_recorded((*path, "hook_points"), point, "", compared))
+        yield from missing
+        for name, decomposition in measured.items():
+            here = (*path, "decompositions")
+            lacking: list[Problem] = []
+            for partner in decomposition.partners():
+                lacking += _check_recorded(here, partner, f"{name}: partner ", compared)
+                if partner == point:
+                    others = [other for other in _shared_hook_points(compared) if other != point]
+                    yield (
+                        here,
+                        f"{name}: partner {shortened(partner)} is the hook point itself; allowed: another one "
+                        f"({listed(others)}); change decompositions.{name}.partner or the experiment's hook_points",
+                    )
+            yield from lacking
+            if not missing and not lacking:
+                yield from _check_sizes(here, name, decomposition, point, compared)
+
+
+def _compared(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
+    """Recipes of all models of the experiment and of their parents, which are compared with them."""
+    compared: dict[str, Recipe] = {}
+    for condition in experiment.conditions.values():
+        for name in condition.models:
+            if name in recipes:
+                compared[name] = recipe = recipes[name]
+                if recipe.parent:
+                    compared[recipe.parent.model] = recipes[recipe.parent.model]
+    return compared
+
+
+def _shared_hook_points(compared: Mapping[str, Recipe]) -> list[str]:
+    every = [recipe.hook_points for recipe in compared.values()]
+    return [point for point in every[0] if all(point in points for points in every)] if every else []
+
+
+def _check_recorded(path: Path, point: str, prefix: str, compared: Mapping[str, Recipe]) -> Iterator[Problem]:
+    """One problem for all models that lack the hook point in the same way."""
+    lacking: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
+    for name, recipe in compared.items():
+        if point not in recipe.hook_points:
+            exists = point in recipe.architecture.hook_points()
+            names = recipe.hook_points if exists else recipe.architecture.hook_points()
+            lacking.setdefault((exists, tuple(names)), []).append(name)
+    for (exists, known), models in lacking.items():
+        who = listed(models)
+        if exists:
+            yield (
+                path,
+                f"{prefix}{shortened(point)} isn't recorded by {who}; recorded: {listed(known)}; "
+                f"add it to activations.hook_points of {who}",
+            )
+        else:
+            yield (
+                path,
+                f"{prefix}{shortened(point)} isn't a hook point of {who}; it has: {listed(known)}; "
+                f"{nearest(point, known)}",
+            )
+
+
+def _check_sizes(
+    path: Path, name: str, decomposition: Decomposition, point: str, compared: Mapping[str, Recipe]
+) -> Iterator[Problem]:
+    """Tell the tightest limit only."""
+    most = max(options["n_latents"] for options in decomposition.expand())
+    limits = []
+    for model, recipe in compared.items():
+        if limit := decomposition.most_latents(recipe.width, point, recipe.task.n_train):
+            limits.append((*limit, model))
+    if limits and most > min(limits)[0]:
+        units, reason, model = min(limits)
+        yield (
+            path,
+            f"{name}: n_latents = {most} at {point} of {model}; allowed: at most {units}, the {reason}; "
+            f"lower decompositions.{name}.n_latents",
+        )

@@ -1,0 +1,30 @@
+"""Do the parts of config.yaml fit together? (What no single value can tell: names, hook points, sizes.)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from homolog.config.check_experiments import check_experiment
+from homolog.config.check_models import check_model, check_parents, in_order_of_descent
+from homolog.config.models import Recipe
+from homolog.config.problems import Names, Problem, listed
+from homolog.config.root import RESERVED, Config
+
+
+def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
+    """Every contradiction between the readable parts of a configuration."""
+    yield from check_parents(config.models, names["models"])
+    recipes: dict[str, Recipe] = {}
+    for name in in_order_of_descent(config.models):
+        yield from check_model(name, config.models[name], recipes)
+    for name, decomposition in config.decompositions.items():
+        for key, text in decomposition.contradictions():
+            yield ("decompositions", name, key), text
+    for name in names["experiments"].known:
+        if name in RESERVED:
+            yield (
+                ("experiments", name),
+                f"this is the name of a rule; taken: {listed(RESERVED)}; rename the experiment",
+            )
+    for name, experiment in config.experiments.items():
+        yield from check_experiment(("experiments", name), experiment, config.decompositions, recipes, names)

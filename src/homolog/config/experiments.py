@@ -1,0 +1,62 @@
+"""Which runs may an experiment compare, how, and in which figure?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from homolog.config.base import Count, Label, NonNegative, Options, Reference, Seed, Several, registered
+from homolog.registry import FIGURES, VIEWS
+
+ViewName: TypeAlias = Annotated[str, *registered(VIEWS)]
+FigureName: TypeAlias = Annotated[str, *registered(FIGURES)]
+Matching: TypeAlias = Literal["rank", "hungarian", "best", "best_a_to_b", "best_b_to_a"]
+
+
+class StabilityOptions(Options):
+    """Which latents come back, beside their null and their ceiling?"""
+
+    name: Literal["stability"]
+    """The analysis."""
+    null_draws: Count = 20
+    """Random draws behind each null."""
+    tolerance: NonNegative = 0.05
+    """A retraining counts if |test loss - base loss| <= tolerance * (untrained loss - base loss)."""
+    # Written out, not "whatever is registered": a new view must not make old experiments stale.
+    views: Several[ViewName] = Field(
+        default=["score", "write_out", "read_in", "neuron", "neuron_permuted", "neuron_procrustes"]
+    )
+    """Spaces in which latents are compared."""
+    matchings: Several[Matching] = Field(default=["rank", "hungarian", "best", "best_a_to_b", "best_b_to_a"])
+    """Ways to decide which latent answers to which."""
+
+
+# A second analysis makes this a union discriminated by name, as Task is (pydantic takes no union of one).
+Analysis: TypeAlias = StabilityOptions
+
+
+class Condition(Options):
+    """Runs that are compared with each other and, where they are retrained, with their parent run."""
+
+    models: Several[Reference]
+    """Names of models in this file: all with a parent or all without, and all of one task."""
+    seeds: Several[Seed]
+    """Seeds: every model is run with each of them."""
+
+
+class Experiment(Options):
+    """A question to some runs that ends in results/figures/<experiment>.pdf."""
+
+    analysis: Analysis
+    """What is computed."""
+    figure: FigureName
+    """How it is drawn."""
+    hook_points: Several[Reference]
+    """Where: recorded hook points of all models."""
+    decompositions: Several[Reference]
+    """Names of decompositions in this file."""
+    conditions: Annotated[dict[Label, Condition], Field(min_length=1)]
+    """Groups of runs by their label in the figure: free text without a slash."""
+    optional: bool = False
+    """True: not part of `rule all`, e.g. since its data doesn't come with the packages."""

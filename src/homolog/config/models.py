@@ -1,0 +1,168 @@
+"""How may a model be made: trained from scratch, or retrained in part from a finished run?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Discriminator, Field, Tag
+
+from homolog.config.base import Count, NonNegative, Options, Positive, Reference, Seed, Several
+from homolog.config.tasks import Task
+
+
+class MLPOptions(Options):
+    """A multilayer perceptron; hook points hidden_0, hidden_1, ... (after the activation) and logits."""
+
+    name: Literal["mlp"]
+    """The architecture."""
+    widths: Annotated[list[Count], Field(min_length=1)]
+    """Units of each hidden layer, from the input on."""
+    activation: Literal["relu"] = "relu"
+    """The non-linearity after each hidden layer."""
+
+    def hook_points(self) -> list[str]:
+        """Names of the places where activations can be read, in the order of the forward pass."""
+        return [*self.widenable(), "logits"]
+
+    def widenable(self) -> list[str]:
+        """Hook points whose number of units is a choice: all but the logits, which the task fixes."""
+        return [f"hidden_{index}" for index in range(len(self.widths))]
+
+    def width(self, hook_point: str, n_classes: int) -> int:
+        """Units at `hook_point`. Raises ValueError for a hook point that the architecture doesn't have."""
+        widths = dict(zip(self.hook_points(), [*self.widths, n_classes], strict=True))
+        if hook_point not in widths:
+            raise ValueError(f"no hook point {hook_point!r} in this architecture; it has {', '.join(widths)}.")
+        return widths[hook_point]
+
+    def widened(self, widen: dict[str, int]) -> MLPOptions:
+        """The same architecture with other widths at the hook points that `widen` names."""
+        widths = [widen.get(name, width) for name, width in zip(self.widenable(), self.widths, strict=True)]
+        return self.model_copy(update={"widths": widths})
+
+
+# A second architecture makes this a union discriminated by name, as Task is (pydantic takes no union of one).
+Architecture: TypeAlias = MLPOptions
+
+
+class TrainingOptions(Options):
+    """The optimiser and how long it runs."""
+
+    steps: Count
+    """Optimiser steps, each on one batch."""
+    batch_size: Count = 128
+    """Training rows per step."""
+    optimizer: Literal["adamw"] = "adamw"
+    """The optimiser: AdamW (Loshchilov & Hutter, 2019)."""
+    lr: Positive = 3.0e-3
+    """Learning rate."""
+    weight_decay: NonNegative = 1.0e-2
+    """Decoupled weight decay."""
+    log_every: Count = 50
+    """Steps between two points of the loss curve."""
+
+
+class ActivationsOptions(Options):
+    """Where activations are read and how they are stored."""
+
+    dtype: Literal["float32", "float16"] = "float32"
+    """Number format in the file; a value that float16 can't hold is an error, never an infinity."""
+    batch_size: Count = 1024
+    """Rows per forward pass: memory, not results, depends on it."""
+    hook_points: Several[Reference] | None = None
+    """Hook points to record; null means every one of the architecture."""
+
+
+class Parent(Options):
+    """The finished run that a retrained model starts from."""
+
+    model: Reference
+    """Name of a model in this file."""
+    seed: Seed
+    """Which of its runs."""
+
+
+class TrainedModel(Options):
+    """A model trained from scratch; each seed makes a run."""
+
+    task: Task
+    """The data set."""
+    architecture: Architecture
+    """The network."""
+    training: TrainingOptions
+    """How the weights are found."""
+    activations: ActivationsOptions = ActivationsOptions()
+    """What is recorded of a finished run."""
+
+
+class RetrainedModel(Options):
+    """A model that starts from a finished run, draws some weights anew, freezes the rest and trains on."""
+
+    parent: Parent
+    """The run to start from; it gives the task and the architecture."""
+    reinitialise: Several[Reference]
+    """Hook points to train again: the weights into and out of them and their own bias; all else is frozen."""
+    widen: dict[Reference, Count] = Field(default={})
+    """New numbers of units for some of the reinitialised hook points."""
+    training: TrainingOptions | None = None
+    """Replaces the parent's training as a whole; null means the parent's."""
+    activations: ActivationsOptions | None = None
+    """Replaces the parent's activations as a whole; null means the parent's."""
+
+
+def _which_model(value: Any) -> str:
+    if isinstance(value, RetrainedModel):
+        return "RetrainedModel"
+    keys = value if isinstance(value, dict) else {}
+    return "RetrainedModel" if {"parent", "reinitialise", "widen"} & set(keys) else "TrainedModel"
+
+
+# The tags are the classes' names, by which messages find the branch in the schema.
+Model: TypeAlias = Annotated[
+    Annotated[TrainedModel, Tag("TrainedModel")] | Annotated[RetrainedModel, Tag("RetrainedModel")],
+    Discriminator(_which_model),
+]
+
+
+class Recipe(Options):
+    """All that a run of a model needs but its seed: inheritance worked out, nothing left to look up."""
+
+    task: Task
+    """The data set."""
+    architecture: Architecture
+    """The network, after widening."""
+    training: TrainingOptions
+    """How the weights are found."""
+    activations: ActivationsOptions
+    """What is recorded of a finished run; its hook points are never null here."""
+    parent: Parent | None
+    """The run to start from, if any."""
+    reinitialise: list[str]
+    """Hook points that are trained again; empty without a parent."""
+    widen: dict[str, int]
+    """Hook points that got more units than the parent's."""
+
+    @property
+    def hook_points(self) -> list[str]:
+        """The recorded hook points."""
+        return self.activations.hook_points or self.architecture.hook_points()
+
+    def width(self, hook_point: str) -> int:
+        """Units at `hook_point`."""
+        return self.architecture.width(hook_point, self.task.n_classes)
+
+
+def derive(model: TrainedModel | RetrainedModel, parent: Recipe | None) -> Recipe:
+    """The recipe of `model`, which is a retrained one exactly if the recipe of its `parent` is given."""
+    if isinstance(model, TrainedModel):
+        task, architecture, training, activations = model.task, model.architecture, model.training, model.activations
+        inherited: dict[str, Any] = {"parent": None, "reinitialise": [], "widen": {}}
+    elif parent is not None:
+        task, architecture = parent.task, parent.architecture.widened(model.widen)
+        training, activations = model.training or parent.training, model.activations or parent.activations
+        inherited = {"parent": model.parent, "reinitialise": model.reinitialise, "widen": model.widen}
+    else:
+        raise ValueError(f"the model retrains {model.parent.model!r}: its recipe is needed too.")
+    recorded = activations.hook_points or architecture.hook_points()
+    activations = activations.model_copy(update={"hook_points": recorded})
+    return Recipe(task=task, architecture=architecture, training=training, activations=activations, **inherited)

@@ -1,0 +1,100 @@
+"""How does a file become a Config, and where are all its mistakes gathered?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from homolog.config.checks import check
+from homolog.config.explain import explain
+from homolog.config.problems import ConfigError, Names, Problem, dotted, listed, seen, shortened
+from homolog.config.root import Config
+from homolog.config.trimming import SECTIONS, readable_part
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a YAML file. Raises ConfigError with all its mistakes."""
+    source = str(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError([f"{source}: no such file; give the path of a config.yaml, or go to its folder"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text in UTF-8"
+        problem = f"{source}: can't be read ({reason}); allowed: a readable YAML file; give another path"
+        raise ConfigError([problem]) from error
+    return _parse(_load_yaml(text, source), source, _repeated_keys(text, source))
+
+
+def parse_config(mapping: Mapping[str, Any], source: str = "config.yaml") -> Config:
+    """Check a configuration that is read already. Raises ConfigError with all its mistakes."""
+    return _parse(mapping, source, [])
+
+
+def _parse(mapping: Any, source: str, problems: list[str]) -> Config:
+    if not isinstance(mapping, dict) or not mapping:
+        found = "nothing" if mapping is None else seen(mapping)
+        raise ConfigError([f"{source}: holds {found}; allowed: a mapping with the keys {listed(SECTIONS)}; add them"])
+    found_wrong: list[Problem] = []
+    try:
+        config = Config.model_validate(mapping)
+    except ValidationError as error:
+        schema = Config.model_json_schema()
+        found_wrong = [explain(detail, schema) for detail in error.errors(include_url=False)]
+        config = readable_part(mapping, schema)
+    found_wrong += check(config, {section: _names(section, mapping.get(section)) for section in SECTIONS})
+    problems = [*problems, *dict.fromkeys(f"{source}: {dotted(path)}: {text}" for path, text in found_wrong)]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _names(section: str, entries: Any) -> Names:
+    if not isinstance(entries, dict) or not entries:
+        return Names(section, [], complete=False)
+    return Names(section, [name for name in entries if isinstance(name, str)])
+
+
+def _load_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f": line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = f"{error.problem or error.context}"
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        where, reason = "", str(error).splitlines()[0]
+    raise ConfigError([f"{source}{where}: not YAML: {' '.join(reason.split())}; mend the text there"])
+
+
+def _repeated_keys(text: str, source: str) -> list[str]:
+    """Keys that stand twice in one mapping: YAML would silently take the last."""
+    problems: list[str] = []
+    seen_nodes: set[int] = set()
+
+    def walk(node: yaml.Node | None) -> None:
+        if node is None or id(node) in seen_nodes:
+            return
+        seen_nodes.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            first: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                    if key.value in first:
+                        problems.append(
+                            f"{source}: line {line}: the key {shortened(key.value)} stands here again, after line "
+                            f"{first[key.value]}; allowed: each key once; rename or remove one"
+                        )
+                    first.setdefault(key.value, line)
+                walk(value)
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                walk(item)
+
+    walk(yaml.compose(text, Loader=yaml.SafeLoader))
+    return problems

@@ -1,0 +1,1 @@
+"""Ways to take activations apart into latents: one method a file."""

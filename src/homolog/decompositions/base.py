@@ -1,0 +1,65 @@
+"""What a decomposition method must do: fit all members of a grid to one run's activations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from homolog.dictionary import Dictionary
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of a grid: its hyper-parameters, its seed, and the rows that it is fitted to.
+
+    `activations` are in the gauge, units in canonical order; `partner` (another hook point, same rows) is there for
+    the methods that need one. `key` is the stream key that no other member shares.
+    """
+
+    options: dict[str, Any]
+    seed: int
+    rows: str
+    activations: Float[Tensor, "samples units"]
+    partner: Float[Tensor, "samples partner_units"] | None
+    key: tuple[str | int, ...]
+
+
+class Decomposition(ABC):
+    """A method with the options that all members of its grid share."""
+
+    @abstractmethod
+    def fit(self, members: list[Member], progress: Progress = iter) -> list[Dictionary]:
+        """Fit every member; the result has their order. Raises ValueError for members that can't be fitted."""
+
+
+def check_activations(name: str, activations: Float[Tensor, "samples units"], n_latents: int, limit: int) -> None:
+    """Raise ValueError when there are more latents than the method can find, or nothing varies."""
+    shape = tuple(activations.shape)
+    if n_latents > limit:
+        raise ValueError(
+            f"{name} can find at most {limit} latents in activations of shape {shape} (samples, units), but "
+            f"n_latents = {n_latents}: lower n_latents, or give more samples or units."
+        )
+    if not torch.isfinite(activations).all():
+        raise ValueError(
+            f"{name}: activations of shape {shape} hold values that aren't finite: look at the run's training."
+        )
+    if bool((activations == activations[:1]).all()):
+        raise ValueError(
+            f"{name}: activations of shape {shape} are the same for every sample, so there is nothing to decompose: "
+            "look at the run's training, or choose another hook point."
+        )
+
+
+def fix_signs(directions: Float[Tensor, "latents units"]) -> Float[Tensor, "latents 1"]:
+    """Signs that make each direction's largest entry positive, so that a refit returns the same arrays."""
+    largest = directions.abs().argmax(1, keepdim=True)
+    return torch.where(directions.gather(1, largest) < 0, -1.0, 1.0).to(directions)

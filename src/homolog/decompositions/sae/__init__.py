@@ -1,0 +1,1 @@
+"""Sparse autoencoders: dictionaries with more latents than units, few of them active at once."""

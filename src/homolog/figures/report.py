@@ -1,0 +1,73 @@
+"""The figure's numbers as a table and as text, with the runs that count and those that don't."""
+
+from __future__ import annotations
+
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+COLUMNS = (
+    "observed_mean",
+    "observed_low",
+    "observed_high",
+    "null",
+    "conditional_null",
+    "initial",
+    "ceiling",
+    "reliability",
+    "excess",
+    "excess_low",
+    "excess_high",
+)
+KEYS = ["hook_point", "comparison", "decomposition", "view", "matching"]
+
+
+def pages(dataset: xr.Dataset) -> list[xr.Dataset]:
+    """One dataset for each hook point: each is a page of the figure."""
+    return [dataset.sel(hook_point=name) for name in dataset.hook_point.values]
+
+
+def table(dataset: xr.Dataset) -> pd.DataFrame:
+    """Every summary number, one row for each hook point, comparison, decomposition, view and matching."""
+    chosen = dataset[[*COLUMNS, "gauge", "identified"]].reset_coords(drop=True)
+    order = {name: list(dataset[name].values) for name in KEYS}
+    frame = chosen.to_dataframe(dim_order=KEYS).reset_index().dropna(subset=["observed_mean"])
+    for name in KEYS:
+        frame[name] = pd.Categorical(frame[name], order[name])
+    frame = frame.sort_values(KEYS).rename(columns={"observed_mean": "observed"})
+    first = [*KEYS, "identified"]
+    return frame[[*first, *(name for name in frame.columns if name not in first)]]
+
+
+def runs_table(dataset: xr.Dataset) -> pd.DataFrame:
+    """Which runs count: held-out loss beside the one it must match, and the verdict."""
+    names = ["test_loss", "reference_loss", "untrained_loss", "test_accuracy", "accepted_run"]
+    frame = dataset[names].reset_coords(drop=True).to_dataframe().reset_index()
+    frame["verdict"] = np.where(frame.pop("accepted_run"), "accepted", "REJECTED")
+    return frame
+
+
+def summary(dataset: xr.Dataset, headline: str) -> str:
+    """The answer in words, then the tables, for a reader with a terminal."""
+    numbers = table(dataset)
+    parts = [fill(headline, 100), ""]
+    for (hook_point, comparison), rows in numbers.groupby(["hook_point", "comparison"], observed=True):
+        shown = rows[rows.matching.isin(["hungarian", "rank"])].drop(columns=["hook_point", "comparison"])
+        shown = shown.assign(identified=np.where(shown.identified, "yes", "NO"))
+        parts += [
+            f"{hook_point}, {comparison}",
+            shown.to_string(index=False, float_format="{:.3f}".format, na_rep="-"),
+            "",
+        ]
+    tolerance = float(dataset.attrs["tolerance"])
+    parts += [
+        f"A run counts if its held-out loss matches within {tolerance:.0%} of what training gained over no training.",
+        runs_table(dataset).to_string(index=False, float_format="{:.4f}".format),
+        "",
+        "identified NO: the network's symmetries leave this comparison no meaning; shown because it was asked for.",
+        "excess = (observed - null) / (ceiling - null); '-': not defined, or reliability under 2 standard errors.",
+        "gauge: a run against itself in a random gauge; 1 means that the view does not see the symmetry.",
+    ]
+    return "\n".join(parts) + "\n"

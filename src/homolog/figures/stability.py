@@ -1,0 +1,303 @@
+"""Which latents come back, by method and view, each number on the scale between its null and its ceiling?"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from homolog.figures.style import (
+    COLOURS,
+    GREY,
+    INK,
+    PALE,
+    SHAPES,
+    VIEW_TITLES,
+    in_house_style,
+    mark_not_identified,
+    new_figure,
+)
+
+MATCHING = "hungarian"
+PRIMARY = "score"
+
+
+def headline(dataset: xr.Dataset) -> str:
+    """What was found: the most reliable method, how much returns, and how much was there before training."""
+    page = dataset.isel(hook_point=0)
+    first = page.isel(comparison=0).sel(view=PRIMARY, matching=MATCHING)
+    judged = first.where(first.excess.notnull(), drop=True)
+    if not judged.sizes["decomposition"]:
+        return (
+            f"No method has a reliability clear of chance here ({int(first.n_accepted_pairs)} accepted pairs of runs; "
+            "an interval needs at least 3 runs): nothing can be said of stability yet."
+        )
+    names = list(judged.decomposition.values[np.argsort(-judged.reliability.values, kind="stable")])
+    best, others = judged.sel(decomposition=names[0]), names[1:]
+    share, low, high = (float(best[name]) for name in ("excess", "excess_low", "excess_high"))
+    kind = str(page.comparison_kind.values[0])
+    runs = "independently trained" if kind == "independent" else kind.replace("-", " and ")
+    found = (
+        f"{names[0]} tells most reliably: refitted on other data of the same run it agrees with itself to "
+        f"{float(best.ceiling):.2f} (chance {float(best.null):.2f}). Of that, {share:.0%} [{low:.0%}, {high:.0%}] "
+        f"returns between {runs} runs, {_before(best):.0%} before any training of the redrawn weights. "
+    )
+    rest = [f"{name} {_in_short(judged.sel(decomposition=name))}" for name in others]
+    return found + (f"Others: {'; '.join(rest)}. " if rest else "") + _elsewhere(page) + _on_directions(page)
+
+
+def _elsewhere(page: xr.Dataset) -> str:
+    """The primary view's excess in the other conditions, if there are any."""
+    seen = {str(page.comparison_condition.values[0])}
+    parts = []
+    for index, condition in enumerate(page.comparison_condition.values):
+        if condition not in seen:
+            seen.add(str(condition))
+            shares = page.excess.isel(comparison=index).sel(view=PRIMARY, matching=MATCHING)
+            listed = [f"{n} {float(shares.sel(decomposition=n)):.0%}" for n in page.decomposition.values]
+            parts.append(f"{str(condition).capitalize()}: {', '.join(listed).replace('nan%', '–')}. ")
+    return "".join(parts)
+
+
+def _before(cell: xr.Dataset) -> float:
+    return float((cell.initial - cell.null) / cell.reliability)
+
+
+def _in_short(cell: xr.Dataset) -> str:
+    return f"{float(cell.excess):.0%} of a ceiling of {float(cell.ceiling):.2f} ({_before(cell):.0%} before training)"
+
+
+def _on_directions(page: xr.Dataset) -> str:
+    """What the views of directions add to the primary one."""
+    legal = [
+        v for v in ("write_out", "read_in") if v in page.view and bool(page.identified.isel(comparison=0).sel(view=v))
+    ]
+    parts = []
+    for view in legal:
+        shares = page.excess.isel(comparison=0).sel(view=view, matching=MATCHING)
+        known = shares.where(shares.notnull(), drop=True)
+        if known.size:
+            parts.append(f"{float(known.min()):.0%} to {float(known.max()):.0%} in {view}")
+    return f"As directions, what returns is {', '.join(parts)}." if parts else ""
+
+
+@in_house_style
+def draw(page: xr.Dataset) -> Figure:
+    """The figure of one hook point: methods against views above; similarity by rank and the runs below."""
+    by_rank = page.observed_by_rank.notnull().any([dim for dim in page.observed_by_rank.dims if dim != "decomposition"])
+    ordered = [str(name) for name in page.decomposition.values[by_rank.values]]
+    rows = page.sizes["decomposition"] * page.sizes["comparison"]
+    question = f"When {page.hook_point.item()} is trained again, which latents come back?"
+    figure = new_figure(13.0, 4.8 + 0.28 * rows, question, headline(page.expand_dims("hook_point")))
+    grid = figure.add_gridspec(3, 1, height_ratios=[1.0 + 0.28 * rows, 0.45, 2.5])
+    _draw_views(figure, grid[0], page)
+    _draw_legend(figure, grid[1], page)
+    lower = GridSpecFromSubplotSpec(1, len(ordered) + 2, grid[2], width_ratios=[1.0] * len(ordered) + [0.62, 2.1])
+    for index, method in enumerate(ordered):
+        _draw_rank(figure.add_subplot(lower[index]), page, method, first=index == 0)
+    if ordered:
+        _draw_rank_legend(figure.add_subplot(lower[-2]), _say(page, 0))
+    _draw_runs(figure.add_subplot(lower[-1]), page)
+    return figure
+
+
+def _draw_views(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:
+    grid = GridSpecFromSubplotSpec(1, page.sizes["view"], where, wspace=0.06)
+    panels = [figure.add_subplot(grid[i]) for i in range(page.sizes["view"])]
+    for axes, view in zip(panels, page.view.values, strict=True):
+        axes.set_title(VIEW_TITLES.get(view, view), loc="left", fontweight="bold" if view == PRIMARY else "normal")
+        if not bool(page.identified.sel(view=view).any()):
+            mark_not_identified(axes)
+        elif str(page.caveat.sel(view=view).item()):
+            axes.text(
+                0.5,
+                0.99,
+                str(page.caveat.sel(view=view).item()),
+                transform=axes.transAxes,
+                ha="center",
+                va="top",
+                style="italic",
+                color="#555555",
+            )
+        _draw_view(axes, page.sel(view=view, matching=MATCHING))
+        if axes is not panels[0]:
+            axes.tick_params(labelleft=False)
+    panels[0].set_ylabel("decomposition")
+
+
+def _draw_view(axes: Axes, cells: xr.Dataset) -> None:
+    """Rows of the scale from null to ceiling, with what was observed on it and its excess at the right."""
+    methods, n = list(cells.decomposition.values), cells.sizes["comparison"]
+    for row, method in enumerate(methods):
+        axes.axhspan(row - 0.5, row + 0.5, color="white" if row % 2 else "#00000008", lw=0)
+        for index in range(n):
+            cell = cells.sel(decomposition=method).isel(comparison=index)
+            y = row + (index - (n - 1) / 2) * 0.75 / n
+            _draw_cell(axes, cell, y, COLOURS[index % len(COLOURS)], SHAPES[index % len(SHAPES)], bool(cell.identified))
+    axes.set(
+        ylim=(len(methods) - 0.5, -0.72), xlim=(-0.06, 1.24), xticks=[0, 0.25, 0.5, 0.75, 1], yticks=range(len(methods))
+    )
+    axes.set_xticklabels(["0", "", "0.5", "", "1"])
+    axes.set_yticklabels(methods)
+    axes.set_xlabel("similarity")
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_cell(axes: Axes, cell: xr.Dataset, y: float, colour: str, shape: str, identified: bool) -> None:
+    value = {
+        name: float(cell[name])
+        for name in (
+            "observed_mean",
+            "observed_low",
+            "observed_high",
+            "null",
+            "conditional_null",
+            "initial",
+            "ceiling",
+            "excess",
+        )
+    }
+    if np.isnan(value["observed_mean"]):
+        return
+    if not identified:
+        colour = GREY
+    axes.plot([value["null"], value["ceiling"]], [y, y], color=GREY, lw=0.8, zorder=1)
+    axes.plot(value["null"], y, marker="|", color=GREY, ms=8, mew=1.6, zorder=2)
+    axes.plot(value["ceiling"], y, marker="|", color=INK, ms=8, mew=2.2, zorder=2)
+    axes.plot(value["conditional_null"], y, marker="x", color=INK, ms=4.5, mew=1.0, zorder=3)
+    axes.plot(value["initial"], y, marker="^", mfc="white", mec=INK, ms=5, mew=0.9, zorder=3)
+    axes.plot(
+        [value["observed_low"], value["observed_high"]],
+        [y, y],
+        color=colour,
+        lw=2.4,
+        alpha=0.55,
+        solid_capstyle="butt",
+        zorder=4,
+    )
+    axes.plot(value["observed_mean"], y, marker=shape, mfc=colour, mec="white", mew=0.5, ms=6.5, zorder=5)
+    share = "–" if np.isnan(value["excess"]) else f"{value['excess']:.0%}"
+    label = share if identified else "n. i."
+    axes.text(1.235, y, label, ha="right", va="center", fontsize=7, color=colour)
+
+
+def _draw_legend(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:
+    axes = figure.add_subplot(where)
+    axes.axis("off")
+    marks = [
+        Line2D(
+            [],
+            [],
+            color=COLOURS[i % len(COLOURS)],
+            marker=SHAPES[i % len(SHAPES)],
+            mec="white",
+            ms=7,
+            lw=2.4,
+            label=f"observed, {_say(page, i)} (95 % interval)",
+        )
+        for i in range(page.sizes["comparison"])
+    ]
+    marks += [
+        Line2D(
+            [], [], color=GREY, marker="|", ms=9, mew=1.6, lw=0, label="null: same spectrum (score: inputs shuffled)"
+        ),
+        Line2D([], [], color=INK, marker="x", ms=5, lw=0, label="conditional null: shuffled within class"),
+        Line2D([], [], color=INK, marker="^", mfc="white", ms=5, lw=0, label="initial: before training"),
+        Line2D(
+            [],
+            [],
+            color=INK,
+            marker="|",
+            ms=9,
+            mew=2.2,
+            lw=0,
+            label="ceiling: same run, refitted on other data (and seed)",
+        ),
+        Line2D([], [], lw=0, label="%: excess = (observed – null) / (ceiling – null); n. i.: not identified"),
+    ]
+    axes.legend(handles=marks, loc="center", ncols=4, frameon=False, columnspacing=1.4, handletextpad=0.5)
+
+
+def _say(page: xr.Dataset, index: int) -> str:
+    kind = str(page.comparison_kind.values[index]).replace("-", " vs ")
+    conditions = dict.fromkeys(page.comparison_condition.values)
+    return kind if len(conditions) == 1 else f"{page.comparison_condition.values[index]}, {kind}"
+
+
+# role: colour, dash, width
+RANK_LINES = {
+    "ceiling": (INK, "-", 1.4),
+    "observed": (COLOURS[0], "-", 2.0),
+    "initial": (INK, ":", 1.2),
+    "conditional_null": (GREY, "--", 1.0),
+    "null": (GREY, "-", 1.0),
+}
+
+
+def _draw_rank(axes: Axes, page: xr.Dataset, method: str, first: bool) -> None:
+    chosen = page.isel(comparison=0).sel(decomposition=method, view=PRIMARY)
+    for rank, near in zip(page["rank"].values, page.near_degenerate.sel(decomposition=method).values, strict=True):
+        if near:
+            axes.axvspan(rank - 0.5, rank + 0.5, color=PALE, lw=0, zorder=0)
+    for role, (colour, dash, width) in RANK_LINES.items():
+        marker = "o" if role == "observed" else ""
+        axes.plot(page["rank"], chosen[f"{role}_by_rank"], color=colour, ls=dash, lw=width, marker=marker, ms=4)
+    axes.set(ylim=(0, 1.03), xlim=(0.5, page.sizes["rank"] + 0.5), xlabel="rank (canonical order)", xticks=page["rank"])
+    axes.set_title(f"{method}, rank by rank", loc="left")
+    axes.tick_params(labelleft=first)
+    if first:
+        axes.set_ylabel(PRIMARY)
+
+
+def _draw_rank_legend(axes: Axes, title: str) -> None:
+    axes.axis("off")
+    marks: list[Line2D | Patch] = [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            ls=dash,
+            lw=width,
+            marker="o" if role == "observed" else "",
+            ms=4,
+            label=role.replace("_", " "),
+        )
+        for role, (colour, dash, width) in RANK_LINES.items()
+    ]
+    marks.append(Patch(color=PALE, label="near-degenerate:\ngap under 10 %"))
+    axes.legend(handles=marks, frameon=False, loc="center left", borderpad=0, title=title, title_fontsize=7)
+
+
+def _draw_runs(axes: Axes, page: xr.Dataset) -> None:
+    """The first runs in their order, rejected ones before all others where there are too many to show."""
+    axes.axis("off")
+    accepted = page.accepted_run.values
+    axes.set_title(
+        f"{int(accepted.sum())} of {len(accepted)} runs count: their held-out loss matches within\n"
+        f"{float(page.attrs['tolerance']):.0%} of what training gained over the untrained network",
+        loc="left",
+    )
+    most = 10
+    shown = sorted(sorted(range(len(accepted)), key=lambda i: bool(accepted[i]))[:most])
+    cells = [
+        [
+            str(page.run.values[i]),
+            f"{float(page.test_loss[i]):.3f}",
+            f"{float(page.reference_loss[i]):.3f}",
+            f"{float(page.test_accuracy[i]):.1%}",
+            "accepted" if accepted[i] else "REJECTED",
+        ]
+        for i in shown
+    ]
+    header = ["run", "loss", "to match", "accuracy", ""]
+    widths = [0.46, 0.12, 0.15, 0.15, 0.16]
+    grid = axes.table(cells, colLabels=header, loc="upper left", cellLoc="left", colWidths=widths, edges="")
+    grid.auto_set_font_size(False)
+    grid.set_fontsize(6.5)
+    if len(accepted) > most:
+        more = f"and {len(accepted) - most} more in the text file beside this figure"
+        axes.text(0.01, 0.0, more, transform=axes.transAxes, fontsize=6.5, va="bottom")

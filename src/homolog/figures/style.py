@@ -1,0 +1,58 @@
+"""How figures look: a small set of marks and colours that stay apart in print and for colour-blind readers."""
+
+from __future__ import annotations
+
+from textwrap import fill
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008): distinguishable under the common colour-vision deficiencies, and of different lightness in print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK, GREY, PALE = "#222222", "#8C8C8C", "#EFEFEF"
+SHAPES = ("o", "s", "D", "^", "v", "P")
+
+VIEW_TITLES = {
+    "score": "score\ncodes on the same inputs",
+    "write_out": "write-out\ninto the next layer",
+    "read_in": "read-in\nfrom the layer below",
+    "neuron": "neuron\ndirections as they stand",
+    "neuron_permuted": "neuron, permuted\nbest order of units",
+    "neuron_procrustes": "neuron, rotated\nbest rotation of units",
+}
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "pdf.fonttype": 42,
+}
+in_house_style = rc_context(STYLE)  # type: ignore[arg-type]  # matplotlib types its keys as literals
+
+
+def new_figure(width: float, height: float, question: str, answer: str) -> Figure:
+    """A figure of so many inches: the question in bold, under it what was found, and room for the panels below."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    lines = fill(answer, int(width * 13.5)).count("\n") + 1
+    taken = (0.42 + 0.17 * lines) / height
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - taken), w_pad=0.04, h_pad=0.04)  # type: ignore[union-attr,call-arg]  # typed as the base class
+    figure.text(0.012, 1 - 0.1 / height, question, fontsize=12, fontweight="bold", va="top")
+    figure.text(0.012, 1 - 0.36 / height, fill(answer, int(width * 13.5)), fontsize=9, va="top")
+    return figure
+
+
+def mark_not_identified(axes: Axes) -> None:
+    """Grey out a panel whose comparison the symmetries leave without a meaning."""
+    axes.set_facecolor(PALE)
+    axes.text(
+        0.5, 0.99, "not identified", transform=axes.transAxes, ha="center", va="top", style="italic", color="#555555"
+    )

@@ -1,0 +1,87 @@
+"""In a wider layer, are the narrow layer's latents still there, and are there others?"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpecFromSubplotSpec
+
+from homolog.figures.conditions import KIND, conditions, draw_along, draw_legend, say_excess
+from homolog.figures.style import COLOURS, INK, SHAPES, VIEW_TITLES, in_house_style, new_figure
+
+PRIMARY = "score"
+VIEWS = ("score", "write_out", "read_in")
+# Base is a, the wider run is b.
+DIRECTIONS = {"best_a_to_b": "narrow found in wide", "best_b_to_a": "wide found in narrow"}
+
+
+def headline(dataset: xr.Dataset) -> str:
+    """Excess both ways along the widths, and how many canonical correlations exceed chance."""
+    page = dataset.isel(hook_point=0)
+    counts = ", ".join(f"{count:.0f}" for count in _shared(page))
+    return (
+        f"Over {', '.join(conditions(page))}, latents of the base are found again in the retrained layer to this share "
+        f"of what a refit finds ({PRIMARY}, best match): {say_excess(page, PRIMARY, 'best_a_to_b')}. The other way, "
+        f"latents of the retrained layer in the base: {say_excess(page, PRIMARY, 'best_b_to_a')}. Canonical "
+        f"correlations above chance between the two layers: {counts}."
+    )
+
+
+@in_house_style
+def draw(page: xr.Dataset) -> Figure:
+    """Similarity by width in each legal view; below, coverage both ways and the dimensions that the layers share."""
+    views = [view for view in VIEWS if view in page.view.values]
+    question = f"When {page.hook_point.item()} gets more units, are the narrow layer's latents still there?"
+    figure = new_figure(11.0, 7.6, question, headline(page.expand_dims("hook_point")))
+    grid = figure.add_gridspec(3, 1, height_ratios=[2.6, 0.5, 2.2])
+    upper = GridSpecFromSubplotSpec(1, len(views), grid[0], wspace=0.05)
+    for index, view in enumerate(views):
+        axes = figure.add_subplot(upper[index])
+        draw_along(axes, page, view, "hungarian")
+        axes.set_title(
+            f"{VIEW_TITLES[view]} (one to one)", loc="left", fontweight="bold" if view == PRIMARY else "normal"
+        )
+        axes.tick_params(labelleft=index == 0)
+        axes.set_ylabel("" if index else "similarity")
+    draw_legend(figure, grid[1], page)
+    lower = GridSpecFromSubplotSpec(1, 3, grid[2], wspace=0.05)
+    for index, (matching, title) in enumerate(DIRECTIONS.items()):
+        axes = figure.add_subplot(lower[index])
+        draw_along(axes, page, PRIMARY, matching)
+        axes.set_title(f"{PRIMARY}, best match: {title}", loc="left")
+        axes.tick_params(labelleft=index == 0)
+        axes.set_ylabel("" if index else "similarity")
+    _draw_shared(figure.add_subplot(lower[2]), page)
+    return figure
+
+
+def _shared(page: xr.Dataset, kind: str = KIND) -> list[float]:
+    """Mean number of canonical correlations above their permutation null, by condition, over accepted pairs."""
+    chosen = [(page.condition == name) & (page.kind == kind) & page.accepted for name in conditions(page)]
+    return [float(page.shared_correlations.where(mask).mean()) for mask in chosen]
+
+
+def _draw_shared(axes: Axes, page: xr.Dataset) -> None:
+    names = conditions(page)
+    for index, kind in enumerate(dict.fromkeys(page.kind.values)):
+        label = str(kind).replace("-", " vs ")
+        face = INK if index == 0 else "white"
+        axes.plot(
+            range(len(names)),
+            _shared(page, str(kind)),
+            color=INK,
+            marker=SHAPES[index],
+            mfc=face,
+            ls="-" if index == 0 else ":",
+            label=label,
+        )
+    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, None), xticks=np.arange(len(names)))
+    axes.set_xticklabels(names)
+    axes.set_title("canonical correlations above chance", loc="left")
+    axes.legend(frameon=False, loc="lower right")
+    axes.yaxis.tick_right()
+    axes.spines["right"].set_visible(True)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", color=COLOURS[5], alpha=0.2)

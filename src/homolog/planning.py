@@ -1,0 +1,218 @@
+"""Which slice of config.yaml does each job need: its spec, complete and nothing more, and the code it can reach."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from homolog.config import Config
+from homolog.config.experiments import Experiment
+from homolog.config.models import Recipe
+from homolog.provenance import canonical_json, code_fingerprint
+from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
+
+UNTRAINED = "-untrained"
+REGAUGED = "-regauged-"
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model's recipe and a seed. Variants of a model: ``<model>-untrained``, ``<model>-regauged-<hook_point>``."""
+
+    model: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.model}/seed_{self.seed}"
+
+    @property
+    def source(self) -> str:
+        """The model in the config that this run is, or is a variant of."""
+        return self.model.partition("-")[0]
+
+    @property
+    def is_untrained(self) -> bool:
+        return self.model.endswith(UNTRAINED)
+
+    @property
+    def regauged(self) -> str | None:
+        """The hook point whose units are permuted and rescaled at random, if any."""
+        return self.model.partition(REGAUGED)[2] or None
+
+    def untrained(self) -> Run:
+        return Run(self.source + UNTRAINED, self.seed)
+
+    def regauge(self, hook_point: str) -> Run:
+        return Run(self.source + REGAUGED + hook_point, self.seed)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs to compare, the untrained pair that answers to them, and the units of replication they belong to."""
+
+    condition: str
+    kind: str
+    a: Run
+    b: Run
+    initial_a: Run
+    initial_b: Run
+    unit_a: str
+    unit_b: str
+
+    def spec(self) -> Spec:
+        return {key: value if isinstance(value, str) else str(value) for key, value in vars(self).items()}
+
+
+class Plan:
+    """Specs and dependencies of all jobs that a config asks for. Needs no torch, so that planning is quick."""
+
+    def __init__(self, config: Config, source_root: Path, scripts: Path) -> None:
+        self.config, self.source_root, self.scripts = config, source_root, scripts
+
+    def code(self, script: str, spec: str) -> str:
+        """Fingerprint of a script with all that it reaches, the modules that its spec names included."""
+        return code_fingerprint(self.scripts / script, self.source_root, spec)
+
+    # Runs
+
+    def parent(self, run: Run) -> Run | None:
+        """The finished run that this one starts from."""
+        if run.regauged:
+            return Run(run.source, run.seed)
+        parent = self._recipe(run).parent
+        return Run(parent.model, parent.seed) if parent else None
+
+    def train(self, run: Run) -> str:
+        recipe = self._recipe(run)
+        still = run.is_untrained or run.regauged
+        return self._spec(
+            run={"model": run.source, "seed": run.seed},
+            task=self._task(recipe),
+            architecture=self._architecture(recipe),
+            training={"steps": 0} if still else recipe.training.model_dump(mode="json"),
+            reinitialise=[] if run.regauged else recipe.reinitialise,
+            symmetry=[run.regauged] if run.regauged else [],
+        )
+
+    def dump_activations(self, run: Run) -> str:
+        recipe = self._recipe(run)
+        return self._spec(
+            task=self._task(recipe),
+            architecture=self._architecture(recipe),
+            **recipe.activations.model_dump(mode="json"),
+        )
+
+    def decompose(self, run: Run, hook_point: str, name: str) -> str:
+        options = self.config.decompositions[name]
+        return self._spec(
+            # The variants share the streams of their source: untrained is its step 0, regauged must equal it.
+            run={"model": run.source, "seed": run.seed},
+            name=name,
+            hook_point=hook_point,
+            partner=next(iter(options.partners()), None),
+            method=METHODS[options.method],
+            gauge=options.gauge,
+            grid=options.expand(),
+            labels=options.labels(name),
+            seeds=options.member_seeds(),
+        )
+
+    # Experiments
+
+    def analyse(self, name: str) -> str:
+        experiment = self.config.experiments[name]
+        options = experiment.analysis.model_dump(mode="json", exclude={"name"})
+        options["views"] = [VIEWS[view] for view in options["views"]]
+        control = self._runs_of(experiment)[0]
+        return self._spec(
+            experiment=name,
+            analysis=ANALYSES[experiment.analysis.name],
+            options=options,
+            hook_points=experiment.hook_points,
+            decompositions=[
+                {"name": key, "gauge": self.config.decompositions[key].gauge} for key in experiment.decompositions
+            ],
+            pairs=[pair.spec() for pair in self.pairs(experiment)],
+            references=self._references(experiment),
+            controls={point: [str(control), str(control.regauge(point))] for point in experiment.hook_points},
+        )
+
+    def plot(self, name: str) -> str:
+        return self._spec(experiment=name, figure=FIGURES[self.config.experiments[name].figure])
+
+    def runs(self, name: str) -> list[Run]:
+        """Every run that an experiment reads: compared ones, their untrained counterparts, and the gauge control."""
+        experiment = self.config.experiments[name]
+        pairs = self.pairs(experiment)
+        found = [run for pair in pairs for run in (pair.a, pair.b, pair.initial_a, pair.initial_b)]
+        control = self._runs_of(experiment)[0]
+        found += [control, *(control.regauge(point) for point in experiment.hook_points)]
+        return list(dict.fromkeys(found))
+
+    def pairs(self, experiment: Experiment) -> list[Pair]:
+        """Base against retrained and retrained against retrained of one base; or all pairs trained independently."""
+        found = []
+        for label, condition in experiment.conditions.items():
+            groups = {model: [Run(model, seed) for seed in condition.seeds] for model in condition.models}
+            several = len(groups) > 1
+            for model, runs in groups.items():
+                parent = self.config.resolve(model).parent
+                base = Run(parent.model, parent.seed) if parent else None
+                for run in runs if base else []:
+                    unit = str(base) if several else str(run)
+                    found.append(
+                        Pair(label, "base-retrained", base, run, base, run.untrained(), str(base), unit)  # type: ignore[arg-type]
+                    )
+                kind = "retrained-retrained" if base else "independent"
+                for a, b in combinations(runs, 2):
+                    units = [str(base)] * 2 if several and base else [str(a), str(b)]
+                    found.append(Pair(label, kind, a, b, a.untrained(), b.untrained(), units[0], units[1]))
+        return found
+
+    def _runs_of(self, experiment: Experiment) -> list[Run]:
+        pairs = self.pairs(experiment)
+        return list(dict.fromkeys(run for pair in pairs for run in (pair.a, pair.b)))
+
+    def _references(self, experiment: Experiment) -> dict[str, list[str]]:
+        """For each run, the runs whose loss it must match: its base; or, trained independently, all of its model."""
+        runs = self._runs_of(experiment)
+        parents = {run: self.parent(run) for run in runs}
+        return {
+            str(run): [str(parents[run])]
+            if parents[run]
+            else [str(other) for other in runs if other.model == run.model]
+            for run in runs
+        }
+
+    # Parts of specs
+
+    def _spec(self, **parts: Any) -> str:
+        return canonical_json({"threads": self.config.threads, **parts})
+
+    def _recipe(self, run: Run) -> Recipe:
+        return self.config.resolve(run.source)
+
+    def _task(self, recipe: Recipe) -> Spec:
+        options = recipe.task.model_dump(mode="json")
+        return {"target": TASKS[options.pop("name")], **options}
+
+    def _architecture(self, recipe: Recipe) -> Spec:
+        options = recipe.architecture.model_dump(mode="json")
+        return {"target": ARCHITECTURES[options.pop("name")], **options}
+
+
+def show_to_jobs(source_root: Path) -> None:
+    """Let the Python of every job find the package in `source_root` first: what runs is what is fingerprinted."""
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(source_root), *([inherited] if inherited else [])])
+
+
+@cache
+def run_of(model: str, seed: str) -> Run:
+    """The run that the wildcards of a path name."""
+    return Run(model, int(seed))

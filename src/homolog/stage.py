@@ -1,0 +1,174 @@
+"""What a workflow script runs in: threads, device, provenance, progress, and errors that are one clear line."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+class Stopped(BaseException):
+    """The job was asked to stop (Ctrl-C, SIGTERM)."""
+
+
+class Job:
+    """One job of the workflow as a script sees it."""
+
+    def __init__(self, snakemake: Any) -> None:
+        self.spec: dict[str, Any] = json.loads(snakemake.params.spec)
+        self.code: str = snakemake.params.code
+        self.input, self.output = snakemake.input, snakemake.output
+        self.wildcards = snakemake.wildcards
+        self.log: str | None = next(iter(snakemake.log), None)
+        self._device: str = snakemake.resources.get("device", "cpu")
+        self.rule: str = snakemake.rule
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``; a ValueError when CUDA is asked for and isn't there."""
+        import torch
+
+        if self._device == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                "device: cuda is asked for, but no CUDA device is there: set `device: auto` or `device: cpu`."
+            )
+        if self._device == "auto":
+            self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self._device == "cuda":
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        return self._device
+
+    def progress(self, steps: Iterable[int]) -> Iterable[int]:
+        """The same steps, with a bar on a terminal once they have taken two seconds."""
+        from tqdm import tqdm
+
+        label = " ".join([self.rule, *map(str, self.wildcards)])
+        return tqdm(steps, desc=label, delay=2, leave=False, disable=None, dynamic_ncols=True)
+
+    def provenance(self, **more: str | int) -> dict[str, str | int]:
+        """What every file says of its making: spec, code, inputs, versions, device, commit."""
+        versions = {name: version(name) for name in ("torch", "numpy", "homolog")}
+        return {
+            "spec": json.dumps(self.spec, sort_keys=True),
+            "code": self.code,
+            "inputs": json.dumps({path: recorded_content(path) for path in sorted(set(self.input))}),
+            "homolog_version": versions["homolog"],
+            "torch": versions["torch"],
+            "numpy": versions["numpy"],
+            "python": platform.python_version(),
+            "device": self.device,
+            "git_commit": git_commit(),
+            **self._run(),
+            **more,
+        }
+
+    def _run(self) -> dict[str, str | int]:
+        model = self.wildcards.get("model")
+        if model is None:
+            return {}
+        seed = int(self.wildcards.seed)
+        return {"run": f"{model}/seed_{seed}", "seed": seed}
+
+
+def version(package: str) -> str:
+    """An installed package's version; ``uninstalled`` when it runs from a checkout alone."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "uninstalled"
+
+
+def recorded_content(path: str) -> str:
+    """The content hash that an artefact carries in its own header; empty for other files."""
+    if path.endswith(".safetensors"):
+        from safetensors import safe_open
+
+        with safe_open(path, "np") as file:
+            return str((file.metadata() or {}).get("content", ""))
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return str(file.attrs.get("content", ""))
+
+
+def git_commit() -> str:
+    """The checkout's commit, with ``-dirty`` after it when files differ; ``unknown`` outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
+    """Decorator that runs a script's one function as the job: ``@stage(snakemake)`` above ``def decompose(job): ...``.
+
+    Import what is heavy inside that function: then a mistake, a full disk or Ctrl-C at any moment ends in one
+    ``homolog: error:`` line on stderr and in the rule's log, and the exit code tells Snakemake.
+    """
+
+    def run(body: Callable[[Job], None]) -> None:
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, _stop)
+            job = Job(snakemake)
+            for variable in THREAD_VARIABLES:
+                os.environ[variable] = str(job.spec["threads"])
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            logging.basicConfig(filename=job.log, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+            logging.info("%s %s", job.rule, job.code)
+            body(job)
+            logging.info("done")
+        except BaseException as error:
+            _end(error, next(iter(snakemake.log), None))
+
+    return run
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether the library raised it on purpose, rather than something that it called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Stopped(signal.Signals(number).name)
+
+
+def _end(error: BaseException, log: str | None) -> NoReturn:
+    """Say in one line what went wrong and leave at once: after a failed write, h5py can crash while Python winds up."""
+    expected = isinstance(error, MemoryError | Stopped) or (isinstance(error, ValueError | OSError) and _is_ours(error))
+    if isinstance(error, Stopped):
+        text = f"stopped by {error}: no part of an output was left behind; run the same command again to go on."
+    elif isinstance(error, MemoryError):
+        text = f"out of memory ({error}): give the job more memory, or lower a batch size or a number of latents."
+    elif expected:
+        text = " ".join(str(error).split())
+    else:
+        where = f"; the traceback is in {log}" if log else ""
+        text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{where}: a defect, please report it."
+    print(f"homolog: error: {text}", file=sys.stderr, flush=True)
+    try:
+        logging.error("homolog: error: %s", text)
+        logging.error("%s", "".join(traceback.format_exception(error)))
+        logging.shutdown()
+    finally:
+        os._exit(128 + signal.SIGTERM if isinstance(error, Stopped) else 1)

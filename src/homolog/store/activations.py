@@ -1,0 +1,142 @@
+"""`activations.h5`: what the hook points of a run read, a group each, with the gauge that makes runs comparable."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from homolog.activations import HookPoint, gauge_of
+from homolog.alignment.gauge import Gauge
+from homolog.store.files import Attributes, atomic, create_variable, header, open_hdf5, plain_attributes
+from homolog.tasks.base import TRAIN, Data
+
+ARTEFACT = "activations"
+CHUNK_BYTES = 2 * 2**20
+
+
+def write_activations(
+    path: str | Path,
+    hook_points: list[HookPoint],
+    batches: Iterator[tuple[int, dict[str, Tensor]]],
+    data: Data,
+    dtype: str,
+    provenance: Attributes,
+) -> None:
+    """Write batches of activations as they come, so that memory does not grow with the number of samples.
+
+    Raises ValueError when a value does not fit `dtype` (float16 reaches to 65504).
+    """
+    import h5netcdf  # imported here: the library must also import where h5netcdf is absent
+
+    digest = hashlib.sha256()
+    totals = {hook_point.name: torch.zeros(hook_point.units, dtype=torch.float64) for hook_point in hook_points}
+    train = data.split == TRAIN
+    with atomic(path) as temporary, h5netcdf.File(temporary, "w") as file:
+        _write_rows(file, data)
+        for hook_point in hook_points:
+            _create_group(file, hook_point, len(data.labels), np.dtype(dtype))
+        for start, batch in batches:
+            for name, values in batch.items():
+                stop = start + len(values)
+                stored = _as_dtype(values, dtype, name)
+                file[name]["activations"][start:stop] = stored
+                digest.update(stored.tobytes())
+                totals[name] += values[train[start:stop]].double().sum(0)
+        for hook_point in hook_points:
+            gauge = gauge_of(hook_point, totals[hook_point.name], int(train.sum()))
+            create_variable(file[hook_point.name], "gauge_scale", ("unit",), gauge.scale.numpy())
+            create_variable(file[hook_point.name], "gauge_order", ("unit",), gauge.order.numpy())
+        file.attrs.update(header(ARTEFACT, digest.hexdigest()[:16], provenance))
+
+
+def _write_rows(file: Any, data: Data) -> None:
+    file.dimensions["sample"] = len(data.labels)
+    flags = {"flag_values": np.asarray([0, 1], np.int8)}
+    create_variable(file, "split", ("sample",), data.split.numpy(), **flags, flag_meanings="train test")
+    create_variable(file, "half", ("sample",), data.half.numpy(), **flags, flag_meanings="a b")
+    create_variable(file, "input_id", ("sample",), np.arange(len(data.labels)))
+    create_variable(file, "label", ("sample",), data.labels.numpy())
+
+
+def _create_group(file: Any, hook_point: HookPoint, samples: int, dtype: np.dtype) -> None:
+    group = file.create_group(hook_point.name)
+    group.dimensions["unit"] = hook_point.units
+    rows = max(1, min(samples, CHUNK_BYTES // (hook_point.units * dtype.itemsize)))
+    group.create_variable("activations", ("sample", "unit"), dtype, chunks=(rows, hook_point.units))
+    group.attrs["symmetry"] = hook_point.symmetry
+    if hook_point.write_out is not None:
+        group.dimensions["next_unit"] = len(hook_point.write_out)
+        create_variable(group, "write_out", ("next_unit", "unit"), hook_point.write_out.numpy())
+
+
+def _as_dtype(values: Tensor, dtype: str, name: str) -> np.ndarray:
+    largest, limit = float(values.abs().max()), float(np.finfo(dtype).max)
+    if largest > limit:
+        raise ValueError(
+            f"activations at {name} reach {largest:.4g}, and {dtype} reaches only to {limit:.5g}: "
+            "set `activations: {dtype: float32}` in the model's recipe."
+        )
+    return values.numpy().astype(dtype)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the rows of an activation file are: split (0 train, 1 test), half (0 a, 1 b), label, and input id."""
+
+    split: Int[Tensor, " samples"]
+    half: Int[Tensor, " samples"]
+    label: Int[Tensor, " samples"]
+    input_id: Int[Tensor, " samples"]
+
+    def where(self, split: int, half: int | None = None) -> Int[Tensor, " rows"]:
+        """Row numbers of a split, or of one half of it, ascending."""
+        mask = self.split == split if half is None else (self.split == split) & (self.half == half)
+        return torch.nonzero(mask).squeeze(1)
+
+
+@dataclass(frozen=True)
+class Activations:
+    """One hook point of one run, as the network computes it, with its gauge and its map to the next layer."""
+
+    run: str
+    hook_point: str
+    values: Float[Tensor, "samples units"]
+    rows: Rows
+    gauge: Gauge
+    write_out: Float[Tensor, "next_units units"] | None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+def read_activations(path: str | Path, hook_point: str) -> Activations:
+    """Read one hook point (float32); a ValueError lists the file's hook points when it has no such one."""
+    with open_hdf5(path, ARTEFACT) as file:
+        names = [name for name, item in file.items() if isinstance(item, h5py.Group)]
+        if hook_point not in names:
+            raise ValueError(
+                f"{path} has no hook point {hook_point!r}; it has {', '.join(names)}: choose one of these, or add it "
+                "to `activations: {hook_points: [...]}` of the model."
+            )
+        group = file[hook_point]
+        values = torch.from_numpy(group["activations"][...].astype(np.float32))
+        if not torch.isfinite(values).all():
+            raise ValueError(
+                f"{path}: activations at {hook_point} hold {int((~torch.isfinite(values)).sum())} values that aren't "
+                f"finite: delete the file and build it again with `snakemake {path}`."
+            )
+        rows = Rows(*(torch.from_numpy(file[name][...]) for name in ("split", "half", "label", "input_id")))
+        gauge = Gauge(
+            torch.from_numpy(group["gauge_scale"][...]),
+            torch.from_numpy(group["gauge_order"][...]),
+            shift=group.attrs["symmetry"] == "shift",
+        )
+        write_out = torch.from_numpy(group["write_out"][...]) if "write_out" in group else None
+        return Activations(str(file.attrs["run"]), hook_point, values, rows, gauge, write_out, plain_attributes(file))

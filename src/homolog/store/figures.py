@@ -1,0 +1,28 @@
+"""What people look at: figures as PDF, and the same as text and CSV."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from homolog.store.files import Attributes, atomic
+
+
+def write_figures(path: str | Path, figures: list[Figure], provenance: Attributes) -> None:
+    """Write figures as pages of one vector PDF, what made them in its keywords. No date: equal in, equal out."""
+    keywords = f"homolog {provenance['homolog_version']}, commit {provenance['git_commit']}, code {provenance['code']}"
+    buffer = BytesIO()
+    with PdfPages(buffer, metadata={"Keywords": keywords, "CreationDate": None}) as pdf:
+        for figure in figures:
+            pdf.savefig(figure)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

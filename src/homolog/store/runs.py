@@ -1,0 +1,62 @@
+"""All that an analysis may ask of finished runs, read from their folders when it is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from homolog.alignment.layer import Layer, build_layer
+from homolog.decompositions.fit import choose_gauge
+from homolog.dictionary import Dictionary
+from homolog.models.build import restore_model
+from homolog.store.activations import read_activations
+from homolog.store.curves import FinalLoss, read_final_loss
+from homolog.store.dictionaries import read_dictionaries
+from homolog.store.models import read_model
+
+
+class StoredRun:
+    """One run's folder, ``results/models/<model>/seed_<n>``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def final_loss(self) -> FinalLoss:
+        """Held-out loss at both ends of training."""
+        return read_final_loss(self.folder / "training.nc")
+
+    def layer(self, hook_point: str, gauge: str, device: str | torch.device = "cpu") -> Layer:
+        """A hook point prepared for comparing, in the gauge that its dictionaries were fitted in."""
+        saved = read_model(self.folder / "model.safetensors")
+        model = restore_model(json.loads(saved.attributes["spec"])["architecture"], saved.state, saved.sizes)
+        path = self.folder / "activations.h5"
+        activations = read_activations(path, hook_point)
+        recorded = json.loads(activations.attributes["spec"])["hook_points"]
+        below = model.below(hook_point)
+        read = read_activations(path, below) if below in recorded else None
+        return build_layer(model, activations, read, choose_gauge(gauge, activations), device)
+
+    def dictionaries(self, layer: Layer, decomposition: str) -> list[Dictionary]:
+        """All members of a decomposition fitted to `layer`, in float64, units in the layer's canonical order.
+
+        What a direction has outside the span of the activations (along dead units, say) no data ever trained: it is
+        what the initialisation left there, and is taken off.
+        """
+        fitted = read_dictionaries(self.folder / layer.hook_point / f"{decomposition}.h5")
+        return [_in_order_of(layer, dictionary) for dictionary in fitted]
+
+
+def _in_order_of(layer: Layer, fitted: Dictionary) -> Dictionary:
+    d = fitted.to(torch.float64).to(layer.order.device)
+    directions = d.directions[:, layer.order] @ layer.support
+    return replace(d, directions=directions, encoder=d.encoder[:, layer.order], bias=d.bias[layer.order])
+
+
+def open_runs(models: Iterable[str]) -> dict[str, StoredRun]:
+    """Runs by their name, ``<model>/seed_<n>``, from the paths of their weights."""
+    folders = [Path(model).parent for model in models]
+    return {f"{folder.parent.name}/{folder.name}": StoredRun(folder) for folder in folders}

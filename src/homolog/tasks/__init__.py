@@ -1,0 +1,1 @@
+"""Data sets and toy worlds that networks are trained on."""

@@ -1,0 +1,64 @@
+"""What every task hands to training: inputs, labels, and a split that is the same for every run."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from homolog.streams import stream
+
+TRAIN, TEST = 0, 1
+HALF_A, HALF_B = 0, 1
+
+
+@dataclass(frozen=True)
+class Data:
+    """One data set with its split.
+
+    Dictionaries are fitted on train rows (all, half a, half b), matched on test rows of half a, scored on half b.
+    """
+
+    inputs: Float[Tensor, "samples inputs"]
+    labels: Int[Tensor, " samples"]
+    split: Int[Tensor, " samples"]
+    half: Int[Tensor, " samples"]
+    n_classes: int
+
+    def rows(self, split: int) -> Int[Tensor, " rows"]:
+        """Row numbers of one split (`TRAIN` or `TEST`), ascending."""
+        return torch.nonzero(self.split == split).squeeze(1)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of inputs and classes."""
+        return self.inputs.shape[1], self.n_classes
+
+    def digest(self) -> str:
+        """Hash of inputs, labels and split: which data a run has seen."""
+        digest = hashlib.sha256()
+        for tensor in (self.inputs, self.labels, self.split, self.half):
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def split_at_random(
+    inputs: Float[Tensor, "samples inputs"], labels: Int[Tensor, " samples"], n_test: int, name: str
+) -> Data:
+    """Draw `n_test` test rows, then halves of both splits, from streams that depend on the task's name alone."""
+    samples = len(inputs)
+    if not 4 <= n_test <= samples - 4:
+        raise ValueError(
+            f"task {name}: n_test = {n_test}, but {samples} samples allow 4 to {samples - 4}: change n_test."
+        )
+    order = torch.randperm(samples, generator=stream("split", name))
+    split = torch.full((samples,), TRAIN, dtype=torch.int8)
+    half = torch.empty(samples, dtype=torch.int8)
+    split[order[:n_test]] = TEST
+    for rows in (order[:n_test], order[n_test:]):
+        half[rows[: len(rows) // 2]] = HALF_A
+        half[rows[len(rows) // 2 :]] = HALF_B
+    return Data(inputs, labels, split, half, n_classes=int(labels.max()) + 1)

@@ -1,0 +1,130 @@
+"""Train one run: from scratch, or from a finished run of which some layers are drawn anew and the rest is frozen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from homolog.models.build import build_model, load_state
+from homolog.models.symmetry import random_symmetry
+from homolog.streams import stream
+from homolog.tasks.base import TEST, TRAIN, Data
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW}
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+@dataclass
+class Curve:
+    """Mean cross-entropy (nats) and accuracy on train and test rows, by optimiser step; step 0 is before training."""
+
+    step: list[int] = field(default_factory=list)
+    loss: list[tuple[float, float]] = field(default_factory=list)
+    accuracy: list[tuple[float, float]] = field(default_factory=list)
+
+
+def train(
+    spec: dict[str, Any],
+    data: Data,
+    parent: dict[str, Tensor] | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress = iter,
+) -> tuple[Any, Curve]:
+    """Train the run that `spec` describes and return the network (on the CPU, in evaluation mode) and its curve.
+
+    `spec` has ``run`` (model and seed: the key of every random stream), ``architecture``, ``training``,
+    ``reinitialise`` (hook points), ``symmetry`` (hook points of which the units are permuted and rescaled at random:
+    the control whose function is its parent's). `parent` holds the weights that aren't
+    drawn anew; all of them are frozen.
+
+    Raises ValueError when the loss is no longer finite.
+    """
+    run = (spec["run"]["model"], spec["run"]["seed"])
+    model, trainable = _prepare(spec, data, parent, run)
+    model.to(device)
+    curve = _optimise(model, trainable, spec["training"], data, device, run, progress)
+    return model.cpu().eval(), curve
+
+
+def _prepare(
+    spec: dict[str, Any], data: Data, parent: dict[str, Tensor] | None, run: tuple[str, int]
+) -> tuple[Any, set[str]]:
+    """The network before its first step, and the names of the parameters that will be trained."""
+    model = build_model(spec["architecture"], data.inputs.shape[1], data.n_classes)
+    every = {name for name, _ in model.named_parameters()}
+    model.initialise(stream("init", *run))
+    if parent is None:
+        return model, every
+    drawn: set[str] = set().union(*(model.parameters_around(hook_point) for hook_point in spec["reinitialise"]))
+    load_state(model, {**parent, **{name: p.detach() for name, p in model.named_parameters() if name in drawn}})
+    for hook_point in spec["symmetry"]:
+        model.apply_symmetry(
+            hook_point, *random_symmetry(model.units(hook_point), stream("symmetry", *run, hook_point))
+        )
+    return model, drawn
+
+
+def _optimise(
+    model: Any,
+    trainable: set[str],
+    training: dict[str, Any],
+    data: Data,
+    device: str | torch.device,
+    run: tuple[str, int],
+    progress: Progress,
+) -> Curve:
+    parameters = []
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trainable)
+        parameters += [parameter] if name in trainable else []
+    inputs, labels = data.inputs.to(device), data.labels.to(device)
+    rows = {split: data.rows(split).to(device) for split in (TRAIN, TEST)}
+    curve = Curve()
+    _record(curve, model, 0, inputs, labels, rows)
+    if not training["steps"] or not parameters:
+        return curve
+    optimizer = OPTIMIZERS[training["optimizer"]](parameters, lr=training["lr"], weight_decay=training["weight_decay"])
+    batches = _batches(rows[TRAIN], training["batch_size"], stream("order", *run))
+    for step in progress(range(1, training["steps"] + 1)):
+        batch = next(batches)
+        optimizer.zero_grad(set_to_none=True)
+        loss: Any = functional.cross_entropy(model(inputs[batch]), labels[batch])
+        loss.backward()
+        optimizer.step()
+        if step % training["log_every"] == 0 or step == training["steps"]:
+            _record(curve, model, step, inputs, labels, rows)
+            if not all(map(math.isfinite, curve.loss[-1])):
+                raise ValueError(
+                    f"training of {run[0]}, seed {run[1]}, diverged: the loss is {curve.loss[-1][0]} at step {step} "
+                    f"(lr = {training['lr']}, optimizer {training['optimizer']}); a finite loss is needed: "
+                    f"lower models.{run[0]}.training.lr."
+                )
+    return curve
+
+
+def _batches(rows: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Endless batches of row numbers: each epoch a new permutation, its incomplete last batch left out."""
+    size = min(batch_size, len(rows))
+    while True:
+        order = torch.randperm(len(rows), generator=generator).to(rows.device)
+        for start in range(0, len(rows) - size + 1, size):
+            yield rows[order[start : start + size]]
+
+
+@torch.no_grad()
+def _record(curve: Curve, model: Any, step: int, inputs: Tensor, labels: Tensor, rows: dict[int, Tensor]) -> None:
+    losses, accuracies = [], []
+    for split in (TRAIN, TEST):
+        logits = model(inputs[rows[split]])
+        losses.append(float(functional.cross_entropy(logits, labels[rows[split]])))
+        accuracies.append(float((logits.argmax(1) == labels[rows[split]]).float().mean()))
+    curve.step.append(step)
+    curve.loss.append((losses[0], losses[1]))
+    curve.accuracy.append((accuracies[0], accuracies[1]))

@@ -1,0 +1,108 @@
+# The config, read once and checked whole; what each job needs of it; where the library stands.
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.basedir)
+# Jobs run the code that is fingerprinted: this checkout's, whether or not it is installed.
+sys.path.insert(0, str(ROOT / "src"))
+
+from homolog.config import ConfigError, parse_config
+from homolog.planning import Plan, run_of, show_to_jobs
+
+show_to_jobs(ROOT / "src")
+
+try:
+    plan = Plan(parse_config(config), ROOT / "src", ROOT / "workflow" / "scripts")
+except ConfigError as error:
+    sys.exit("\n".join(f"homolog: error: {problem}" for problem in error.problems))
+
+STANDARD = [name for name, experiment in plan.config.experiments.items() if not experiment.optional]
+RUN = "results/models/{model}/seed_{seed}"
+# A GPU is reserved only where one is asked for; `auto` takes what it finds.
+DEVICE = {"device": plan.config.device} | ({"gpu": 1} if plan.config.device == "cuda" else {})
+
+
+wildcard_constraints:
+    model=r"[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?",
+    seed=r"\d+",
+    hook_point=r"[\w.]+",
+    decomposition=r"\w+",
+    experiment=r"\w+",
+    analysis=r"\w+",
+
+
+def parent_model(wildcards):
+    parent = plan.parent(run_of(wildcards.model, wildcards.seed))
+    return rules.train.output.model.format(model=parent.model, seed=parent.seed) if parent else []
+
+
+def train_spec(wildcards):
+    return plan.train(run_of(wildcards.model, wildcards.seed))
+
+
+def train_code(wildcards):
+    return plan.code("train.py", train_spec(wildcards))
+
+
+def dump_activations_spec(wildcards):
+    return plan.dump_activations(run_of(wildcards.model, wildcards.seed))
+
+
+def dump_activations_code(wildcards):
+    return plan.code("dump_activations.py", dump_activations_spec(wildcards))
+
+
+def decompose_spec(wildcards):
+    return plan.decompose(run_of(wildcards.model, wildcards.seed), wildcards.hook_point, wildcards.decomposition)
+
+
+def decompose_code(wildcards):
+    return plan.code("decompose.py", decompose_spec(wildcards))
+
+
+def analyse_spec(wildcards):
+    return plan.analyse(wildcards.experiment)
+
+
+def analyse_code(wildcards):
+    return plan.code("analyse.py", analyse_spec(wildcards))
+
+
+def plot_spec(wildcards):
+    return plan.plot(wildcards.experiment)
+
+
+def plot_code(wildcards):
+    return plan.code("plot.py", plot_spec(wildcards))
+
+
+def of_runs(pattern, wildcards, **more):
+    runs = plan.runs(wildcards.experiment)
+    return [path for run in runs for path in collect(pattern, model=run.model, seed=run.seed, **more)]
+
+
+def experiment_models(wildcards):
+    return of_runs(rules.train.output.model, wildcards)
+
+
+def experiment_curves(wildcards):
+    return of_runs(rules.train.output.curve, wildcards)
+
+
+def experiment_activations(wildcards):
+    return of_runs(rules.dump_activations.output.activations, wildcards)
+
+
+def experiment_dictionaries(wildcards):
+    experiment = plan.config.experiments[wildcards.experiment]
+    return of_runs(
+        rules.decompose.output.dictionaries,
+        wildcards,
+        hook_point=experiment.hook_points,
+        decomposition=experiment.decompositions,
+    )
+
+
+def experiment_data(wildcards):
+    analysis = plan.config.experiments[wildcards.experiment].analysis.name
+    return rules.analyse.output.data.format(experiment=wildcards.experiment, analysis=analysis)

@@ -1,0 +1,77 @@
+# Inside one run: train -> activations -> dictionaries.
+
+
+rule train:
+    input:
+        parent=parent_model,
+    output:
+        model=f"{RUN}/model.safetensors",
+        curve=f"{RUN}/training.nc",
+    log:
+        f"{RUN}/logs/train.log",
+    benchmark:
+        f"{RUN}/benchmarks/train.tsv"
+    conda:
+        "../../environment.yml"
+    threads: plan.config.threads
+    resources:
+        **DEVICE,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=train_spec,
+        code=train_code,
+    message:
+        "train {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../scripts/train.py"
+
+
+rule dump_activations:
+    input:
+        model=rules.train.output.model,
+    output:
+        activations=f"{RUN}/activations.h5",
+    log:
+        f"{RUN}/logs/dump_activations.log",
+    benchmark:
+        f"{RUN}/benchmarks/dump_activations.tsv"
+    conda:
+        "../../environment.yml"
+    threads: plan.config.threads
+    resources:
+        **DEVICE,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=dump_activations_spec,
+        code=dump_activations_code,
+    message:
+        "dump activations of {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../scripts/dump_activations.py"
+
+
+rule decompose:
+    input:
+        activations=rules.dump_activations.output.activations,
+    output:
+        dictionaries=f"{RUN}/{{hook_point}}/{{decomposition}}.h5",
+    log:
+        f"{RUN}/logs/{{hook_point}}/{{decomposition}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/{{hook_point}}/{{decomposition}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: plan.config.threads
+    resources:
+        **DEVICE,
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=decompose_spec,
+        code=decompose_code,
+    message:
+        "decompose {wildcards.hook_point} of {wildcards.model}, seed {wildcards.seed}, by {wildcards.decomposition}"
+    script:
+        "../scripts/decompose.py"

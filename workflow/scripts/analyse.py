@@ -1,0 +1,14 @@
+"""Compare the runs of one experiment."""
+
+from homolog.stage import stage
+
+
+@stage(snakemake)
+def analyse(job):
+    from homolog.loading import load
+    from homolog.store.experiments import write_experiment
+    from homolog.store.runs import open_runs
+
+    runs = open_runs(job.input.models)
+    dataset = load(job.spec["analysis"])(job.spec, runs, job.device, job.progress)
+    write_experiment(job.output.data, dataset, job.provenance())
