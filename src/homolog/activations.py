@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from homolog.alignment.gauge import Gauge, write_out_gauge
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ def stream_activations(
     inputs: Float[Tensor, "samples inputs"],
     names: list[str],
     batch_size: int,
-    device: str | torch.device,
+    device: str | torch.device = "cpu",
+    progress: Progress = iter,
 ) -> Iterator[tuple[int, dict[str, Float[Tensor, "batch units"]]]]:
     """Yield (first row, activations by hook point) for one batch after the other, in the order of `inputs`.
 
@@ -54,7 +57,7 @@ def stream_activations(
 
     handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in names]
     try:
-        for start in range(0, len(inputs), batch_size):
+        for start in progress(range(0, len(inputs), batch_size)):
             model(inputs[start : start + batch_size].to(device))
             for name in names:
                 _check_finite(seen[name], name, start)

@@ -159,9 +159,10 @@ class Plan:
         found = []
         for label, condition in experiment.conditions.items():
             groups = {model: [Run(model, seed) for seed in condition.seeds] for model in condition.models}
-            several = len(groups) > 1
+            parents = {model: self.config.resolve(model).parent for model in groups}
+            several = len({(parent.model, parent.seed) for parent in parents.values() if parent}) > 1
             for model, runs in groups.items():
-                parent = self.config.resolve(model).parent
+                parent = parents[model]
                 base = Run(parent.model, parent.seed) if parent else None
                 for run in runs if base else []:
                     unit = str(base) if several else str(run)

@@ -133,7 +133,7 @@ def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
             for variable in THREAD_VARIABLES:
                 os.environ[variable] = str(job.spec["threads"])
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            logging.basicConfig(filename=job.log, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+            _log_to(job.log)
             logging.info("%s %s", job.rule, job.code)
             body(job)
             logging.info("done")
@@ -141,6 +141,14 @@ def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
             _end(error, next(iter(snakemake.log), None))
 
     return run
+
+
+def _log_to(path: str | None) -> None:
+    """Write the log, and what only Python itself would complain of: h5py does so for every object of a failed write."""
+    logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    logging.raiseExceptions = False
+    sys.excepthook = lambda _type, error, _trace: logging.error("ignored: %s", error)
+    sys.unraisablehook = lambda ignored: logging.error("ignored: %s", ignored.exc_value)
 
 
 def _is_ours(error: BaseException) -> bool:
@@ -155,6 +163,8 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _end(error: BaseException, log: str | None) -> NoReturn:
     """Say in one line what went wrong and leave at once: after a failed write, h5py can crash while Python winds up."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     expected = isinstance(error, MemoryError | Stopped) or (isinstance(error, ValueError | OSError) and _is_ours(error))
     if isinstance(error, Stopped):
         text = f"stopped by {error}: no part of an output was left behind; run the same command again to go on."

@@ -6,15 +6,42 @@ ROOT = Path(workflow.basedir)
 # Jobs run the code that is fingerprinted: this checkout's, whether or not it is installed.
 sys.path.insert(0, str(ROOT / "src"))
 
-from homolog.config import ConfigError, parse_config
+from homolog.config import ConfigError, load_config, parse_config
+from homolog.folders import check_folders
 from homolog.planning import Plan, run_of, show_to_jobs
 
 show_to_jobs(ROOT / "src")
 
+
+def refuse(problems):
+    """Tell all that is wrong, a line each, and go before the first job."""
+    if problems:
+        sys.exit("\n".join(f"homolog: error: {problem}" for problem in problems))
+
+
+refuse(check_folders([".snakemake/log", "results/models"]))
 try:
+    # What Snakemake says of a file that is no YAML names no line, and of keys that stand twice it takes the last.
+    if not config:
+        load_config("config.yaml")
+except ConfigError as error:
+    refuse(error.problems)
+
+
+configfile: "config.yaml"
+
+
+try:
+    # The command line may have changed some of it: --config, --configfile.
     plan = Plan(parse_config(config), ROOT / "src", ROOT / "workflow" / "scripts")
 except ConfigError as error:
-    sys.exit("\n".join(f"homolog: error: {problem}" for problem in error.problems))
+    refuse(error.problems)
+
+
+onstart:
+    # Else it would be Snakemake that fails, when it clears the way for a job's output.
+    refuse(check_folders(path for job in workflow.dag.needrun_jobs() for path in (*job.output, *job.log)))
+
 
 STANDARD = [name for name, experiment in plan.config.experiments.items() if not experiment.optional]
 RUN = "results/models/{model}/seed_{seed}"

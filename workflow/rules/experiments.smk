@@ -33,7 +33,7 @@ rule plot:
     input:
         data=experiment_data,
     output:
-        pdf="results/figures/{experiment}.pdf",
+        pdf=report("results/figures/{experiment}.pdf", caption="../report/experiment.rst", category="Experiments"),
         summary="results/figures/{experiment}.txt",
         table="results/figures/{experiment}.csv",
     log:

@@ -14,6 +14,7 @@ def dump_activations(job):
     spec, data, saved = job.spec, build(job.spec["task"]).data(), read_model(job.input.model)
     model = restore_model(spec["architecture"], saved.state, saved.sizes)
     hook_points = describe_hook_points(model, spec["hook_points"])
-    batches = stream_activations(model, data.inputs, spec["hook_points"], spec["batch_size"], job.device)
+    names, size = spec["hook_points"], spec["batch_size"]
+    batches = stream_activations(model, data.inputs, names, size, job.device, job.progress)
     provenance = job.provenance(data=data.digest())
     write_activations(job.output.activations, hook_points, batches, data, spec["dtype"], provenance)

@@ -31,6 +31,7 @@ class Fitted:
     label: str
     members: dict[Key, Dictionary]
     _cache: dict[tuple[str, Key, str, int], Signatures | None] = field(default_factory=dict)
+    _seen: dict[tuple[str, Key], Bool[Tensor, " latents"]] = field(default_factory=dict)
 
     @property
     def ordered(self) -> bool:
@@ -49,11 +50,19 @@ class Fitted:
         }
 
     def signatures(self, view: View, key: Key, kind: str = OBSERVED, draw: int = 0) -> Signatures | None:
-        """Signatures of a member's live latents, as they are or as one draw of a null has them."""
+        """Signatures of the latents that the view sees, as they are or as one draw of a null has them."""
         entry = (view.name, key, kind, draw)
         if entry not in self._cache:
             self._cache[entry] = self._signatures(view, key, kind, draw)
         return self._cache[entry]
+
+    def seen(self, view: View, key: Key) -> Bool[Tensor, " latents"]:
+        """Live latents of which the view sees something: one that never fires on its inputs has nothing to compare."""
+        entry = (view.name, key)
+        if entry not in self._seen:
+            whole = view.signatures(self.layer, self.members[key])
+            self._seen[entry] = self.live[key] & (whole.match != 0).any(1) & (whole.score != 0).any(1)
+        return self._seen[entry]
 
     def _signatures(self, view: View, key: Key, kind: str, draw: int) -> Signatures | None:
         dictionary = self.members[key]
@@ -63,8 +72,8 @@ class Fitted:
             generator = stream(kind, self.layer.run, self.layer.hook_point, self.label, *key, draw)
             null = view.null if kind == NULL else view.conditional_null
             found = null(self.layer, dictionary, generator)
-        live = self.live[key]
-        return None if found is None else Signatures(found.match[live], found.score[live])
+        seen = self.seen(view, key)
+        return None if found is None else Signatures(found.match[seen], found.score[seen])
 
 
 def refits(a: Fitted, b: Fitted) -> list[tuple[Key, Key]]:

@@ -21,8 +21,8 @@ from homolog.store.runs import StoredRun
 from homolog.streams import stream
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
-# Neighbouring singular values nearer than this (relative) have arbitrary vectors: only their span is defined.
-NEAR_DEGENERATE = 0.1
+# Neighbours nearer than so many sampling errors of their gap have arbitrary vectors: only their span is defined.
+NEAR_DEGENERATE = 2.0
 
 
 def stability(
@@ -107,7 +107,7 @@ def _measure(
         for name, array in stacked.items()
     }
     dataset = xr.Dataset(variables, coords=_coordinates(spec, list(fitted), views))
-    return dataset.merge(_describe(spec, hook_point, fitted, views))
+    return dataset.merge(_describe(spec, fitted, views))
 
 
 def _by_label(stored: StoredRun, layer: Layer, name: str) -> dict[str, dict[tuple[str, int], Any]]:
@@ -172,27 +172,23 @@ def _coordinates(spec: dict[str, Any], labels: list[str], views: list[View]) -> 
     }
 
 
-def _describe(
-    spec: dict[str, Any], hook_point: str, fitted: dict[str, dict[str, Fitted]], views: list[View]
-) -> xr.Dataset:
+def _describe(spec: dict[str, Any], fitted: dict[str, dict[str, Fitted]], views: list[View]) -> xr.Dataset:
     """Facts beside the similarities: what is identified, how good the dictionaries are, what whole layers share."""
     first = next(iter(fitted.values()))
     pairs = [(first[pair["a"]].layer, first[pair["b"]].layer) for pair in spec["pairs"]]
-    identified = [[view.defined(a, b) and view.identified(a, b) for view in views] for a, b in pairs]
+    identified = [[view.identified(a, b) for view in views] for a, b in pairs]
     whole = [_whole_layers(a, b, spec["options"]["null_draws"]) for a, b in pairs]
     runs = list(spec["references"])
     quality = {
         name: [[_mean_fact(by_run[run], name) for run in runs] for by_run in fitted.values()]
         for name in ("fvu", "l0", "dead_fraction")
     }
-    control = spec["controls"][hook_point][0]
     ranks = _ranks(fitted)
-    near = [_near_degenerate(by_run[control], ranks) for by_run in fitted.values()]
+    near = [_near_degenerate([by_run[run] for run in runs], ranks) for by_run in fitted.values()]
     return xr.Dataset(
         {
             "identified_pair": (("pair", "view"), identified),
-            "shared_correlations": ("pair", [count for count, _ in whole]),
-            "linear_cka": ("pair", [cka for _, cka in whole]),
+            **{name: ("pair", [values[name] for values in whole]) for name in whole[0]},
             **{name: (("decomposition", "run"), values) for name, values in quality.items()},
             "near_degenerate": (("decomposition", "rank"), near),
             "rank": ("rank", np.arange(1, ranks + 1)),
@@ -201,21 +197,35 @@ def _describe(
     )
 
 
-def _whole_layers(a: Layer, b: Layer, draws: int) -> tuple[int, float]:
-    """Canonical correlations above their permutation null, and linear CKA, over all held-out inputs."""
+def _whole_layers(a: Layer, b: Layer, draws: int) -> dict[str, float]:
+    """What two layers share as wholes, over all held-out inputs: context for the latents."""
     x, y = (torch.cat(list(layer.activations.values())) for layer in (a, b))
-    generator = stream("correlations", a.run, b.run, a.hook_point)
-    return excess_correlations(x, y, max(draws, 20), generator).count, linear_cka(x, y)
+    found = excess_correlations(x, y, max(draws, 20), stream("correlations", a.run, b.run, a.hook_point))
+    return {
+        "shared_correlations": found.count,
+        "possible_correlations": len(found.correlations),
+        "samples_per_unit": found.samples_per_unit,
+        "linear_cka": linear_cka(x, y),
+    }
 
 
 def _mean_fact(fitted: Fitted, name: str) -> float:
     return float(np.mean([d.member[name] for (rows, _), d in fitted.members.items() if rows == "all"]))
 
 
-def _near_degenerate(fitted: Fitted, ranks: int) -> np.ndarray:
+def _near_degenerate(fitted: list[Fitted], ranks: int) -> np.ndarray:
+    """Ranks whose gap to a neighbour is within its sampling error, as fits to the two halves of the data show it."""
     near = np.zeros(ranks, bool)
-    if fitted.ordered:
-        importance = next(d for (rows, _), d in fitted.members.items() if rows == "all").importance.cpu().numpy()
-        close = importance[1:] > (1 - NEAR_DEGENERATE) * importance[:-1]
-        near[: len(importance)] = np.append(close, False) | np.insert(close, 0, False)
+    if not fitted[0].ordered:
+        return near
+    fits = {rows: np.stack([_importance(one, rows) for one in fitted]) for rows in ("all", "a", "b")}
+    # Half the squared difference is a half-fit's variance; a fit to all rows has half of that again.
+    variance = ((fits["a"] - fits["b"]) ** 2 / 4).mean(0)
+    gap = (fits["all"][:, :-1] - fits["all"][:, 1:]).mean(0)
+    close = gap < NEAR_DEGENERATE * np.sqrt(variance[:-1] + variance[1:])
+    near[: len(variance)] = np.append(close, False) | np.insert(close, 0, False)
     return near
+
+
+def _importance(fitted: Fitted, rows: str) -> np.ndarray:
+    return np.asarray(next(d for (which, _), d in fitted.members.items() if which == rows).importance.cpu().numpy())

@@ -9,9 +9,6 @@ from torch import Tensor
 from homolog.decompositions.base import Decomposition, Member, Progress, check_activations, fix_signs
 from homolog.dictionary import Dictionary
 
-# Singular values below this share of the largest are rounding, not data (Golub & Van Loan: eps times a dimension).
-RANK_TOLERANCE = 1e-10
-
 
 class CCA(Decomposition):
     """Canonical variates of unit variance, in order of canonical correlation, their `importance` (Hotelling, 1936).
@@ -28,12 +25,11 @@ class CCA(Decomposition):
         n_latents = member.options["n_latents"]
         if member.partner is None:
             raise ValueError("CCA needs a second hook point: set `partner` in the decomposition's options.")
-        x, y = member.activations.double(), member.partner.double()
+        x, y = member.activations, member.partner
         for name, side in (("CCA", x), ("CCA's partner", y)):
             check_activations(name, side, n_latents, min(side.shape))
-        mean = x.mean(0)
-        left_x, singular_x, right_x = _thin_svd(x - mean)
-        left_y, _, _ = _thin_svd(y - y.mean(0))
+        left_x, singular_x, right_x = _thin_svd(x)
+        left_y, _, _ = _thin_svd(y)
         rank = min(left_x.shape[1], left_y.shape[1])
         if n_latents > rank:
             raise ValueError(
@@ -52,17 +48,21 @@ class CCA(Decomposition):
         return Dictionary(
             directions=directions * signs,
             encoder=(filters * norms).T * signs,
-            encoder_bias=x.new_zeros(n_latents),
-            bias=mean,
-            firing_rate=x.new_ones(n_latents),
+            encoder_bias=norms.new_zeros(n_latents),
+            bias=x.double().mean(0),
+            firing_rate=norms.new_ones(n_latents),
             importance=correlations[:n_latents].clamp(0, 1),
             ordered=True,
         )
 
 
 def _thin_svd(
-    centred: Float[Tensor, "samples units"],
+    activations: Float[Tensor, "samples units"],
 ) -> tuple[Float[Tensor, "samples rank"], Float[Tensor, " rank"], Float[Tensor, "rank units"]]:
-    left, singular, right = torch.linalg.svd(centred, full_matrices=False)
-    kept = singular > RANK_TOLERANCE * singular[0]
+    """The SVD of the centred activations in float64, without directions that are only rounding."""
+    x = activations.double()
+    left, singular, right = torch.linalg.svd(x - x.mean(0), full_matrices=False)
+    # Rounding entries to the input's dtype moves a singular value by at most eps * ||X||_F, X uncentred (Weyl, 1912):
+    # units that depend on each other in float32 have singular values of that size, and whitening would blow them up.
+    kept = singular > 4 * torch.finfo(activations.dtype).eps * torch.linalg.matrix_norm(x)
     return left[:, kept], singular[kept], right[kept]

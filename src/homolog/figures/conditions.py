@@ -43,6 +43,8 @@ def draw_along(axes: Axes, page: xr.Dataset, view: str, matching: str) -> None:
             axes.plot(
                 place + shift + 0.07, cell["observed_mean"], marker=shape, mfc="white", mec=colour, ms=4.5, zorder=4
             )
+    if not bool(of_kind(page).observed_mean.sel(view=view, matching=matching).notnull().any()):
+        axes.text(0.5, 0.5, "not defined here", transform=axes.transAxes, ha="center", style="italic", color="#555555")
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(-0.03, 1.05), xticks=range(len(names)))
     axes.set_xticklabels(names)
     axes.tick_params(axis="x", length=0)
@@ -83,7 +85,9 @@ def draw_legend(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:
             [], [], color=GREY, marker="_", ms=9, mew=1.6, lw=0, label="null: same spectrum (score: inputs shuffled)"
         ),
         Line2D([], [], color=INK, marker="x", ms=5, lw=0, label="conditional null: shuffled within class"),
-        Line2D([], [], color=INK, marker="^", mfc="white", ms=5, lw=0, label="initial: before training"),
+        Line2D(
+            [], [], color=INK, marker="^", mfc="white", ms=5, lw=0, label="initial: redrawn weights not yet trained"
+        ),
         Line2D(
             [],
             [],
@@ -99,12 +103,16 @@ def draw_legend(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:
 
 
 def say_excess(page: xr.Dataset, view: str, matching: str) -> str:
-    """Excess of each method along the conditions, in words: ``pca 87 %, 85 %, 80 %``."""
+    """Excess of each method along the conditions, and what of it was there untrained: ``pca 87% (55%), 85% (60%)``."""
     chosen = of_kind(page).sel(view=view, matching=matching)
+    before = (chosen.initial - chosen.null) / chosen.reliability
     parts = []
     for method in page.decomposition.values:
-        shares = chosen.excess.sel(decomposition=method).values
-        parts.append(f"{method} " + ", ".join("–" if np.isnan(share) else f"{share:.0%}" for share in shares))
+        shares = zip(
+            chosen.excess.sel(decomposition=method).values, before.sel(decomposition=method).values, strict=True
+        )
+        said = ["–" if np.isnan(share) else f"{share:.0%} ({start:.0%})" for share, start in shares]
+        parts.append(f"{method} {', '.join(said)}")
     return "; ".join(parts)
 
 

@@ -23,7 +23,8 @@ def headline(dataset: xr.Dataset) -> str:
         limits.append(f"in {view} after {', '.join(named) or 'none of these'}")
     return (
         f"Re-initialising {', '.join(conditions(page))}, this share of what a refit finds comes back "
-        f"({PRIMARY}, one to one): {say_excess(page, PRIMARY, MATCHING)}. "
+        f"(in brackets: before they are trained; {PRIMARY}, one to one): "
+        f"{say_excess(page, PRIMARY, MATCHING)}. "
         f"Directions can be compared only {' and '.join(limits)}: beyond, retraining has scrambled the basis that they "
         "would be compared in."
     )

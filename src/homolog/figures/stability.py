@@ -10,6 +10,7 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from homolog.figures.findings import MATCHING, PRIMARY, headline
 from homolog.figures.style import (
     COLOURS,
     GREY,
@@ -22,67 +23,7 @@ from homolog.figures.style import (
     new_figure,
 )
 
-MATCHING = "hungarian"
-PRIMARY = "score"
-
-
-def headline(dataset: xr.Dataset) -> str:
-    """What was found: the most reliable method, how much returns, and how much was there before training."""
-    page = dataset.isel(hook_point=0)
-    first = page.isel(comparison=0).sel(view=PRIMARY, matching=MATCHING)
-    judged = first.where(first.excess.notnull(), drop=True)
-    if not judged.sizes["decomposition"]:
-        return (
-            f"No method has a reliability clear of chance here ({int(first.n_accepted_pairs)} accepted pairs of runs; "
-            "an interval needs at least 3 runs): nothing can be said of stability yet."
-        )
-    names = list(judged.decomposition.values[np.argsort(-judged.reliability.values, kind="stable")])
-    best, others = judged.sel(decomposition=names[0]), names[1:]
-    share, low, high = (float(best[name]) for name in ("excess", "excess_low", "excess_high"))
-    kind = str(page.comparison_kind.values[0])
-    runs = "independently trained" if kind == "independent" else kind.replace("-", " and ")
-    found = (
-        f"{names[0]} tells most reliably: refitted on other data of the same run it agrees with itself to "
-        f"{float(best.ceiling):.2f} (chance {float(best.null):.2f}). Of that, {share:.0%} [{low:.0%}, {high:.0%}] "
-        f"returns between {runs} runs, {_before(best):.0%} before any training of the redrawn weights. "
-    )
-    rest = [f"{name} {_in_short(judged.sel(decomposition=name))}" for name in others]
-    return found + (f"Others: {'; '.join(rest)}. " if rest else "") + _elsewhere(page) + _on_directions(page)
-
-
-def _elsewhere(page: xr.Dataset) -> str:
-    """The primary view's excess in the other conditions, if there are any."""
-    seen = {str(page.comparison_condition.values[0])}
-    parts = []
-    for index, condition in enumerate(page.comparison_condition.values):
-        if condition not in seen:
-            seen.add(str(condition))
-            shares = page.excess.isel(comparison=index).sel(view=PRIMARY, matching=MATCHING)
-            listed = [f"{n} {float(shares.sel(decomposition=n)):.0%}" for n in page.decomposition.values]
-            parts.append(f"{str(condition).capitalize()}: {', '.join(listed).replace('nan%', '–')}. ")
-    return "".join(parts)
-
-
-def _before(cell: xr.Dataset) -> float:
-    return float((cell.initial - cell.null) / cell.reliability)
-
-
-def _in_short(cell: xr.Dataset) -> str:
-    return f"{float(cell.excess):.0%} of a ceiling of {float(cell.ceiling):.2f} ({_before(cell):.0%} before training)"
-
-
-def _on_directions(page: xr.Dataset) -> str:
-    """What the views of directions add to the primary one."""
-    legal = [
-        v for v in ("write_out", "read_in") if v in page.view and bool(page.identified.isel(comparison=0).sel(view=v))
-    ]
-    parts = []
-    for view in legal:
-        shares = page.excess.isel(comparison=0).sel(view=view, matching=MATCHING)
-        known = shares.where(shares.notnull(), drop=True)
-        if known.size:
-            parts.append(f"{float(known.min()):.0%} to {float(known.max()):.0%} in {view}")
-    return f"As directions, what returns is {', '.join(parts)}." if parts else ""
+__all__ = ["draw", "headline"]
 
 
 @in_house_style
@@ -182,7 +123,8 @@ def _draw_cell(axes: Axes, cell: xr.Dataset, y: float, colour: str, shape: str, 
     axes.plot(value["observed_mean"], y, marker=shape, mfc=colour, mec="white", mew=0.5, ms=6.5, zorder=5)
     share = "–" if np.isnan(value["excess"]) else f"{value['excess']:.0%}"
     label = share if identified else "n. i."
-    axes.text(1.235, y, label, ha="right", va="center", fontsize=7, color=colour)
+    ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+    axes.text(1.235, y, label, ha="right", va="center", fontsize=7, color=colour, bbox=ground, zorder=6)
 
 
 def _draw_legend(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:
@@ -206,7 +148,9 @@ def _draw_legend(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:
             [], [], color=GREY, marker="|", ms=9, mew=1.6, lw=0, label="null: same spectrum (score: inputs shuffled)"
         ),
         Line2D([], [], color=INK, marker="x", ms=5, lw=0, label="conditional null: shuffled within class"),
-        Line2D([], [], color=INK, marker="^", mfc="white", ms=5, lw=0, label="initial: before training"),
+        Line2D(
+            [], [], color=INK, marker="^", mfc="white", ms=5, lw=0, label="initial: redrawn weights not yet trained"
+        ),
         Line2D(
             [],
             [],
@@ -223,9 +167,11 @@ def _draw_legend(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:
 
 
 def _say(page: xr.Dataset, index: int) -> str:
-    kind = str(page.comparison_kind.values[index]).replace("-", " vs ")
-    conditions = dict.fromkeys(page.comparison_condition.values)
-    return kind if len(conditions) == 1 else f"{page.comparison_condition.values[index]}, {kind}"
+    """A comparison as the legend says it: its kind, and its condition where there are several."""
+    condition, kind = str(page.comparison_condition.values[index]), str(page.comparison_kind.values[index])
+    if len(set(page.comparison_condition.values)) == 1:
+        return kind.replace("-", " vs ")
+    return condition if kind == "independent" else f"{condition}, {kind.replace('-', ' vs ')}"
 
 
 # role: colour, dash, width
@@ -268,20 +214,21 @@ def _draw_rank_legend(axes: Axes, title: str) -> None:
         )
         for role, (colour, dash, width) in RANK_LINES.items()
     ]
-    marks.append(Patch(color=PALE, label="near-degenerate:\ngap under 10 %"))
+    marks.append(Patch(color=PALE, label="near-degenerate:\ngap within its error"))
     axes.legend(handles=marks, frameon=False, loc="center left", borderpad=0, title=title, title_fontsize=7)
 
 
 def _draw_runs(axes: Axes, page: xr.Dataset) -> None:
     """The first runs in their order, rejected ones before all others where there are too many to show."""
     axes.axis("off")
+    most = 11
     accepted = page.accepted_run.values
     axes.set_title(
         f"{int(accepted.sum())} of {len(accepted)} runs count: their held-out loss matches within\n"
-        f"{float(page.attrs['tolerance']):.0%} of what training gained over the untrained network",
+        f"{float(page.attrs['tolerance']):.0%} of what training gained over the untrained network"
+        + (f"; {most} shown" if len(accepted) > most else ""),
         loc="left",
     )
-    most = 10
     shown = sorted(sorted(range(len(accepted)), key=lambda i: bool(accepted[i]))[:most])
     cells = [
         [
@@ -298,6 +245,3 @@ def _draw_runs(axes: Axes, page: xr.Dataset) -> None:
     grid = axes.table(cells, colLabels=header, loc="upper left", cellLoc="left", colWidths=widths, edges="")
     grid.auto_set_font_size(False)
     grid.set_fontsize(6.5)
-    if len(accepted) > most:
-        more = f"and {len(accepted) - most} more in the text file beside this figure"
-        axes.text(0.01, 0.0, more, transform=axes.transAxes, fontsize=6.5, va="bottom")

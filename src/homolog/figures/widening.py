@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 
 from homolog.figures.conditions import KIND, conditions, draw_along, draw_legend, say_excess
-from homolog.figures.style import COLOURS, INK, SHAPES, VIEW_TITLES, in_house_style, new_figure
+from homolog.figures.style import COLOURS, GREY, INK, SHAPES, VIEW_TITLES, in_house_style, new_figure
 
 PRIMARY = "score"
 VIEWS = ("score", "write_out", "read_in")
@@ -20,11 +20,12 @@ DIRECTIONS = {"best_a_to_b": "narrow found in wide", "best_b_to_a": "wide found 
 def headline(dataset: xr.Dataset) -> str:
     """Excess both ways along the widths, and how many canonical correlations exceed chance."""
     page = dataset.isel(hook_point=0)
-    counts = ", ".join(f"{count:.0f}" for count in _shared(page))
+    counts = ", ".join(f"{count:.0f}" for count in _mean_by_condition(page, "shared_correlations"))
     return (
         f"Over {', '.join(conditions(page))}, latents of the base are found again in the retrained layer to this share "
-        f"of what a refit finds ({PRIMARY}, best match): {say_excess(page, PRIMARY, 'best_a_to_b')}. The other way, "
-        f"latents of the retrained layer in the base: {say_excess(page, PRIMARY, 'best_b_to_a')}. Canonical "
+        f"of what a refit finds (in brackets: before training; {PRIMARY}, best match): "
+        f"{say_excess(page, PRIMARY, 'best_a_to_b')}. The other way, latents of the retrained layer in the base: "
+        f"{say_excess(page, PRIMARY, 'best_b_to_a')}. Canonical "
         f"correlations above chance between the two layers: {counts}."
     )
 
@@ -57,10 +58,10 @@ def draw(page: xr.Dataset) -> Figure:
     return figure
 
 
-def _shared(page: xr.Dataset, kind: str = KIND) -> list[float]:
-    """Mean number of canonical correlations above their permutation null, by condition, over accepted pairs."""
+def _mean_by_condition(page: xr.Dataset, name: str, kind: str = KIND) -> list[float]:
+    """Mean of a by-pair variable over the accepted pairs of each condition."""
     chosen = [(page.condition == name) & (page.kind == kind) & page.accepted for name in conditions(page)]
-    return [float(page.shared_correlations.where(mask).mean()) for mask in chosen]
+    return [float(page[name].where(mask).mean()) for mask in chosen]
 
 
 def _draw_shared(axes: Axes, page: xr.Dataset) -> None:
@@ -70,16 +71,22 @@ def _draw_shared(axes: Axes, page: xr.Dataset) -> None:
         face = INK if index == 0 else "white"
         axes.plot(
             range(len(names)),
-            _shared(page, str(kind)),
+            _mean_by_condition(page, "shared_correlations", str(kind)),
             color=INK,
             marker=SHAPES[index],
             mfc=face,
             ls="-" if index == 0 else ":",
             label=label,
         )
+        axes.plot(
+            range(len(names)),
+            _mean_by_condition(page, "possible_correlations", str(kind)),
+            color=GREY,
+            ls="--" if index == 0 else ":",
+        )
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, None), xticks=np.arange(len(names)))
     axes.set_xticklabels(names)
-    axes.set_title("canonical correlations above chance", loc="left")
+    axes.set_title("canonical correlations above chance\n(grey: as many as there could be)", loc="left")
     axes.legend(frameon=False, loc="lower right")
     axes.yaxis.tick_right()
     axes.spines["right"].set_visible(True)

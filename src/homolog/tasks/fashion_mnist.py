@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -45,8 +46,11 @@ class FashionMNIST:
         folder = Path(self.path)
         images = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")
         labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
-        if len(images) != len(labels):
-            raise ValueError(f"{folder}: {len(images)} {prefix} images but {len(labels)} labels: {_WAY_OUT}.")
+        if images.shape != (len(labels), 28, 28) or labels.ndim != 1:
+            raise ValueError(
+                f"{folder}: {prefix} images of shape {images.shape} and labels of shape {labels.shape} don't belong "
+                f"together, 28x28 pixels and one label each: {_WAY_OUT}."
+            )
         return images, labels
 
 
@@ -57,7 +61,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, ...]:
             content = file.read()
     except FileNotFoundError:
         raise ValueError(f"Fashion-MNIST: {path} isn't there: {_WAY_OUT}.") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"Fashion-MNIST: {path} can't be read as gzip ({error}): {_WAY_OUT}.") from error
     ndim = content[3] if len(content) > 3 and content[:3] == b"\x00\x00\x08" else 0
     shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(ndim))

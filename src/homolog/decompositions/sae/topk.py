@@ -123,12 +123,12 @@ class _Adam:
     @torch.no_grad()
     def step(self, gradients: list[Tensor], decay: float) -> None:
         self.t += 1
-        correction = (1 - 0.999**self.t) ** 0.5 / (1 - 0.9**self.t)
+        first, second = 1 - 0.9**self.t, (1 - 0.999**self.t) ** 0.5
         for p, g, m, v in zip(self.parameters, gradients, self.first, self.second, strict=True):
             m.lerp_(g, 0.1)
             v.mul_(0.999).addcmul_(g, g, value=0.001)
-            lr = (self.lr * decay * correction).view(-1, *[1] * (p.ndim - 1))
-            p.sub_(lr * m / (v.sqrt() + 1e-8 * correction))
+            lr = (self.lr * decay * second / first).view(-1, *[1] * (p.ndim - 1))
+            p.sub_(lr * m / (v.sqrt() + 1e-8 * second))
 
 
 def _initialise(members: list[Member], data: list[Tensor], n_latents: int) -> _Stack:
@@ -156,7 +156,7 @@ def geometric_median(x: Float[Tensor, "samples units"], iterations: int = 100) -
 
 
 def _next_rows(
-    orders: list[Int[Tensor, " rows"]], lengths: list[int], size: int, generators: list[torch.Generator]
+    orders: list[Int[Tensor, " _"]], lengths: list[int], size: int, generators: list[torch.Generator]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """The next `size` rows of each member; a member whose order runs out draws a new permutation of its own rows."""
     filled = [

@@ -1,0 +1,81 @@
+"""What did an experiment on stability find, said in words that its numbers write?"""
+
+from __future__ import annotations
+
+import xarray as xr
+
+MATCHING = "hungarian"
+PRIMARY = "score"
+# Methods whose reliabilities differ by less (or by less than two standard errors) are named together.
+AS_RELIABLE = 0.02
+
+
+def headline(dataset: xr.Dataset) -> str:
+    """What was found: the most reliable method, how much returns, and how much was there before training."""
+    page = dataset.isel(hook_point=0)
+    first = page.isel(comparison=0).sel(view=PRIMARY, matching=MATCHING)
+    judged = first.where(first.excess.notnull(), drop=True)
+    if not judged.sizes["decomposition"]:
+        return (
+            f"No method has a reliability clear of chance here ({int(first.n_accepted_pairs)} accepted pairs of runs; "
+            "an interval needs at least 3 runs): nothing can be said of stability yet."
+        )
+    most = judged.isel(decomposition=int(judged.reliability.values.argmax()))
+    margin = max(2 * float(most.reliability_error), AS_RELIABLE)
+    tied = judged.reliability.values >= float(most.reliability) - margin
+    best, others = judged.decomposition.values[tied], judged.decomposition.values[~tied]
+    kind = str(page.comparison_kind.values[0])
+    runs = "independently trained" if kind == "independent" else kind.replace("-", " and ")
+    returned = [f"{name} {_with_interval(judged.sel(decomposition=name))}" for name in best]
+    rest = [f"{name} {_in_short(judged.sel(decomposition=name))}" for name in others]
+    verb = "tells" if len(best) == 1 else "tell"
+    return (
+        f"{' and '.join(best)} {verb} most reliably: a refit on other data of the same run agrees to "
+        f"{float(most.ceiling):.2f} (chance {float(most.null):.2f}). Of that, what returns between {runs} runs is "
+        f"{', '.join(returned)}. "
+        + (f"Less reliable: {', '.join(rest)}. " if rest else "")
+        + _elsewhere(page)
+        + _on_directions(page)
+    )
+
+
+def _with_interval(cell: xr.Dataset) -> str:
+    low, high = float(cell.excess_low), float(cell.excess_high)
+    return (
+        f"{float(cell.excess):.0%} [{low:.0%}, {high:.0%}] ({_before(cell):.0%} before the redrawn weights are trained)"
+    )
+
+
+def _elsewhere(page: xr.Dataset) -> str:
+    """The primary view's excess in the other conditions, if there are any."""
+    seen = {str(page.comparison_condition.values[0])}
+    parts = []
+    for index, condition in enumerate(page.comparison_condition.values):
+        if condition not in seen:
+            seen.add(str(condition))
+            shares = page.excess.isel(comparison=index).sel(view=PRIMARY, matching=MATCHING)
+            listed = [f"{n} {float(shares.sel(decomposition=n)):.0%}" for n in page.decomposition.values]
+            parts.append(f"{str(condition).capitalize()}: {', '.join(listed).replace('nan%', '–')}. ")
+    return "".join(parts)
+
+
+def _before(cell: xr.Dataset) -> float:
+    return float((cell.initial - cell.null) / cell.reliability)
+
+
+def _in_short(cell: xr.Dataset) -> str:
+    return f"{float(cell.excess):.0%} of a ceiling of {float(cell.ceiling):.2f} ({_before(cell):.0%} before)"
+
+
+def _on_directions(page: xr.Dataset) -> str:
+    """What the views of directions add to the primary one."""
+    legal = [
+        v for v in ("write_out", "read_in") if v in page.view and bool(page.identified.isel(comparison=0).sel(view=v))
+    ]
+    parts = []
+    for view in legal:
+        shares = page.excess.isel(comparison=0).sel(view=view, matching=MATCHING)
+        known = shares.where(shares.notnull(), drop=True)
+        if known.size:
+            parts.append(f"{float(known.min()):.0%} to {float(known.max()):.0%} in {view}")
+    return f"As directions, what returns is {', '.join(parts)}." if parts else ""
