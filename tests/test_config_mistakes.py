@@ -196,6 +196,17 @@ def test_models_of_one_condition_see_the_same_inputs():
     assert "models of different tasks (base: name digits, n_test 500, other: name digits, n_test 400); " in problem
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "lacking"),
+    [("views", ["write_out"], "score"), ("matchings", ["rank", "best"], "hungarian")],
+)
+def test_an_analysis_computes_what_its_figure_draws(key, value, lacking):
+    mapping = small(**{f"{EXPERIMENT}.analysis": {"name": "stability", key: value}})
+    (problem,) = problems(mapping)
+    assert f"analysis.{key}: no {lacking}; " in problem
+    assert "which figure stability draws; add what is missing" in problem
+
+
 def test_all_mistakes_are_told_at_once_even_within_one_entry():
     mapping = small(
         **{

@@ -133,7 +133,8 @@ def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
             for variable in THREAD_VARIABLES:
                 os.environ[variable] = str(job.spec["threads"])
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            _log_to(job.log)
+            logging.basicConfig(filename=job.log, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+            logging.raiseExceptions = False  # The log may lie on the disk that is full.
             logging.info("%s %s", job.rule, job.code)
             body(job)
             logging.info("done")
@@ -141,14 +142,6 @@ def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
             _end(error, next(iter(snakemake.log), None))
 
     return run
-
-
-def _log_to(path: str | None) -> None:
-    """Write the log, and what only Python itself would complain of: h5py does so for every object of a failed write."""
-    logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
-    logging.raiseExceptions = False
-    sys.excepthook = lambda _type, error, _trace: logging.error("ignored: %s", error)
-    sys.unraisablehook = lambda ignored: logging.error("ignored: %s", ignored.exc_value)
 
 
 def _is_ours(error: BaseException) -> bool:

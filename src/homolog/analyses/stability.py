@@ -202,8 +202,8 @@ def _whole_layers(a: Layer, b: Layer, draws: int) -> dict[str, float]:
     x, y = (torch.cat(list(layer.activations.values())) for layer in (a, b))
     found = excess_correlations(x, y, max(draws, 20), stream("correlations", a.run, b.run, a.hook_point))
     return {
-        "shared_correlations": found.count,
-        "possible_correlations": len(found.correlations),
+        "shared_correlations": float(found.count),
+        "possible_correlations": float(len(found.correlations)),
         "samples_per_unit": found.samples_per_unit,
         "linear_cka": linear_cka(x, y),
     }

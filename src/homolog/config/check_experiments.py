@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from homolog.config.decompositions import Decomposition
-from homolog.config.experiments import Condition, Experiment
+from homolog.config.experiments import FIGURE_NEEDS, Condition, Experiment
 from homolog.config.models import Recipe
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
 
@@ -21,7 +21,24 @@ def check_experiment(
     yield from _check_references(path, experiment, names)
     for label, condition in experiment.conditions.items():
         yield from _check_condition((*path, "conditions", label), condition, recipes)
+    yield from _check_figure(path, experiment)
     yield from _check_measured(path, experiment, decompositions, recipes)
+
+
+def _check_figure(path: Path, experiment: Experiment) -> Iterator[Problem]:
+    """The analysis must compute what the figure draws."""
+    views, matchings = FIGURE_NEEDS.get(experiment.figure, ([], []))
+    for key, needed, present in (
+        ("views", views, list[str](experiment.analysis.views)),
+        ("matchings", matchings, list[str](experiment.analysis.matchings)),
+    ):
+        missing = [name for name in needed if name not in present]
+        if missing:
+            yield (
+                (*path, "analysis", key),
+                f"no {listed(missing)}; allowed: lists with {listed(needed)}, which figure {experiment.figure} draws; "
+                "add what is missing, or choose another figure",
+            )
 
 
 def _check_references(path: Path, experiment: Experiment, names: Mapping[str, Names]) -> Iterator[Problem]:

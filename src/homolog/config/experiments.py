@@ -36,6 +36,14 @@ class StabilityOptions(Options):
 Analysis: TypeAlias = StabilityOptions
 
 
+# What a figure reads of an analysis: views and matchings without which it can't be drawn.
+FIGURE_NEEDS: dict[str, tuple[list[str], list[str]]] = {
+    "stability": (["score"], ["hungarian"]),
+    "widening": (["score"], ["hungarian", "best_a_to_b", "best_b_to_a"]),
+    "reinit_depth": (["score"], ["hungarian"]),
+}
+
+
 class Condition(Options):
     """Runs that are compared with each other and, where they are retrained, with their parent run."""
 

@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 
-from homolog.figures.conditions import conditions, draw_along, draw_legend, of_kind, say_excess
+from homolog.figures.conditions import conditions, draw_along, draw_legend_along, first_of_each, say_excess
 from homolog.figures.style import VIEW_TITLES, in_house_style, new_figure
 
 PRIMARY = "score"
@@ -18,7 +18,7 @@ def headline(dataset: xr.Dataset) -> str:
     page = dataset.isel(hook_point=0)
     limits = []
     for view in (name for name in ("write_out", "read_in") if name in page.view.values):
-        identified = of_kind(page).identified.sel(view=view).values
+        identified = first_of_each(page).identified.sel(view=view).values
         named = [name for name, yes in zip(conditions(page), identified, strict=True) if yes]
         limits.append(f"in {view} after {', '.join(named) or 'none of these'}")
     return (
@@ -48,5 +48,5 @@ def draw(page: xr.Dataset) -> Figure:
         axes.set_title(title, loc="left", fontweight="bold" if view == PRIMARY else "normal")
         axes.tick_params(labelleft=index % columns == 0)
         axes.set_ylabel("" if index % columns else "similarity")
-    draw_legend(figure, grid[1], page)
+    draw_legend_along(figure, grid[1], page)
     return figure

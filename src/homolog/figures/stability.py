@@ -11,12 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from homolog.figures.findings import MATCHING, PRIMARY, headline
+from homolog.figures.scale import colour_and_shape, draw_legend, draw_scale, read_cell
 from homolog.figures.style import (
     COLOURS,
     GREY,
     INK,
     PALE,
-    SHAPES,
     VIEW_TITLES,
     in_house_style,
     mark_not_identified,
@@ -36,7 +36,9 @@ def draw(page: xr.Dataset) -> Figure:
     figure = new_figure(13.0, 4.8 + 0.28 * rows, question, headline(page.expand_dims("hook_point")))
     grid = figure.add_gridspec(3, 1, height_ratios=[1.0 + 0.28 * rows, 0.45, 2.5])
     _draw_views(figure, grid[0], page)
-    _draw_legend(figure, grid[1], page)
+    series = [f"observed: {_say(page, i)}" for i in range(page.sizes["comparison"])]
+    share = Line2D([], [], lw=0, label="%: (observed – null) / (ceiling – null); n. i.: not identified")
+    draw_legend(figure, grid[1], series, across=True, more=[share])
     lower = GridSpecFromSubplotSpec(1, len(ordered) + 2, grid[2], width_ratios=[1.0] * len(ordered) + [0.62, 2.1])
     for index, method in enumerate(ordered):
         _draw_rank(figure.add_subplot(lower[index]), page, method, first=index == 0)
@@ -78,7 +80,7 @@ def _draw_view(axes: Axes, cells: xr.Dataset) -> None:
         for index in range(n):
             cell = cells.sel(decomposition=method).isel(comparison=index)
             y = row + (index - (n - 1) / 2) * 0.75 / n
-            _draw_cell(axes, cell, y, COLOURS[index % len(COLOURS)], SHAPES[index % len(SHAPES)], bool(cell.identified))
+            _draw_cell(axes, cell, y, *colour_and_shape(index))
     axes.set(
         ylim=(len(methods) - 0.5, -0.72), xlim=(-0.06, 1.24), xticks=[0, 0.25, 0.5, 0.75, 1], yticks=range(len(methods))
     )
@@ -88,82 +90,16 @@ def _draw_view(axes: Axes, cells: xr.Dataset) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _draw_cell(axes: Axes, cell: xr.Dataset, y: float, colour: str, shape: str, identified: bool) -> None:
-    value = {
-        name: float(cell[name])
-        for name in (
-            "observed_mean",
-            "observed_low",
-            "observed_high",
-            "null",
-            "conditional_null",
-            "initial",
-            "ceiling",
-            "excess",
-        )
-    }
+def _draw_cell(axes: Axes, cell: xr.Dataset, y: float, colour: str, shape: str) -> None:
+    value, identified = read_cell(cell), bool(cell.identified)
     if np.isnan(value["observed_mean"]):
         return
-    if not identified:
-        colour = GREY
-    axes.plot([value["null"], value["ceiling"]], [y, y], color=GREY, lw=0.8, zorder=1)
-    axes.plot(value["null"], y, marker="|", color=GREY, ms=8, mew=1.6, zorder=2)
-    axes.plot(value["ceiling"], y, marker="|", color=INK, ms=8, mew=2.2, zorder=2)
-    axes.plot(value["conditional_null"], y, marker="x", color=INK, ms=4.5, mew=1.0, zorder=3)
-    axes.plot(value["initial"], y, marker="^", mfc="white", mec=INK, ms=5, mew=0.9, zorder=3)
-    axes.plot(
-        [value["observed_low"], value["observed_high"]],
-        [y, y],
-        color=colour,
-        lw=2.4,
-        alpha=0.55,
-        solid_capstyle="butt",
-        zorder=4,
-    )
-    axes.plot(value["observed_mean"], y, marker=shape, mfc=colour, mec="white", mew=0.5, ms=6.5, zorder=5)
+    colour = colour if identified else GREY
+    draw_scale(axes, value, y, colour, shape, across=True)
     share = "–" if np.isnan(value["excess"]) else f"{value['excess']:.0%}"
     label = share if identified else "n. i."
     ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
-    axes.text(1.235, y, label, ha="right", va="center", fontsize=7, color=colour, bbox=ground, zorder=6)
-
-
-def _draw_legend(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:
-    axes = figure.add_subplot(where)
-    axes.axis("off")
-    marks = [
-        Line2D(
-            [],
-            [],
-            color=COLOURS[i % len(COLOURS)],
-            marker=SHAPES[i % len(SHAPES)],
-            mec="white",
-            ms=7,
-            lw=2.4,
-            label=f"observed, {_say(page, i)} (95 % interval)",
-        )
-        for i in range(page.sizes["comparison"])
-    ]
-    marks += [
-        Line2D(
-            [], [], color=GREY, marker="|", ms=9, mew=1.6, lw=0, label="null: same spectrum (score: inputs shuffled)"
-        ),
-        Line2D([], [], color=INK, marker="x", ms=5, lw=0, label="conditional null: shuffled within class"),
-        Line2D(
-            [], [], color=INK, marker="^", mfc="white", ms=5, lw=0, label="initial: redrawn weights not yet trained"
-        ),
-        Line2D(
-            [],
-            [],
-            color=INK,
-            marker="|",
-            ms=9,
-            mew=2.2,
-            lw=0,
-            label="ceiling: same run, refitted on other data (and seed)",
-        ),
-        Line2D([], [], lw=0, label="%: excess = (observed – null) / (ceiling – null); n. i.: not identified"),
-    ]
-    axes.legend(handles=marks, loc="center", ncols=4, frameon=False, columnspacing=1.4, handletextpad=0.5)
+    axes.text(1.235, y, label, ha="right", va="center", fontsize=7, color=colour, bbox=ground, zorder=8)
 
 
 def _say(page: xr.Dataset, index: int) -> str:

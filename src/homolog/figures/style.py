@@ -34,7 +34,6 @@ STYLE: dict[str, Any] = {
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
     "text.color": INK,
-    "pdf.fonttype": 42,
 }
 in_house_style = rc_context(STYLE)  # type: ignore[arg-type]  # matplotlib types its keys as literals
 

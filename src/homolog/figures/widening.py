@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 
-from homolog.figures.conditions import KIND, conditions, draw_along, draw_legend, say_excess
+from homolog.figures.conditions import KIND, conditions, draw_along, draw_legend_along, say_excess
 from homolog.figures.style import COLOURS, GREY, INK, SHAPES, VIEW_TITLES, in_house_style, new_figure
 
 PRIMARY = "score"
@@ -20,7 +20,7 @@ DIRECTIONS = {"best_a_to_b": "narrow found in wide", "best_b_to_a": "wide found 
 def headline(dataset: xr.Dataset) -> str:
     """Excess both ways along the widths, and how many canonical correlations exceed chance."""
     page = dataset.isel(hook_point=0)
-    counts = ", ".join(f"{count:.0f}" for count in _mean_by_condition(page, "shared_correlations"))
+    counts = ", ".join("–" if np.isnan(n) else f"{n:.0f}" for n in _mean_by_condition(page, "shared_correlations"))
     return (
         f"Over {', '.join(conditions(page))}, latents of the base are found again in the retrained layer to this share "
         f"of what a refit finds (in brackets: before training; {PRIMARY}, best match): "
@@ -46,7 +46,7 @@ def draw(page: xr.Dataset) -> Figure:
         )
         axes.tick_params(labelleft=index == 0)
         axes.set_ylabel("" if index else "similarity")
-    draw_legend(figure, grid[1], page)
+    draw_legend_along(figure, grid[1], page)
     lower = GridSpecFromSubplotSpec(1, 3, grid[2], wspace=0.05)
     for index, (matching, title) in enumerate(DIRECTIONS.items()):
         axes = figure.add_subplot(lower[index])

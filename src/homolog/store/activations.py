@@ -16,7 +16,7 @@ from torch import Tensor
 
 from homolog.activations import HookPoint, gauge_of
 from homolog.alignment.gauge import Gauge
-from homolog.store.files import Attributes, atomic, create_variable, header, open_hdf5, plain_attributes
+from homolog.store.files import Attributes, create_variable, header, new_hdf5, open_hdf5, plain_attributes
 from homolog.tasks.base import TRAIN, Data
 
 ARTEFACT = "activations"
@@ -35,12 +35,11 @@ def write_activations(
 
     Raises ValueError when a value does not fit `dtype` (float16 reaches to 65504).
     """
-    import h5netcdf  # imported here: the library must also import where h5netcdf is absent
-
-    digest = hashlib.sha256()
+    # One for each hook point, so that the hash doesn't depend on the size of the batches.
+    digests = {hook_point.name: hashlib.sha256() for hook_point in hook_points}
     totals = {hook_point.name: torch.zeros(hook_point.units, dtype=torch.float64) for hook_point in hook_points}
     train = data.split == TRAIN
-    with atomic(path) as temporary, h5netcdf.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         _write_rows(file, data)
         for hook_point in hook_points:
             _create_group(file, hook_point, len(data.labels), np.dtype(dtype))
@@ -49,13 +48,15 @@ def write_activations(
                 stop = start + len(values)
                 stored = _as_dtype(values, dtype, name)
                 file[name]["activations"][start:stop] = stored
-                digest.update(stored.tobytes())
+                digests[name].update(stored.tobytes())
                 totals[name] += values[train[start:stop]].double().sum(0)
         for hook_point in hook_points:
             gauge = gauge_of(hook_point, totals[hook_point.name], int(train.sum()))
             create_variable(file[hook_point.name], "gauge_scale", ("unit",), gauge.scale.numpy())
             create_variable(file[hook_point.name], "gauge_order", ("unit",), gauge.order.numpy())
-        file.attrs.update(header(ARTEFACT, digest.hexdigest()[:16], provenance))
+        whole = "".join(f"{name} {dtype} {digests[name].hexdigest()}" for name in sorted(digests))
+        content = hashlib.sha256((whole + data.digest()).encode()).hexdigest()[:16]
+        file.attrs.update(header(ARTEFACT, content, provenance))
 
 
 def _write_rows(file: Any, data: Data) -> None:

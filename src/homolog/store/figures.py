@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
@@ -15,7 +16,9 @@ def write_figures(path: str | Path, figures: list[Figure], provenance: Attribute
     """Write figures as pages of one vector PDF, what made them in its keywords. No date: equal in, equal out."""
     keywords = f"homolog {provenance['homolog_version']}, commit {provenance['git_commit']}, code {provenance['code']}"
     buffer = BytesIO()
-    with PdfPages(buffer, metadata={"Keywords": keywords, "CreationDate": None}) as pdf:
+    # Type 42: text that can be searched and edited. It is taken when a file is written, not when a figure is drawn.
+    metadata = {"Keywords": keywords, "CreationDate": None}
+    with rc_context({"pdf.fonttype": 42}), PdfPages(buffer, metadata=metadata) as pdf:
         for figure in figures:
             pdf.savefig(figure)
     with atomic(path) as temporary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,22 +36,57 @@ def atomic(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
-    # h5py raises RuntimeError when the last flush of a file fails.
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise OSError(f"{path} can't be written: {_reason(error)}; no part of it was left behind.") from error
     finally:
         temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
 
 
-def _reason(error: BaseException) -> str:
-    number, text = getattr(error, "errno", None), str(error)
-    if number in _FULL or any(os.strerror(code) in text for code in _FULL):
+def _reason(error: OSError) -> str:
+    number = error.errno
+    if number in _FULL:
         return "the disk is full, or a quota is reached: free some space (`du -sh results/*` shows where) and run again"
     if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return "the folder can't be written to: change its permissions, or choose another with `snakemake --directory`"
     if number in {errno.ENOTDIR, errno.EEXIST}:
         return "a folder on the way to it is a file: move that file away"
-    return text
+    return str(error)
+
+
+class _SteadyFile(io.FileIO):
+    """A file that never fails towards HDF5, which can crash Python when it does; the first failure is kept."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        size, rest = len(data), memoryview(data)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = self.failure or error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+
+@contextmanager
+def new_hdf5(path: str | Path) -> Iterator[Any]:
+    """Give a netCDF-4 file (h5netcdf) to write to, which stands at `path` once it is complete; else nothing does."""
+    import h5netcdf  # imported here: the library must also import where h5netcdf is absent
+
+    with atomic(path) as temporary, _SteadyFile(temporary, "w+") as stream:
+        try:
+            with h5netcdf.File(stream, "w") as file:
+                yield file
+        finally:
+            if stream.failure:
+                raise stream.failure
 
 
 def content_hash(variables: Iterable[tuple[str, np.ndarray]]) -> str:
@@ -112,10 +148,8 @@ def plain_attributes(file: h5py.File) -> dict[str, Any]:
 
 def write_hdf5(path: str | Path, artefact: str, variables: Variables, provenance: Attributes) -> None:
     """Write labelled arrays as one netCDF-4 file that xarray opens; nothing is left of it when the writing fails."""
-    import h5netcdf  # imported here: the library must also import where h5netcdf is absent
-
     content = content_hash((name, array) for name, (_, array) in variables.items())
-    with atomic(path) as temporary, h5netcdf.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         for name, (dims, array) in variables.items():
             for dim, size in zip(dims, array.shape, strict=True):
                 if dim not in file.dimensions:

@@ -1,0 +1,42 @@
+"""What do all tests share: checked shapes, and one build of the whole workflow on the tiny configuration?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jaxtyping
+import pytest
+import torch
+from hypothesis import settings
+from workspace import ROOT, Workspace
+
+# One thread, as jobs have by default: on a busy machine threads wait for each other far longer than they work.
+torch.set_num_threads(1)
+# A busy machine is not a defect.
+settings.register_profile("homolog", deadline=None)
+settings.load_profile("homolog")
+
+# Before any import of the library: from here on its functions check the shapes that their signatures state.
+# Not in homolog.config, whose tests hand it anything but what its signatures say.
+CHECKED = [f"homolog.{path.stem}" for path in (ROOT / "src" / "homolog").iterdir() if path.stem != "config"]
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
+
+
+@pytest.fixture
+def no_shape_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user meets the library: shapes are only checked by the type hints in tests."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The tiny configuration, built whole by two jobs at a time. Only for reading: change a copy."""
+    workspace = Workspace.fresh(tmp_path_factory.mktemp("built"))
+    workspace.build("--cores", "2", "all")
+    return workspace
+
+
+@pytest.fixture
+def copied(built: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the built workspace, sources and results, to change at will."""
+    return built.copy(tmp_path)

@@ -1,0 +1,119 @@
+"""What small networks, activations and fitted runs do several tests build in memory?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from homolog.activations import describe_hook_points, gauge_of, stream_activations
+from homolog.alignment.layer import Layer, build_layer
+from homolog.decompositions.fit import choose_gauge, fit
+from homolog.dictionary import Dictionary
+from homolog.loading import load
+from homolog.models.mlp import MLP
+from homolog.registry import METHODS
+from homolog.store.activations import Activations, Rows
+from homolog.store.curves import FinalLoss
+from homolog.store.runs import StoredRun, _in_order_of
+from homolog.streams import stream
+from homolog.tasks.base import TRAIN
+
+INPUTS, CLASSES = 12, 5
+# Enough training for latents that mean something on easy data, in well under a second.
+TOPK = {"n_latents": 16, "k": 3, "lr": 1e-2, "steps": 150, "batch_size": 64}
+TOPK |= {"aux_k": None, "aux_coefficient": 1 / 32, "dead_after": 1000}
+
+
+def gaussian(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make_rows(samples: int, seed: int = 0) -> Rows:
+    """Three quarters train, the rest test, halves of both; labels at random."""
+    order, place = torch.randperm(samples, generator=seeded(seed)), torch.arange(samples)
+    split, half = torch.empty(samples, dtype=torch.int8), torch.empty(samples, dtype=torch.int8)
+    split[order], half[order] = (place >= samples * 3 // 4).to(torch.int8), (place % 2).to(torch.int8)
+    return Rows(split, half, torch.randint(CLASSES, (samples,), generator=seeded(seed + 1)), place)
+
+
+def make_network(widths: list[int], seed: int = 0) -> MLP:
+    """An untrained network in float64, so that identities hold to rounding."""
+    network = MLP(INPUTS, CLASSES, widths)
+    network.initialise(stream("test", seed))
+    return network.double()
+
+
+def make_inputs(samples: int, seed: int = 0) -> Tensor:
+    """Inputs of unequal variance, so that principal components are well apart."""
+    return gaussian(samples, INPUTS, seed=seed) * torch.linspace(2, 0.5, INPUTS).double()
+
+
+def record(
+    network: MLP, inputs: Tensor, rows: Rows, hook_point: str, run: str = "made/seed_0", dtype: Any = torch.float64
+) -> Activations:
+    """What a hook point reads, as an activation file would give it back (which is float32)."""
+    ((_, batch),) = stream_activations(network, inputs, [hook_point], len(inputs), "cpu")
+    (described,) = describe_hook_points(network, [hook_point])
+    values, train = batch[hook_point].to(dtype), rows.where(TRAIN)
+    gauge = gauge_of(described, batch[hook_point][train].double().sum(0), len(train))
+    # A copy: what the network gives is a view of its weights, which a test may go on to change.
+    write_out = None if described.write_out is None else described.write_out.clone()
+    return Activations(run, hook_point, values, rows, gauge, write_out)
+
+
+def spec_of(name: str, grid: list[dict[str, Any]], seeds: tuple[int, ...] = (0,), gauge: str = "write_out_norm") -> Any:
+    """A decomposition's spec, as planning makes it."""
+    labels = [f"{name}[{i}]" for i in range(len(grid))] if len(grid) > 1 else [name]
+    run = {"model": "made", "seed": 0}
+    return {
+        "run": run, "name": name, "method": METHODS[name], "gauge": gauge,
+        "grid": grid, "labels": labels, "seeds": list(seeds),
+    }  # fmt: skip
+
+
+def make_layer(network: MLP, inputs: Tensor, rows: Rows, hook_point: str, **recorded: Any) -> Layer:
+    """A hook point prepared for comparing, with the layer below it where there is one."""
+    activations = record(network, inputs, rows, hook_point, **recorded)
+    below = network.below(hook_point)
+    read = record(network, inputs, rows, below, **recorded) if below else None
+    return build_layer(network, activations, read, choose_gauge("write_out_norm", activations))
+
+
+def fit_to(layer: Layer, activations: Activations, partner: Activations, name: str) -> list[Dictionary]:
+    """All members of a method of the registry, ready for comparing (canonical order, float64)."""
+    options: dict[str, Any] = {"n_latents": 4}
+    if name == "topk_sae":
+        options, activations = TOPK, replace(activations, values=activations.values.float())
+    fitted = fit(spec_of(name, [options]), activations, partner if name == "cca" else None)
+    return [_in_order_of(layer, dictionary) for dictionary in fitted]
+
+
+class MadeRun(StoredRun):
+    """A run that lies in memory: its loss, its layers by hook point, and its members by decomposition."""
+
+    def __init__(
+        self, name: str, loss: tuple[float, float], layers: dict[str, Layer], members: dict[str, list[Dictionary]]
+    ) -> None:
+        super().__init__(Path("nowhere") / name)
+        self.name, self.loss, self.layers, self.members = name, loss, layers, members
+
+    def final_loss(self) -> FinalLoss:
+        return FinalLoss(self.name, *self.loss, accuracy=0.9)
+
+    def layer(self, hook_point: str, gauge: str, device: str | torch.device = "cpu") -> Layer:
+        return self.layers[hook_point]
+
+    def dictionaries(self, layer: Layer, decomposition: str) -> list[Dictionary]:
+        return self.members[decomposition]
+
+
+def method_of(name: str) -> Any:
+    return load(METHODS[name])()

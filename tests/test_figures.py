@@ -1,0 +1,383 @@
+"""Does every figure draw whatever an analysis may find, and say in words what the numbers say?"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from io import StringIO
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.table import Table
+from matplotlib.text import Text
+from planted import PAIRS, RETRAINED, codes_of, make_members, make_pair, make_runs, spec_of
+
+from homolog.analyses.stability import stability
+from homolog.figures.report import COLUMNS, KEYS, pages, runs_table, summary, table
+from homolog.loading import load
+from homolog.registry import FIGURES
+from homolog.store.figures import write_figures
+
+FIGURE = pytest.mark.parametrize("name", FIGURES)
+SOME_VIEWS = ("score", "write_out", "neuron_procrustes")
+PROVENANCE = {"homolog_version": "0.0", "git_commit": "abc", "code": "def"}
+
+
+def analysed(names=("planted", "sparse"), pairs=PAIRS, losses=None, hook_points=("hidden_1",), views=SOME_VIEWS):
+    """What the analysis finds in planted runs that share their layer in part; `sparse` members have no order."""
+
+    def codes(i):
+        return codes_of(0) + (0.3 + 0.05 * i) * codes_of(i)
+
+    def members(i):
+        return {
+            "planted": make_members(0.2, seed=i),
+            "other": make_members(0.4, label="other", seed=i),
+            "sparse": make_members(0.5, (0, 1), "sparse", i, ordered=False, signed=True),
+        }
+
+    spec = spec_of(pairs, views=views, names=names, null_draws=2) | {"hook_points": list(hook_points)}
+    spec["controls"] = {name: ["base", "base-regauged"] for name in hook_points}
+    return stability(spec, make_runs(codes, members, losses))
+
+
+# Three retrainings against their base, and one pair of them.
+FEW = PAIRS[:3] + PAIRS[4:5]
+FORMS = {
+    "one comparison": {"pairs": PAIRS[:4]},
+    "two kinds of pair": {},
+    "several conditions": {"pairs": [p | {"condition": c} for c in ("narrow", "wide", "all") for p in FEW]},
+    "a rejected run": {"pairs": PAIRS[:4], "losses": {RETRAINED[1]: (2.0, 1.0)}},
+    "all runs rejected": {"pairs": PAIRS[:4], "losses": dict.fromkeys(RETRAINED, (2.0, 1.0))},
+    "one retraining, no interval": {"pairs": PAIRS[:1]},
+    "unordered methods only": {"pairs": FEW, "names": ("sparse",)},
+    "ordered methods only": {"pairs": FEW, "names": ("planted", "other")},
+    "several hook points": {"pairs": FEW, "hook_points": ("hidden_1", "hidden_2")},
+    "the primary view alone": {"pairs": FEW, "views": ("score",)},
+}
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Each form once, when it is asked for. Only for reading: change a copy."""
+    made: dict[str, xr.Dataset] = {}
+
+    def form(name):
+        if name not in made:
+            made[name] = analysed(**FORMS[name])
+        return made[name]
+
+    return form
+
+
+def drawn(figure):
+    """Lay the figure out as for a reader; a warning of matplotlib's (no room, a missing letter) is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()
+
+
+def texts(figure):
+    """All that can be read in a figure; a table does not list its cells among its parts."""
+    cells = [cell.get_text() for table in figure.findobj(Table) for cell in table.get_celld().values()]
+    return [text.get_text() for text in (*figure.findobj(Text), *cells) if text.get_text().strip()]
+
+
+def plain(text):
+    return re.sub(r"\s+", " ", text)
+
+
+def change(dataset, **values):
+    """A copy in which variables have another value wherever they had one."""
+    return dataset.assign({k: dataset[k].where(dataset[k].isnull(), v) for k, v in values.items()})
+
+
+# Every figure, every form
+
+
+def test_there_are_figures():
+    assert {"stability", "widening", "reinit_depth"} <= set(FIGURES)
+
+
+@FIGURE
+@pytest.mark.parametrize("form", FORMS)
+def test_every_figure_draws_every_form(found, name, form):
+    module, dataset = load(FIGURES[name]), found(form)
+    sentence = module.headline(dataset)
+    assert len(sentence.split()) > 5
+    assert sentence.rstrip().endswith(".")
+    assert "nan" not in sentence
+    assert len(pages(dataset)) == dataset.sizes["hook_point"]
+    for page in pages(dataset):
+        figure = module.draw(page)
+        assert isinstance(figure, Figure)
+        drawn(figure)
+        shown = plain(" ".join(texts(figure)))
+        assert page.hook_point.item() in shown
+        assert plain(module.headline(page.expand_dims("hook_point"))).strip() in shown
+        assert "nan" not in shown
+        for method in page.decomposition.values:
+            assert method in shown
+
+
+@FIGURE
+def test_every_figure_draws_where_nothing_is_reliable(found, name):
+    dataset = found("several conditions")
+    nothing = dataset.assign({n: dataset[n] * np.nan for n in ("excess", "excess_low", "excess_high")})
+    module = load(FIGURES[name])
+    (page,) = pages(nothing)
+    drawn(module.draw(page))
+    assert "nan" not in module.headline(nothing)
+    assert module.headline(nothing) != module.headline(dataset)
+
+
+@FIGURE
+def test_what_is_not_identified_is_said_in_the_figure(found, name):
+    dataset, module = found("several conditions"), load(FIGURES[name])
+    for flag in (True, False):
+        identified = dataset.identified.copy(data=np.full(dataset.identified.shape, flag))
+        (page,) = pages(dataset.assign(identified=identified))
+        said = [text for text in texts(module.draw(page)) if plain(text) == "not identified"]
+        assert bool(said) != flag
+
+
+@FIGURE
+def test_drawing_does_not_change_what_is_drawn_nor_the_style_of_others(found, name):
+    dataset = found("two kinds of pair")
+    before, style = dataset.copy(deep=True), dict(mpl.rcParams)
+    drawn(load(FIGURES[name]).draw(pages(dataset)[0]))
+    xr.testing.assert_identical(dataset, before)
+    assert dict(mpl.rcParams) == style
+
+
+# Along conditions, where some comparisons are missing
+
+
+def test_a_condition_without_one_kind_of_pair_keeps_its_place():
+    """One seed in the first condition: no pair of retrainings there, and none may be drawn there."""
+    first = make_pair("base", RETRAINED[0], condition="first")
+    dataset = analysed(pairs=[first, *(pair | {"condition": "second"} for pair in PAIRS)], views=("score",))
+    (page,) = pages(dataset)
+    figure = load(FIGURES["reinit_depth"]).draw(page)
+    panel = figure.axes[0]
+    hollow = [line for line in panel.lines if line.get_markerfacecolor() == "white" and line.get_marker() != "^"]
+    assert len(hollow) == 2
+    assert all(0.5 < line.get_xdata()[0] < 1.5 for line in hollow)
+    drawn(figure)
+
+
+@FIGURE
+def test_a_condition_of_independent_runs_draws_beside_retrained_ones(name):
+    independent = [make_pair(*RETRAINED[:2], "independent", "trained apart"), make_pair(*RETRAINED[1:3], "independent")]
+    pairs = [*PAIRS, *(pair | {"condition": "trained apart"} for pair in independent)]
+    dataset = analysed(pairs=pairs, views=("score", "write_out"))
+    module = load(FIGURES[name])
+    drawn(module.draw(pages(dataset)[0]))
+    assert "nan" not in module.headline(dataset)
+
+
+# In words: stability
+
+
+@pytest.fixture
+def words(found):
+    return load(FIGURES["stability"]).headline, found("two kinds of pair").copy(deep=True)
+
+
+def reliable(dataset, **levels):
+    """Reliability and ceiling of methods as stated, at a null of 0, and an excess of one half."""
+    dataset = change(
+        dataset, null=0.0, reliability_error=0.01, excess=0.5, excess_low=0.4, excess_high=0.6, initial=0.1
+    )
+    for name, level in levels.items():
+        for variable in ("ceiling", "reliability"):
+            dataset[variable].loc[{"decomposition": name}] = level
+    return dataset
+
+
+@pytest.mark.parametrize(("best", "other"), [("planted", "sparse"), ("sparse", "planted")])
+def test_the_headline_names_the_most_reliable_method_first(words, best, other):
+    headline, dataset = words
+    sentence = headline(reliable(dataset, **{best: 0.9, other: 0.5}))
+    assert sentence.startswith(best)
+    assert other in sentence
+    assert "50%" in sentence
+    assert "40%" in sentence
+    assert "60%" in sentence
+
+
+def test_the_headline_follows_the_numbers(words):
+    headline, dataset = words
+    dataset = reliable(dataset, planted=0.9, sparse=0.5)
+    said = headline(dataset)
+    for variable, value, shown in (("excess", 0.77, "77%"), ("ceiling", 0.83, "0.83"), ("excess_low", 0.31, "31%")):
+        assert shown not in said
+        assert shown in headline(change(dataset, **{variable: value}))
+
+
+def test_a_method_without_a_scale_is_not_called_reliable(words):
+    headline, dataset = words
+    dataset = reliable(dataset, planted=0.9, sparse=0.5)
+    for name in ("excess", "excess_low", "excess_high"):
+        dataset[name].loc[{"decomposition": "planted"}] = np.nan
+    assert headline(dataset).startswith("sparse")
+
+
+def test_without_enough_runs_the_headline_claims_nothing(found):
+    headline = load(FIGURES["stability"]).headline
+    for form in ("one retraining, no interval", "all runs rejected"):
+        sentence = headline(found(form))
+        assert "nothing can be said" in sentence
+        assert "%" not in sentence
+
+
+# In words: along conditions
+
+
+@pytest.mark.parametrize("name", ["widening", "reinit_depth"])
+def test_headlines_along_conditions_name_all_of_them_and_follow_the_numbers(found, name):
+    headline, dataset = load(FIGURES[name]).headline, found("several conditions")
+    said = headline(dataset)
+    for word in ("narrow", "wide", "all", "planted", "sparse"):
+        assert word in said
+    assert headline(change(dataset, excess=0.123)) != said
+    assert "12%" in headline(change(dataset, excess=0.123))
+
+
+def test_reinit_depth_says_where_directions_stop_being_identified(found):
+    dataset = found("several conditions")
+    identified = dataset.identified.copy(deep=True)
+    identified.loc[{"view": "write_out", "comparison": "all/base-retrained"}] = False
+    said = load(FIGURES["reinit_depth"]).headline(dataset.assign(identified=identified))
+    assert "in write_out after narrow, wide:" in said or "in write_out after narrow, wide " in said
+
+
+# The marks
+
+
+def test_marks_stand_where_the_numbers_are(found):
+    """In the primary panel: a mark for each role of each method and comparison, at its value."""
+    dataset = found("two kinds of pair")
+    (page,) = pages(dataset)
+    figure = load(FIGURES["stability"]).draw(page)
+    panel = next(axes for axes in figure.axes if axes.get_title(loc="left").startswith("score"))
+    marked = {round(float(x), 9) for line in panel.lines for x in np.atleast_1d(line.get_xdata())}
+    for role in ("observed_mean", "null", "conditional_null", "initial", "ceiling"):
+        values = page[role].sel(view="score", matching="hungarian").values.ravel()
+        assert {round(float(v), 9) for v in values} <= marked
+    lows = page.observed_low.sel(view="score", matching="hungarian").values.ravel()
+    assert {round(float(v), 9) for v in lows} <= marked
+
+
+def test_rejected_runs_are_shown_even_where_not_all_fit(found):
+    dataset = found("a rejected run")
+    (page,) = pages(dataset)
+    shown = texts(load(FIGURES["stability"]).draw(page))
+    assert shown.count("REJECTED") == 1
+    assert shown.count("accepted") == 3
+    many = dataset.drop_dims("run").merge(
+        xr.concat(
+            [
+                page.drop_dims([d for d in page.dims if d != "run"]).assign_coords(
+                    run=[f"{r}{i}" for r in page.run.values]
+                )
+                for i in range(6)
+            ],
+            "run",
+        ),
+        compat="override",
+    )
+    shown = texts(load(FIGURES["stability"]).draw(pages(many.assign_attrs(dataset.attrs))[0]))
+    assert shown.count("REJECTED") == 6
+    assert any(text.startswith("18 of 24 runs count") for text in shown)
+
+
+# Text and CSV
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_table_holds_every_number_that_there_is(found, form):
+    dataset = found(form)
+    rows = table(dataset)
+    assert len(rows) == int(dataset.observed_mean.notnull().sum())
+    assert not rows.duplicated(KEYS).any()
+    for _, row in rows.sample(min(10, len(rows)), random_state=0).iterrows():
+        cell = dataset.sel({key: row[key] for key in KEYS})
+        for column in COLUMNS:
+            expected = float(cell[column])
+            seen = row["observed" if column == "observed_mean" else column]
+            assert seen == pytest.approx(expected, nan_ok=True)
+        assert row.gauge == pytest.approx(float(cell.gauge), nan_ok=True)
+        assert row.identified == bool(cell.identified)
+
+
+def test_the_csv_reads_back(found):
+    rows = table(found("two kinds of pair"))
+    again = pd.read_csv(StringIO(rows.to_csv(index=False)))
+    assert list(again.columns) == list(rows.columns)
+    assert again.observed.to_numpy() == pytest.approx(rows.observed.to_numpy())
+
+
+def test_rows_stand_in_the_order_of_the_config(found):
+    dataset = found("two kinds of pair")
+    rows = table(dataset)
+    for key in KEYS:
+        assert list(rows[key].cat.categories) == list(dataset[key].values)
+    codes = [tuple(row) for row in rows[KEYS].apply(lambda column: column.cat.codes).to_numpy()]
+    assert all(a < b for a, b in pairwise(codes))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_text_holds_the_sentence_every_row_and_every_run(found, form):
+    dataset = found(form)
+    text = summary(dataset, "This is the answer.")
+    assert text.startswith("This is the answer.")
+    for comparison in dataset.comparison.values:
+        for hook_point in dataset.hook_point.values:
+            assert f"{hook_point}, {comparison}" in text or dataset.observed_mean.isnull().all()
+    shown = table(dataset)
+    shown = shown[shown.matching.isin(["hungarian", "rank"])]
+    for value in shown.observed:
+        assert f"{value:.3f}" in text
+    for run in dataset.run.values:
+        assert run in text
+    assert "nan" not in text
+    assert ("NO" in text.split("identified NO")[0]) == bool((~shown.identified).any())
+
+
+def test_the_runs_table_has_each_verdict(found):
+    rows = runs_table(found("a rejected run")).set_index("run")
+    assert rows.verdict.to_dict() == {run: "REJECTED" if run == RETRAINED[1] else "accepted" for run in RETRAINED}
+    assert rows.test_loss[RETRAINED[1]] == 1.0
+
+
+# The file
+
+
+def test_equal_figures_give_equal_bytes_of_a_pdf_with_a_page_each(found, tmp_path):
+    dataset, module = found("the primary view alone"), load(FIGURES["stability"])
+    for name in ("a.pdf", "b.pdf"):
+        write_figures(tmp_path / name, [module.draw(page) for page in pages(dataset) * 2], PROVENANCE)
+    content = (tmp_path / "a.pdf").read_bytes()
+    assert content == (tmp_path / "b.pdf").read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.rstrip().endswith(b"%%EOF")
+    assert len(re.findall(rb"/Type /Page\b", content)) == 2
+    assert b"homolog 0.0, commit abc, code def" in content
+    # Vector: no picture within, and text as text (TrueType), which can be searched.
+    assert b"/Subtype /Image" not in content
+    assert b"/Subtype /Type3" not in content
+    assert b"/CIDFontType2" in content
+    assert b"CreationDate" not in content
+
+
+def test_another_number_gives_another_file(found, tmp_path):
+    dataset, module = found("the primary view alone"), load(FIGURES["stability"])
+    for name, data in (("a.pdf", dataset), ("b.pdf", change(dataset, ceiling=0.99))):
+        write_figures(tmp_path / name, [module.draw(page) for page in pages(data)], PROVENANCE)
+    assert (tmp_path / "a.pdf").read_bytes() != (tmp_path / "b.pdf").read_bytes()

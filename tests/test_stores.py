@@ -1,0 +1,435 @@
+"""Does every artefact come back as it was written, and is it whole or absent, and refused when it is something else?"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from making import CLASSES, INPUTS, gaussian, make_inputs, make_network, make_rows
+from matplotlib.figure import Figure
+from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
+from workspace import run
+
+from homolog.activations import describe_hook_points, stream_activations
+from homolog.dictionary import ARRAYS, Dictionary
+from homolog.store.activations import Activations, read_activations, write_activations
+from homolog.store.curves import read_final_loss, write_curve
+from homolog.store.dictionaries import read_dictionaries, write_dictionaries
+from homolog.store.experiments import read_experiment, spec_of, write_experiment
+from homolog.store.figures import write_figures, write_text
+from homolog.store.files import FORMAT, atomic, content_hash, plain_attributes
+from homolog.store.models import read_model, write_model
+from homolog.tasks.base import Data
+from homolog.training import Curve
+
+HOOK_POINTS = ["hidden_0", "hidden_1", "logits"]
+PROVENANCE: dict[str, Any] = {"run": "made/seed_3", "seed": 3, "spec": '{"threads": 1}', "homolog_version": "0.1"}
+FIGURE_PROVENANCE = {"homolog_version": "0.1", "git_commit": "abc", "code": "123"}
+
+
+def write_some_activations(path: Path, batch_size: int = 40, dtype: str = "float32", scale: float = 1.0) -> Any:
+    """Activations of a small network; returns it with its data."""
+    network, rows = make_network([7, 6]).float(), make_rows(90)
+    data = Data(make_inputs(90).float() * scale, rows.label, rows.split, rows.half, CLASSES)
+    points = describe_hook_points(network, HOOK_POINTS)
+    batches = stream_activations(network, data.inputs, HOOK_POINTS, batch_size, "cpu")
+    write_activations(path, points, batches, data, dtype, PROVENANCE)
+    return network, data
+
+
+def some_dictionary(n_latents: int, seed: int) -> Dictionary:
+    return Dictionary(
+        directions=gaussian(n_latents, 6, seed=seed),
+        encoder=gaussian(n_latents, 6, seed=seed + 1),
+        encoder_bias=gaussian(n_latents, seed=seed + 2),
+        bias=gaussian(6, seed=seed + 3),
+        firing_rate=torch.linspace(0, 1, n_latents).double(),
+        importance=torch.linspace(1, 0, n_latents).double(),
+        activation="topk",
+        k=2,
+        signed=True,
+        member={"label": f"topk[n_latents={n_latents}]", "seed": seed, "rows": "all", "lr": 0.5, "fvu": 0.25},
+    )
+
+
+def some_dataset() -> xr.Dataset:
+    values = np.array([[0.5, np.nan], [1.0, -0.0]])
+    coordinates = {"view": ["score", "neuron"], "accepted": ("pair", [True, False]), "run_a": ("pair", ["a", "b"])}
+    return xr.Dataset({"observed": (("view", "pair"), values)}, coordinates, {"tolerance": 0.05})
+
+
+def write_some_model(path: Path) -> None:
+    write_model(path, make_network([7, 6]).state_dict(), (INPUTS, CLASSES), PROVENANCE)
+
+
+def write_some_curve(path: Path) -> None:
+    losses, accuracies = [(2.3, 2.4), (0.5, 0.75)], [(0.1, 0.1), (0.9, 0.875)]
+    write_curve(path, Curve([0, 50], losses, accuracies), PROVENANCE)
+
+
+def write_some_dictionaries(path: Path) -> None:
+    write_dictionaries(path, [some_dictionary(4, seed=0), some_dictionary(3, seed=1)], PROVENANCE)
+
+
+def write_some_experiment(path: Path) -> None:
+    write_experiment(path, some_dataset(), PROVENANCE)
+
+
+def write_some_figure(path: Path) -> None:
+    figure = Figure()
+    figure.add_subplot().plot([0, 1])
+    write_figures(path, [figure, figure], FIGURE_PROVENANCE)
+
+
+def write_some_text(path: Path) -> None:
+    write_text(path, "what was found\n" * 1000)
+
+
+ARRAY_WRITERS: dict[str, Callable[[Path], Any]] = {
+    "activations": write_some_activations,
+    "training curve": write_some_curve,
+    "dictionary": write_some_dictionaries,
+    "experiment": write_some_experiment,
+    "model": write_some_model,
+}
+WRITERS = ARRAY_WRITERS | {"figure": write_some_figure, "text": write_some_text}
+READERS: dict[str, Callable[[Path], Any]] = {
+    "activations": lambda path: read_activations(path, "hidden_1"),
+    "training curve": read_final_loss,
+    "dictionary": read_dictionaries,
+    "experiment": read_experiment,
+    "model": read_model,
+}
+
+
+# What is written comes back.
+
+
+@pytest.mark.parametrize("hook_point", HOOK_POINTS)
+def test_activations_come_back(tmp_path: Path, hook_point: str) -> None:
+    network, data = write_some_activations(tmp_path / "activations.h5")
+    back = read_activations(tmp_path / "activations.h5", hook_point)
+    values = data.inputs
+    for name in HOOK_POINTS[: HOOK_POINTS.index(hook_point) + 1]:
+        values = network.get_submodule(name)(values)
+    assert_close(back.values, values.detach(), rtol=1e-6, atol=1e-6)
+    for kept, given in ((back.rows.split, data.split), (back.rows.half, data.half), (back.rows.label, data.labels)):
+        assert kept.tolist() == given.tolist()
+    assert back.rows.input_id.tolist() == list(range(90))
+    assert (back.run, back.hook_point) == ("made/seed_3", hook_point)
+    if hook_point == "logits":
+        assert back.write_out is None
+        assert back.gauge.shift
+    else:
+        assert_close(back.write_out, network.write_out(hook_point), rtol=0, atol=0)
+        assert not back.gauge.shift
+        assert_close(back.gauge.scale, back.write_out.double().norm(dim=0))
+        mean = (back.values.double() * back.gauge.scale)[data.split == 0].mean(0)
+        assert mean[back.gauge.order].diff().max() <= 1e-9
+
+
+def contents(path: Path) -> tuple[str, Activations]:
+    with h5py.File(path) as file:
+        return str(file.attrs["content"]), read_activations(path, "hidden_0")
+
+
+@pytest.mark.parametrize("batch_size", [1, 40, 90, 1000])
+def test_the_size_of_batches_changes_nothing(tmp_path: Path, batch_size: int) -> None:
+    write_some_activations(tmp_path / "a.h5", batch_size=7)
+    write_some_activations(tmp_path / "b.h5", batch_size=batch_size)
+    (_, a), (_, b) = contents(tmp_path / "a.h5"), contents(tmp_path / "b.h5")
+    # Another number of rows may take another kernel, hence not bit by bit.
+    assert_close(a.values, b.values, rtol=1e-6, atol=1e-6)
+    assert a.gauge.order.tolist() == b.gauge.order.tolist()
+
+
+def test_equal_activations_have_equal_content_however_they_came(tmp_path: Path) -> None:
+    # One network of integers, which no kernel rounds.
+    network, rows = make_network([4, 3]).float(), make_rows(20)
+    for parameter in network.parameters():
+        parameter.data = torch.randint(-2, 3, parameter.shape, generator=torch.Generator().manual_seed(0)).float()
+    inputs = torch.randint(0, 3, (20, INPUTS), generator=torch.Generator().manual_seed(1)).float()
+    found = {}
+    for name, batch_size, shift in (("a", 3, 0), ("b", 20, 0), ("c", 20, 1)):
+        data = Data(inputs + shift, rows.label, rows.split, rows.half, CLASSES)
+        points = describe_hook_points(network, HOOK_POINTS)
+        batches = stream_activations(network, data.inputs, HOOK_POINTS, batch_size, "cpu")
+        write_activations(tmp_path / f"{name}.h5", points, batches, data, "float32", PROVENANCE)
+        found[name], _ = contents(tmp_path / f"{name}.h5")
+    assert found["a"] == found["b"]
+    assert found["a"] != found["c"]
+
+
+def test_float16_holds_what_it_can_and_refuses_what_it_can_not(tmp_path: Path) -> None:
+    write_some_activations(tmp_path / "wide.h5")
+    write_some_activations(tmp_path / "narrow.h5", dtype="float16")
+    wide, narrow = (read_activations(tmp_path / f"{name}.h5", "hidden_1").values for name in ("wide", "narrow"))
+    assert narrow.dtype == torch.float32
+    assert_close(narrow, wide, rtol=2**-11, atol=1e-7)
+    with pytest.raises(ValueError, match=r"activations at hidden_0 reach .*float16 reaches only to 65504: set"):
+        write_some_activations(tmp_path / "over.h5", dtype="float16", scale=1e6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["narrow.h5", "wide.h5"]
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    network = make_network([7, 6])
+    write_some_model(tmp_path / "model.safetensors")
+    back = read_model(tmp_path / "model.safetensors")
+    assert back.sizes == (INPUTS, CLASSES)
+    assert back.attributes["run"] == "made/seed_3"
+    assert back.state.keys() == network.state_dict().keys()
+    for name, tensor in network.state_dict().items():
+        assert_close(back.state[name], tensor, rtol=0, atol=0)
+
+
+def test_a_curve_comes_back(tmp_path: Path) -> None:
+    write_some_curve(tmp_path / "training.nc")
+    final = read_final_loss(tmp_path / "training.nc")
+    assert (final.run, final.first, final.last, final.accuracy) == ("made/seed_3", 2.4, 0.75, 0.875)
+
+
+def test_dictionaries_of_different_sizes_come_back(tmp_path: Path) -> None:
+    write_some_dictionaries(tmp_path / "topk.h5")
+    for back, given in zip(
+        read_dictionaries(tmp_path / "topk.h5"), [some_dictionary(4, seed=0), some_dictionary(3, seed=1)], strict=True
+    ):
+        for field in fields(Dictionary):
+            kept, original = getattr(back, field.name), getattr(given, field.name)
+            if field.name in ARRAYS:
+                assert_close(kept, original, rtol=0, atol=0)
+            else:
+                assert kept == original
+                assert type(kept) is type(original)
+
+
+def test_an_experiment_comes_back(tmp_path: Path) -> None:
+    write_some_experiment(tmp_path / "stability.nc")
+    back = read_experiment(tmp_path / "stability.nc")
+    xr.testing.assert_equal(back, some_dataset())
+    assert back.accepted.dtype == bool
+    assert float(back.attrs["tolerance"]) == 0.05
+    assert spec_of(back) == {"threads": 1}
+
+
+def test_equal_figures_are_equal_files_and_their_pages_are_counted(tmp_path: Path) -> None:
+    for name in ("a.pdf", "b.pdf"):
+        write_some_figure(tmp_path / name)
+    first = (tmp_path / "a.pdf").read_bytes()
+    assert first == (tmp_path / "b.pdf").read_bytes()
+    assert b"/Count 2" in first
+    assert b"homolog 0.1, commit abc, code 123" in first
+
+
+@pytest.mark.parametrize("name", ARRAY_WRITERS)
+def test_equal_content_has_an_equal_hash_whatever_made_it(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = header_of(written(tmp_path / "first", name))
+    monkeypatch.setitem(PROVENANCE, "homolog_version", "0.2")
+    second = header_of(written(tmp_path / "second", name))
+    assert first["homolog_version"] != second["homolog_version"]
+    assert first["content"] == second["content"]
+    assert first["homolog_artefact"] == name
+    assert int(first["homolog_format"]) == FORMAT
+
+
+def written(path: Path, name: str) -> Path:
+    ARRAY_WRITERS[name](path)
+    return path
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            return plain_attributes(file)
+    return read_model(path).attributes
+
+
+def test_a_content_hash_knows_values_names_types_and_shapes() -> None:
+    a = np.arange(6.0)
+    variants = [[("a", a)], [("b", a)], [("a", a + 1)], [("a", a.astype("f4"))], [("a", a.reshape(2, 3))]]
+    variants += [[("a", a), ("b", a)], [("a", np.array(["x", "yz"], object))], [("a", np.array(["xy", "z"], object))]]
+    assert len({content_hash(variant) for variant in variants}) == len(variants)
+    assert content_hash([("a", a), ("b", a)]) == content_hash([("b", a), ("a", a)])
+
+
+# Whole or absent.
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "file"
+    with atomic(path) as temporary:
+        temporary.write_text("whole")
+        assert temporary.parent == path.parent
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), OSError("no"), KeyboardInterrupt(), SystemExit(1), MemoryError()])
+def test_a_failure_leaves_nothing_behind_and_what_was_there_alone(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "file"
+    path.write_text("of before")
+
+    def fail() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    assert path.read_text() == "of before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, "the disk is full, or a quota is reached: free some space"),
+        (errno.EDQUOT, "the disk is full, or a quota is reached: free some space"),
+        (errno.EFBIG, "the disk is full, or a quota is reached: free some space"),
+        (errno.EACCES, "the folder can't be written to: change its permissions"),
+        (errno.EROFS, "the folder can't be written to: change its permissions"),
+        (errno.EIO, os.strerror(errno.EIO)),
+    ],
+)
+def test_what_the_system_refuses_is_said_in_words(tmp_path: Path, number: int, reason: str) -> None:
+    with pytest.raises(OSError, match="no part of it was left behind") as caught, atomic(tmp_path / "file"):
+        raise OSError(number, os.strerror(number))
+    assert str(caught.value).startswith(f"{tmp_path / 'file'} can't be written: ")
+    assert reason in str(caught.value)
+
+
+def test_a_defect_while_writing_is_not_taken_for_one_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"^out of CUDA memory$"), atomic(tmp_path / "file"):
+        raise RuntimeError("out of CUDA memory")
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("in the way")
+    with pytest.raises(OSError, match="a folder on the way to it is a file: move that file away"):
+        write_some_text(tmp_path / "results" / "models" / "file.txt")
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import conftest, test_stores
+name, path = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    test_stores.WRITERS[name](Path(path))
+except OSError as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_one_clear_error_of_every_writer(tmp_path: Path, name: str) -> None:
+    script = FULL_DISK.format(tests=str(Path(__file__).parent))
+    done = run([sys.executable, "-c", script, name, str(tmp_path / "file")], cwd=tmp_path)
+    # A crash would show here: HDF5's, when it finds that it can't write.
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith(f"{tmp_path / 'file'} can't be written: the disk is full, or a quota is reached")
+    assert len(done.stdout.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# Refused when it is something else.
+
+
+def test_every_kind_of_array_has_a_reader() -> None:
+    assert READERS.keys() == ARRAY_WRITERS.keys()
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_is_absent_truncated_or_no_such_format_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(ValueError, match=f"^{path} isn't there: build it with `snakemake {path}`"):
+        READERS[name](path)
+    whole = written(path, name).read_bytes()
+    format_name = "safetensors" if name == "model" else "HDF5"
+    for content in (whole[: len(whole) // 2], whole[:5], b"", b"no such thing" * 100):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"^{path} can't be read as {format_name}: it is truncated or something"):
+            READERS[name](path)
+    path.write_bytes(whole)
+    READERS[name](path)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_another_program_wrote_is_refused(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "file", name)
+    rewrite_header(path, lambda header: header.clear())
+    with pytest.raises(
+        ValueError, match=rf"^{path} was not written by homolog \(its attributes: none\): delete it and"
+    ):
+        READERS[name](path)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_another_version_wrote_is_refused(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "file", name)
+    rewrite_header(path, lambda header: header.update(homolog_format=str(FORMAT + 1), homolog_version="9.9"))
+    with pytest.raises(ValueError, match=f"by homolog 9.9 in format {FORMAT + 1}, and this version reads .* {FORMAT}:"):
+        READERS[name](path)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_another_artefact_is_refused(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "file", name)
+    rewrite_header(path, lambda header: header.update(homolog_artefact="a cake"))
+    with pytest.raises(
+        ValueError, match=f"^{path} holds a cake, but {name} is needed here: delete it and build it again"
+    ):
+        READERS[name](path)
+
+
+def rewrite_header(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    header = {key: str(value) for key, value in header_of(path).items()}
+    change(header)
+    if h5py.is_hdf5(path):
+        with h5py.File(path, "r+") as file:
+            for key in list(file.attrs):
+                del file.attrs[key]
+            file.attrs.update(header)
+    else:
+        save_file(load_file(path), path, header or None)
+
+
+def test_a_hook_point_that_a_file_does_not_have_is_told_with_those_it_has(tmp_path: Path) -> None:
+    write_some_activations(tmp_path / "activations.h5")
+    with pytest.raises(ValueError, match="has no hook point 'hidden_9'; it has hidden_0, hidden_1, logits: choose one"):
+        read_activations(tmp_path / "activations.h5", "hidden_9")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_activations_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "activations.h5"
+    write_some_activations(path)
+    with h5py.File(path, "r+") as file:
+        file["hidden_1/activations"][:2, 1] = value
+    assert torch.isfinite(read_activations(path, "hidden_0").values).all()
+    with pytest.raises(ValueError, match="activations at hidden_1 hold 2 values that aren't finite: delete the file"):
+        read_activations(path, "hidden_1")
+
+
+def test_a_network_that_gives_nan_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    network, rows = make_network([7, 6]).float(), make_rows(90)
+    network.get_submodule("hidden_1.linear").bias.data[3] = torch.nan
+    data = Data(make_inputs(90).float(), rows.label, rows.split, rows.half, CLASSES)
+    batches = stream_activations(network, data.inputs, HOOK_POINTS, 40, "cpu")
+    points = describe_hook_points(network, HOOK_POINTS)
+    with pytest.raises(ValueError, match=r"at hidden_1 hold 40 values that aren't finite \(first in row 0\)"):
+        write_activations(tmp_path / "activations.h5", points, batches, data, "float32", PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
