@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: help stability all test lint format schema lock image test-slow benchmark clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # torch comes first and by its exact pin: what follows then finds it there and asks for no other build.
 $(READY): requirements.lock pyproject.toml

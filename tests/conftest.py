@@ -7,6 +7,7 @@ from pathlib import Path
 import jaxtyping
 import pytest
 import torch
+from beartype import BeartypeConf, beartype
 from hypothesis import settings
 from workspace import ROOT, Workspace
 
@@ -19,7 +20,9 @@ settings.load_profile("homolog")
 # Before any import of the library: from here on its functions check the shapes that their signatures state.
 # Not in homolog.config, whose tests hand it anything but what its signatures say.
 CHECKED = [f"homolog.{path.stem}" for path in (ROOT / "src" / "homolog").iterdir() if path.stem != "config"]
-jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
+# As for mypy, a whole number is a float too.
+check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
+jaxtyping.install_import_hook(CHECKED, "conftest.check_types")
 
 
 @pytest.fixture

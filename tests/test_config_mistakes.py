@@ -193,7 +193,10 @@ def test_models_of_one_condition_see_the_same_inputs():
     parse_config(mapping)
     mapping["models"]["other"]["task"]["n_test"] = 400
     (problem,) = problems(mapping)
-    assert "models of different tasks (base: name digits, n_test 500, other: name digits, n_test 400); " in problem
+    assert (
+        "conditions: models of different tasks (base: name digits, n_test 500, other: name digits, n_test 400); "
+        in problem
+    )
 
 
 @pytest.mark.parametrize(

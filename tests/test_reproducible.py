@@ -64,7 +64,7 @@ def test_a_cold_build_by_another_number_of_cores_gives_the_same_bits(
     built: Workspace, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     # The experiment that goes through every rule and every method; the session's build ran two jobs at a time.
-    again = Workspace.fresh(tmp_path_factory.mktemp("again"))
+    again = Workspace.fresh(tmp_path_factory.mktemp("again"), built.sources)
     again.build("--cores", "1", "stability")
     files = array_files(again)
     assert {"stability.nc", "model.safetensors", "training.nc", "activations.h5", "topk.h5"} <= {p.name for p in files}

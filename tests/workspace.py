@@ -46,13 +46,13 @@ class Workspace:
     folder: Path
 
     @classmethod
-    def fresh(cls, root: Path) -> Workspace:
-        """The sources as they stand, and a folder with the tiny configuration alone."""
+    def fresh(cls, root: Path, sources: Path = ROOT) -> Workspace:
+        """A copy of `sources`, and a folder with the tiny configuration alone."""
         new = cls(root / "sources", root / "folder")
         new.sources.mkdir(parents=True)
         new.folder.mkdir()
         for name in SOURCES:
-            _copy(ROOT / name, new.sources / name)
+            _copy(sources / name, new.sources / name)
         shutil.copy2(TINY, new.folder / "config.yaml")
         return new
 

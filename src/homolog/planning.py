@@ -139,7 +139,7 @@ class Plan:
             ],
             pairs=[pair.spec() for pair in self.pairs(experiment)],
             references=self._references(experiment),
-            controls={point: [str(control), str(control.regauge(point))] for point in experiment.hook_points},
+            controls={point: [str(control), str(control.regauge(point))] for point in self._with_control(experiment)},
         )
 
     def plot(self, name: str) -> str:
@@ -151,7 +151,7 @@ class Plan:
         pairs = self.pairs(experiment)
         found = [run for pair in pairs for run in (pair.a, pair.b, pair.initial_a, pair.initial_b)]
         control = self._runs_of(experiment)[0]
-        found += [control, *(control.regauge(point) for point in experiment.hook_points)]
+        found += [control, *(control.regauge(point) for point in self._with_control(experiment))]
         return list(dict.fromkeys(found))
 
     def pairs(self, experiment: Experiment) -> list[Pair]:
@@ -178,6 +178,11 @@ class Plan:
     def _runs_of(self, experiment: Experiment) -> list[Run]:
         pairs = self.pairs(experiment)
         return list(dict.fromkeys(run for pair in pairs for run in (pair.a, pair.b)))
+
+    def _with_control(self, experiment: Experiment) -> list[str]:
+        """Hook points whose units can be permuted and rescaled; the logits' can't."""
+        hidden = self._recipe(self._runs_of(experiment)[0]).architecture.widenable()
+        return [point for point in experiment.hook_points if point in hidden]
 
     def _references(self, experiment: Experiment) -> dict[str, list[str]]:
         """For each run, the runs whose loss it must match: its base; or, trained independently, all of its model."""

@@ -44,7 +44,9 @@ class Job:
     @property
     def device(self) -> str:
         """``cpu`` or ``cuda``; a ValueError when CUDA is asked for and isn't there."""
-        import torch
+        if self._device == "cpu":
+            return "cpu"
+        import torch  # imported here: a job that computes nothing starts without it
 
         if self._device == "cuda" and not torch.cuda.is_available():
             raise ValueError(

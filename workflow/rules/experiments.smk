@@ -36,6 +36,7 @@ rule plot:
         pdf=report("results/figures/{experiment}.pdf", caption="../report/experiment.rst", category="Experiments"),
         summary="results/figures/{experiment}.txt",
         table="results/figures/{experiment}.csv",
+        runs="results/figures/{experiment}/runs.csv",
     log:
         "results/experiments/{experiment}/logs/plot.log",
     benchmark:

@@ -143,8 +143,11 @@ def _cell(
     }
     cell["ceiling_by_pair"] = np.stack([(a.by_matching + b.by_matching) / 2 for a, b in ends])
     cell["ceiling_by_pair_and_rank"] = np.stack([(a.by_rank + b.by_rank) / 2 for a, b in ends])
-    run, regauged = (fitted[name] for name in spec["controls"][hook_point])
-    cell["gauge"] = compare(view, run, regauged, same_members(run, regauged), matchings, ranks).by_matching
+    if hook_point in spec["controls"]:
+        run, regauged = (fitted[name] for name in spec["controls"][hook_point])
+        cell["gauge"] = compare(view, run, regauged, same_members(run, regauged), matchings, ranks).by_matching
+    else:
+        cell["gauge"] = np.full(len(matchings), np.nan)
     return cell
 
 

@@ -21,8 +21,22 @@ def check_experiment(
     yield from _check_references(path, experiment, names)
     for label, condition in experiment.conditions.items():
         yield from _check_condition((*path, "conditions", label), condition, recipes)
+    yield from _check_tasks(path, experiment, recipes)
     yield from _check_figure(path, experiment)
     yield from _check_measured(path, experiment, decompositions, recipes)
+
+
+def _check_tasks(path: Path, experiment: Experiment, recipes: Mapping[str, Recipe]) -> Iterator[Problem]:
+    """All runs of an experiment are compared input by input, whatever their condition."""
+    models = dict.fromkeys(name for condition in experiment.conditions.values() for name in condition.models)
+    found = {name: recipes[name] for name in models if name in recipes}
+    if len({recipe.task.model_dump_json() for recipe in found.values()}) > 1:
+        tasks = listed(f"{name}: {_one_line(recipe)}" for name, recipe in found.items())
+        yield (
+            (*path, "conditions"),
+            f"models of different tasks ({tasks}); allowed: models that see the same inputs; "
+            "make experiments of their own of them",
+        )
 
 
 def _check_figure(path: Path, experiment: Experiment) -> Iterator[Problem]:
@@ -54,13 +68,6 @@ def _check_references(path: Path, experiment: Experiment, names: Mapping[str, Na
 def _check_condition(path: Path, condition: Condition, recipes: Mapping[str, Recipe]) -> Iterator[Problem]:
     """Runs of one condition must be comparable, and there must be two of them to compare."""
     found = {name: recipes[name] for name in condition.models if name in recipes}
-    if len({recipe.task.model_dump_json() for recipe in found.values()}) > 1:
-        tasks = listed(f"{name}: {_one_line(recipe)}" for name, recipe in found.items())
-        yield (
-            (*path, "models"),
-            f"models of different tasks ({tasks}); allowed: models that see the same inputs; "
-            "make conditions of their own of them",
-        )
     retrained = [name for name, recipe in found.items() if recipe.parent]
     scratch = [name for name, recipe in found.items() if not recipe.parent]
     if retrained and scratch:

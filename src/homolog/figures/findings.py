@@ -8,6 +8,7 @@ MATCHING = "hungarian"
 PRIMARY = "score"
 # Methods whose reliabilities differ by less (or by less than two standard errors) are named together.
 AS_RELIABLE = 0.02
+MOST_NAMED = 4
 
 
 def headline(dataset: xr.Dataset) -> str:
@@ -26,17 +27,20 @@ def headline(dataset: xr.Dataset) -> str:
     best, others = judged.decomposition.values[tied], judged.decomposition.values[~tied]
     kind = str(page.comparison_kind.values[0])
     runs = "independently trained" if kind == "independent" else kind.replace("-", " and ")
-    returned = [f"{name} {_with_interval(judged.sel(decomposition=name))}" for name in best]
-    rest = [f"{name} {_in_short(judged.sel(decomposition=name))}" for name in others]
+    returned = _list([f"{name} {_with_interval(judged.sel(decomposition=name))}" for name in best])
+    rest = _list([f"{name} {_in_short(judged.sel(decomposition=name))}" for name in others])
     verb = "tells" if len(best) == 1 else "tell"
     return (
-        f"{' and '.join(best)} {verb} most reliably: a refit on other data of the same run agrees to "
+        f"{_list(list(best), ' and ')} {verb} most reliably: a refit on other data of the same run agrees to "
         f"{float(most.ceiling):.2f} (chance {float(most.null):.2f}). Of that, what returns between {runs} runs is "
-        f"{', '.join(returned)}. "
-        + (f"Less reliable: {', '.join(rest)}. " if rest else "")
-        + _elsewhere(page)
-        + _on_directions(page)
+        f"{returned}. " + (f"Less reliable: {rest}. " if rest else "") + _elsewhere(page) + _on_directions(page)
     )
+
+
+def _list(parts: list[str], joint: str = ", ") -> str:
+    """The first few of many, and how many there are besides: a sentence is no table."""
+    more = f"{joint}{len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
+    return joint.join(parts[:MOST_NAMED]) + more
 
 
 def _with_interval(cell: xr.Dataset) -> str:
@@ -55,7 +59,7 @@ def _elsewhere(page: xr.Dataset) -> str:
             seen.add(str(condition))
             shares = page.excess.isel(comparison=index).sel(view=PRIMARY, matching=MATCHING)
             listed = [f"{n} {float(shares.sel(decomposition=n)):.0%}" for n in page.decomposition.values]
-            parts.append(f"{str(condition).capitalize()}: {', '.join(listed).replace('nan%', '–')}. ")
+            parts.append(f"{str(condition).capitalize()}: {_list(listed).replace('nan%', '–')}. ")
     return "".join(parts)
 
 

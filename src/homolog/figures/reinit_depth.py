@@ -21,12 +21,11 @@ def headline(dataset: xr.Dataset) -> str:
         identified = first_of_each(page).identified.sel(view=view).values
         named = [name for name, yes in zip(conditions(page), identified, strict=True) if yes]
         limits.append(f"in {view} after {', '.join(named) or 'none of these'}")
+    directions = f" Directions can be compared only {' and '.join(limits)}: beyond, their basis is scrambled."
     return (
         f"Re-initialising {', '.join(conditions(page))}, this share of what a refit finds comes back "
         f"(in brackets: before they are trained; {PRIMARY}, one to one): "
-        f"{say_excess(page, PRIMARY, MATCHING)}. "
-        f"Directions can be compared only {' and '.join(limits)}: beyond, retraining has scrambled the basis that they "
-        "would be compared in."
+        f"{say_excess(page, PRIMARY, MATCHING)}." + (directions if limits else "")
     )
 
 

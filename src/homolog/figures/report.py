@@ -52,7 +52,7 @@ def runs_table(dataset: xr.Dataset) -> pd.DataFrame:
 def summary(dataset: xr.Dataset, headline: str) -> str:
     """The answer in words, then the tables, for a reader with a terminal."""
     numbers = table(dataset)
-    parts = [fill(headline, 100), ""]
+    parts = ["\n\n".join(fill(paragraph, 100) for paragraph in headline.split("\n\n")), ""]
     for (hook_point, comparison), rows in numbers.groupby(["hook_point", "comparison"], observed=True):
         shown = rows[rows.matching.isin(["hungarian", "rank"])].drop(columns=["hook_point", "comparison"])
         shown = shown.assign(identified=np.where(shown.identified, "yes", "NO"))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from homolog.figures.findings import MATCHING, PRIMARY, headline
 from homolog.figures.scale import colour_and_shape, draw_legend, draw_scale, read_cell
@@ -32,19 +33,22 @@ def draw(page: xr.Dataset) -> Figure:
     by_rank = page.observed_by_rank.notnull().any([dim for dim in page.observed_by_rank.dims if dim != "decomposition"])
     ordered = [str(name) for name in page.decomposition.values[by_rank.values]]
     rows = page.sizes["decomposition"] * page.sizes["comparison"]
+    columns = max(1, min(len(ordered), RANK_COLUMNS))
+    bands = max(1, -(-len(ordered) // columns))
     question = f"When {page.hook_point.item()} is trained again, which latents come back?"
-    figure = new_figure(13.0, 4.8 + 0.28 * rows, question, headline(page.expand_dims("hook_point")))
-    grid = figure.add_gridspec(3, 1, height_ratios=[1.0 + 0.28 * rows, 0.45, 2.5])
+    figure = new_figure(13.0, 2.3 + 0.28 * rows + 2.5 * bands, question, headline(page.expand_dims("hook_point")))
+    grid = figure.add_gridspec(3, 1, height_ratios=[1.0 + 0.28 * rows, 0.45, 2.5 * bands])
     _draw_views(figure, grid[0], page)
     series = [f"observed: {_say(page, i)}" for i in range(page.sizes["comparison"])]
     share = Line2D([], [], lw=0, label="%: (observed – null) / (ceiling – null); n. i.: not identified")
     draw_legend(figure, grid[1], series, across=True, more=[share])
-    lower = GridSpecFromSubplotSpec(1, len(ordered) + 2, grid[2], width_ratios=[1.0] * len(ordered) + [0.62, 2.1])
+    lower = GridSpecFromSubplotSpec(bands, columns + 2, grid[2], width_ratios=[1.0] * columns + [0.62, 2.1])
     for index, method in enumerate(ordered):
-        _draw_rank(figure.add_subplot(lower[index]), page, method, first=index == 0)
+        where = lower[index // columns, index % columns]
+        _draw_rank(figure.add_subplot(where), page, method, first=index % columns == 0)
     if ordered:
-        _draw_rank_legend(figure.add_subplot(lower[-2]), _say(page, 0))
-    _draw_runs(figure.add_subplot(lower[-1]), page)
+        _draw_rank_legend(figure.add_subplot(lower[:, -2]), _say(page, 0))
+    _draw_runs(figure.add_subplot(lower[:, -1]), page)
     return figure
 
 
@@ -110,6 +114,8 @@ def _say(page: xr.Dataset, index: int) -> str:
     return condition if kind == "independent" else f"{condition}, {kind.replace('-', ' vs ')}"
 
 
+# Panels in a row: more would leave no room for the runs.
+RANK_COLUMNS = 4
 # role: colour, dash, width
 RANK_LINES = {
     "ceiling": (INK, "-", 1.4),
@@ -128,7 +134,8 @@ def _draw_rank(axes: Axes, page: xr.Dataset, method: str, first: bool) -> None:
     for role, (colour, dash, width) in RANK_LINES.items():
         marker = "o" if role == "observed" else ""
         axes.plot(page["rank"], chosen[f"{role}_by_rank"], color=colour, ls=dash, lw=width, marker=marker, ms=4)
-    axes.set(ylim=(0, 1.03), xlim=(0.5, page.sizes["rank"] + 0.5), xlabel="rank (canonical order)", xticks=page["rank"])
+    axes.set(ylim=(0, 1.03), xlim=(0.5, page.sizes["rank"] + 0.5), xlabel="rank (canonical order)")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     axes.set_title(f"{method}, rank by rank", loc="left")
     axes.tick_params(labelleft=first)
     if first:

@@ -87,7 +87,7 @@ def _draw_shared(axes: Axes, page: xr.Dataset) -> None:
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, None), xticks=np.arange(len(names)))
     axes.set_xticklabels(names)
     axes.set_title("canonical correlations above chance\n(grey: as many as there could be)", loc="left")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper left")
     axes.yaxis.tick_right()
     axes.spines["right"].set_visible(True)
     axes.spines["left"].set_visible(False)

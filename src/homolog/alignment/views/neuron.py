@@ -48,7 +48,7 @@ class NeuronPermuted(Neuron):
     def transport(self, a: Layer, b: Layer) -> Float[Tensor, "features_b features_a"]:
         index = unit_permutation(a.activations["match"], b.activations["match"])
         # Unit j of b is unit index[j] of a.
-        return eye(b.units, dtype=a.covariance.dtype)[index]
+        return eye(b.units, dtype=a.covariance.dtype, device=index.device)[index]
 
 
 class NeuronProcrustes(NeuronPermuted):
