@@ -1,6 +1,7 @@
 """Does every artefact come back as it was written, and is it whole or absent, and refused when it is something else?"""
 
 import errno
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from homolog.dictionary import ARRAYS, Dictionary
 from homolog.store.activations import Activations, read_activations, write_activations
 from homolog.store.curves import read_final_loss, write_curve
 from homolog.store.dictionaries import read_dictionaries, write_dictionaries
-from homolog.store.experiments import read_experiment, spec_of, write_experiment
+from homolog.store.experiments import read_experiment, write_experiment
 from homolog.store.figures import write_figures, write_text
 from homolog.store.files import FORMAT, atomic, content_hash, plain_attributes
 from homolog.store.models import read_model, write_model
@@ -217,7 +218,7 @@ def test_an_experiment_comes_back(tmp_path: Path) -> None:
     xr.testing.assert_equal(back, some_dataset())
     assert back.accepted.dtype == bool
     assert float(back.attrs["tolerance"]) == 0.05
-    assert spec_of(back) == {"threads": 1}
+    assert json.loads(back.attrs["spec"]) == {"threads": 1}
 
 
 def test_equal_figures_are_equal_files_and_their_pages_are_counted(tmp_path: Path) -> None:

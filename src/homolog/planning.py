@@ -164,11 +164,8 @@ class Plan:
             for model, runs in groups.items():
                 parent = parents[model]
                 base = Run(parent.model, parent.seed) if parent else None
-                for run in runs if base else []:
-                    unit = str(base) if several else str(run)
-                    found.append(
-                        Pair(label, "base-retrained", base, run, base, run.untrained(), str(base), unit)  # type: ignore[arg-type]
-                    )
+                if base:
+                    found += [_with_base(label, base, run, several) for run in runs]
                 kind = "retrained-retrained" if base else "independent"
                 for a, b in combinations(runs, 2):
                     units = [str(base)] * 2 if several and base else [str(a), str(b)]
@@ -216,6 +213,12 @@ def show_to_jobs(source_root: Path) -> None:
     """Let the Python of every job find the package in `source_root` first: what runs is what is fingerprinted."""
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(source_root), *([inherited] if inherited else [])])
+
+
+def _with_base(condition: str, base: Run, run: Run, several: bool) -> Pair:
+    """A retraining beside its base. With several bases, these are what is replicated; else the retrainings are."""
+    unit = str(base) if several else str(run)
+    return Pair(condition, "base-retrained", base, run, base, run.untrained(), str(base), unit)
 
 
 @cache

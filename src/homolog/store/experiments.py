@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from io import BytesIO
 from pathlib import Path
 
@@ -26,8 +25,3 @@ def read_experiment(path: str | Path) -> xr.Dataset:
     with open_hdf5(path, ARTEFACT):
         content = Path(path).read_bytes()
     return xr.load_dataset(BytesIO(content), engine="h5netcdf")
-
-
-def spec_of(dataset: xr.Dataset) -> dict[str, object]:
-    """The config slice that a dataset was computed from."""
-    return dict(json.loads(dataset.attrs["spec"]))
