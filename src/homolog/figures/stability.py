@@ -40,7 +40,7 @@ def draw(page: xr.Dataset) -> Figure:
     grid = figure.add_gridspec(3, 1, height_ratios=[1.0 + 0.28 * rows, 0.45, 2.5 * bands])
     _draw_views(figure, grid[0], page)
     series = [f"observed: {_say(page, i)}" for i in range(page.sizes["comparison"])]
-    share = Line2D([], [], lw=0, label="%: (observed – null) / (ceiling – null); n. i.: not identified")
+    share = Line2D([], [], lw=0, label="bars: 95 %; %: (observed – null) / (ceiling – null); n. i.: not identified")
     draw_legend(figure, grid[1], series, across=True, more=[share])
     lower = GridSpecFromSubplotSpec(bands, columns + 2, grid[2], width_ratios=[1.0] * columns + [0.62, 2.1])
     for index, method in enumerate(ordered):
