@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := .venv-benchmark
 
 .PHONY: help stability all test lint format schema lock image test-slow benchmark clean
 
@@ -30,8 +31,22 @@ test: lint ## all checks: lint, types, tests
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-benchmark: $(READY) ## where the time of `make stability` goes
+benchmark: $(READY) $(BENCH)/.ready ## speed and memory: where the time of `make stability` goes, and beside other libraries
 	$(BIN)/python benchmarks/pipeline.py
+	$(BENCH)/bin/python benchmarks/reading.py
+	$(BENCH)/bin/python benchmarks/pca.py
+	$(BENCH)/bin/python -m benchmarks.peers.check_saelens
+	$(BENCH)/bin/python -m benchmarks.peers.run --out results/benchmarks/peers
+
+# The libraries that homolog is compared with, by exact pins. None of them imports beside the torchvision that one of
+# them brings, so it goes.
+$(BENCH)/.ready: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	$(BENCH)/bin/pip uninstall --quiet --yes torchvision
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
 
 lint: $(READY) ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/ruff check

@@ -13,6 +13,8 @@ rule all:
     default_target: True
     input:
         collect(rules.plot.output.pdf, experiment=STANDARD),
+        collect(rules.plot_training.output.pdf, experiment=STANDARD),
+        collect(rules.plot_crosscoder.output.pdf, experiment=with_joint(STANDARD)),
 
 
 # Each experiment is a target by its name: `snakemake stability`.
@@ -23,3 +25,5 @@ for EXPERIMENT in plan.config.experiments:
             EXPERIMENT
         input:
             collect(rules.plot.output.pdf, experiment=EXPERIMENT),
+            collect(rules.plot_training.output.pdf, experiment=EXPERIMENT),
+            collect(rules.plot_crosscoder.output.pdf, experiment=with_joint([EXPERIMENT])),

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from homolog.activations import describe_hook_points, gauge_of, stream_activations
 from homolog.alignment.layer import Layer, build_layer
+from homolog.config.decompositions import Decomposition
+from homolog.decompositions.base import Member
 from homolog.decompositions.fit import choose_gauge, fit
+from homolog.decompositions.samples import InMemory
 from homolog.dictionary import Dictionary
 from homolog.loading import load
 from homolog.models.mlp import MLP
@@ -23,9 +27,35 @@ from homolog.streams import stream
 from homolog.tasks.base import TRAIN
 
 INPUTS, CLASSES = 12, 5
-# Enough training for latents that mean something on easy data, in well under a second.
-TOPK = {"n_latents": 16, "k": 3, "lr": 1e-2, "steps": 150, "batch_size": 64}
-TOPK |= {"aux_k": None, "aux_coefficient": 1 / 32, "dead_after": 1000}
+# Methods that read a second hook point; those whose codes follow no rank and are never negative.
+PAIRED = ["cca", "svcca"]
+SPARSE = [name for name in METHODS if name.endswith("_sae") or name == "crosscoder"]
+# Enough training for latents that differ from their start, in a tenth of a second.
+TRAINED = {"n_latents": 16, "lr": 1e-2, "steps": 40, "batch_size": 64, "dead_after": 1000, "engine": "plain"}
+
+
+def complete(name: str, **given: Any) -> dict[str, Any]:
+    """Options of one grid point as planning hands them to a method: what isn't given has its default."""
+    adapter: TypeAdapter[Any] = TypeAdapter(Decomposition)
+    partner = {"partner": "hidden_2"} if name in PAIRED else {}
+    return dict(adapter.validate_python({"method": name, "n_latents": 4} | partner | given).expand()[0])
+
+
+# Of every method in the registry, what differs from its defaults, so that it is done in no time.
+GIVEN: dict[str, dict[str, Any]] = {
+    "svcca": {"variance": 1.0},
+    "dictionary_learning": {"k": 2, "steps": 50, "batch_size": 64},
+    "relu_sae": TRAINED | {"coefficient": 0.05},
+    "topk_sae": TRAINED | {"k": 3},
+    "batch_topk_sae": TRAINED | {"k": 3, "threshold_momentum": 0.9},
+    "jumprelu_sae": TRAINED | {"coefficient": 0.01, "bandwidth": 0.05, "threshold_init": 0.05},
+    "gated_sae": TRAINED | {"coefficient": 0.05},
+    "matryoshka_sae": TRAINED | {"k": 3, "levels": 3, "threshold_momentum": 0.9},
+    "matching_pursuit_sae": TRAINED | {"k": 3},
+    "archetypal_sae": TRAINED | {"k": 3, "candidates": 64},
+    "crosscoder": TRAINED | {"k": 3, "threshold_momentum": 0.9},
+}
+OPTIONS = {name: complete(name, **GIVEN.get(name, {})) for name in METHODS}
 
 
 def gaussian(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -34,6 +64,12 @@ def gaussian(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> 
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def mixed(samples: int = 120, units: int = 7, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Activations that are correlated, skewed, off centre: nothing that a method could lean on by accident."""
+    x = gaussian(samples, units, seed=seed).exp() @ gaussian(units, units, seed=seed + 1) + torch.arange(units)
+    return x.to(dtype)
 
 
 def make_rows(samples: int, seed: int = 0) -> Rows:
@@ -89,10 +125,9 @@ def make_layer(network: MLP, inputs: Tensor, rows: Rows, hook_point: str, **reco
 
 def fit_to(layer: Layer, activations: Activations, partner: Activations, name: str) -> list[Dictionary]:
     """All members of a method of the registry, ready for comparing (canonical order, float64)."""
-    options: dict[str, Any] = {"n_latents": 4}
-    if name == "topk_sae":
-        options, activations = TOPK, replace(activations, values=activations.values.float())
-    fitted = fit(spec_of(name, [options]), activations, partner if name == "cca" else None)
+    if name in SPARSE:
+        activations = replace(activations, values=activations.values.float())
+    fitted = fit(spec_of(name, [OPTIONS[name]]), activations, partner if name in PAIRED else None)
     return [_in_order_of(layer, dictionary) for dictionary in fitted]
 
 
@@ -115,5 +150,21 @@ class MadeRun(StoredRun):
         return self.members[decomposition]
 
 
-def method_of(name: str) -> Any:
-    return load(METHODS[name])()
+def method_of(name: str, **how: Any) -> Any:
+    return load(METHODS[name])(**how)
+
+
+def make_member(
+    name: str,
+    activations: Tensor,
+    partner: Tensor | None = None,
+    seed: int = 0,
+    rows: str = "all",
+    key: tuple[str | int, ...] = ("test",),
+    **changes: Any,
+) -> Member:
+    """One member on activations that lie in memory, with the options of `OPTIONS` but for `changes`."""
+    unknown = changes.keys() - OPTIONS[name].keys()
+    assert not unknown, f"{name} has no options {unknown}"
+    beside = None if partner is None else InMemory(partner)
+    return Member(OPTIONS[name] | changes, seed, rows, InMemory(activations), beside, key)

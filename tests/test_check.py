@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homolog.config import ConfigError, load_config, parse_config
+from homolog.config import ConfigError, load_config, parse_config, parse_decomposition
+from homolog.config.decompositions import Decomposition
+from homolog.registry import METHODS
 
 TINY = (Path(__file__).parent / "tiny.yaml").read_text()
 
@@ -129,6 +132,21 @@ def test_no_value_anywhere_raises_anything_but_a_config_error(data):
         return
     assert told
     assert all(line.startswith("config.yaml: ") and len(line.splitlines()) == 1 for line in told)
+
+
+KEYS = sorted({key for method in typing.get_args(typing.get_args(Decomposition)[0]) for key in method.model_fields})
+
+
+@given(st.sampled_from(list(METHODS)), st.dictionaries(st.sampled_from(KEYS) | SCALARS, ANYTHING, max_size=6))
+def test_no_options_of_a_decomposition_raise_anything_but_a_config_error(method, options):
+    try:
+        parse_decomposition({"n_latents": 4, "k": 2, "coefficient": 1, **options, "method": method})
+    except ConfigError as error:
+        told = error.problems
+    else:
+        return
+    assert told
+    assert all(line.startswith("decomposition: ") and len(line.splitlines()) == 1 for line in told)
 
 
 @given(ANYTHING)

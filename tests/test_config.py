@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from homolog import registry
-from homolog.config import Config, load_config, parse_config
+from homolog.config import Config, ConfigError, load_config, parse_config, parse_decomposition
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import Analysis
 from homolog.config.models import Architecture, Recipe
@@ -96,10 +96,181 @@ def test_one_point_has_the_plain_name_and_the_defaults():
     assert config.decompositions["cca"].expand() == [{"n_latents": 4}]
     assert (config.decompositions["cca"].partners(), config.decompositions["cca"].member_seeds()) == (["hidden_2"], [0])
     (point,) = config.decompositions["topk"].expand()
-    assert point == {
+    expected = {
         "n_latents": 64, "k": 4, "lr": None, "steps": 2000, "batch_size": 256, "aux_k": None,
         "aux_coefficient": 1 / 32, "dead_after": 10_000,
     }  # fmt: skip
+    assert expected.items() <= point.items()
+    assert config.decompositions["topk"].labels("topk") == ["topk"]
+
+
+# Decompositions: every method, with what it can't do without.
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "svd": {},
+    "pca": {},
+    "cca": {"partner": "hidden_2"},
+    "svcca": {"partner": "hidden_2"},
+    "ica": {},
+    "nmf": {},
+    "kmeans": {},
+    "dictionary_learning": {"k": 2},
+    "relu_sae": {"coefficient": 0.1},
+    "topk_sae": {"k": 2},
+    "batch_topk_sae": {"k": 2},
+    "jumprelu_sae": {"coefficient": 0.1},
+    "gated_sae": {"coefficient": 0.1},
+    "matryoshka_sae": {"k": 2},
+    "matching_pursuit_sae": {"k": 2},
+    "archetypal_sae": {"k": 2},
+    "crosscoder": {"k": 2},
+}
+METHOD = pytest.mark.parametrize("method", NEEDED)
+# Two values for each key whose default can't just be halved.
+OTHERWISE: dict[str, list[Any]] = {
+    "n_latents": [32, 16],
+    "order_seed": [0, 7],
+    "lr": [0.1, 0.2],
+    "aux_k": [1, 2],
+    "multi": [False, True],
+    "penalty": ["lp", "tanh"],
+    "solver": ["exact", "randomised"],
+    "directions_init": ["sphere", "data"],
+    "encoder_init": ["tied", "independent"],
+    "bias_init": ["mean", "zero"],
+    "input_scale": ["unit_mean_square", "none"],
+    "fixed_source": ["covariance", "data"],
+    "engine": ["auto", "plain"],
+    "decoder": ["unit_norm", "norm_weighted"],
+    "lr_warmup": [0.0, 0.1],
+    "threshold_momentum": [0.0, 0.9],
+    "dense": [0, 3],
+    "fixed": [0, 16],
+    "k": [1, 2],
+    "levels": [1, 2],
+}
+
+
+def spec(method: str, **options: Any) -> dict[str, Any]:
+    return {"method": method, "n_latents": 16, **NEEDED[method], **options}
+
+
+ONLY_ZERO = {(f"{name}_sae", "dense") for name in ("matryoshka", "archetypal", "matching_pursuit")}
+ONLY_ZERO |= {("archetypal_sae", "fixed")}
+
+
+def two_values(method: str, key: str) -> list[Any]:
+    """Two values that the key of a method may take; one, or none, where there is no choice."""
+    if key == "dead":
+        alone = {"gated_sae": ["none"], "jumprelu_sae": ["none"]}
+        return (alone | {"matching_pursuit_sae": ["none", "resample"]}).get(method, ["none", "auxk"])
+    if method == "jumprelu_sae" and key == "target_l0":
+        return []  # Not beside a coefficient: it has a test of its own.
+    if (method, key) in ONLY_ZERO:
+        return [0]
+    if key in OTHERWISE:
+        return OTHERWISE[key]
+    value = getattr(parse_decomposition(spec(method)), key)
+    return [value, value // 2] if isinstance(value, int) else [value, value / 2]
+
+
+def test_the_table_holds_every_method():
+    assert list(NEEDED) == list(registry.METHODS)
+
+
+@METHOD
+def test_what_is_read_is_read_again_the_same(method):
+    options = parse_decomposition(spec(method))
+    assert options.method == method
+    assert parse_decomposition(options.model_dump(mode="json")) == options
+    assert len(options.expand()) == 1
+    assert options.labels("name") == ["name"]
+    assert all(isinstance(value, str | int | float | None) for value in options.expand()[0].values())
+
+
+@METHOD
+def test_every_needed_key_is_needed(method):
+    for key in ["n_latents", *NEEDED[method]]:
+        lacking = {name: value for name, value in spec(method).items() if name != key}
+        with pytest.raises(ConfigError, match=f"^decomposition: {key}: missing"):
+            parse_decomposition(lacking)
+
+
+@METHOD
+def test_any_hyper_parameter_may_be_a_list(method):
+    (point,) = parse_decomposition(spec(method)).expand()
+    assert not {"method", "gauge", "partner", "seeds"} & set(point)
+    for key in point:
+        values = two_values(method, key)
+        if len(values) < 2:
+            continue
+        options = parse_decomposition(spec(method) | {key: values})
+        assert [other[key] for other in options.expand()] == values
+        assert all({**other, key: point[key]} == point for other in options.expand())
+        assert options.labels("name") == [f"name[{key}={value}]" for value in values]
+        alone = [parse_decomposition(spec(method) | {key: value}).expand() for value in values]
+        assert [first for (first,) in alone] == options.expand()
+
+
+def test_jumprelu_takes_a_target_in_place_of_a_coefficient():
+    given = {"method": "jumprelu_sae", "n_latents": 16}
+    options = parse_decomposition(given | {"target_l0": [2, 16]})
+    assert [(point["coefficient"], point["target_l0"]) for point in options.expand()] == [(None, 2), (None, 16)]
+    (point,) = parse_decomposition(given | {"coefficient": 0.1}).expand()
+    assert (point["coefficient"], point["target_l0"]) == (0.1, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("topk_sae", {"k": 16}),
+        ("topk_sae", {"k": 4, "multi": True}),
+        ("topk_sae", {"k": 4, "dense": 12, "fixed": 16, "aux_k": 16}),
+        ("topk_sae", {"lr_warmup": 0, "lr_decay": 1, "fixed_cosine": 1, "aux_coefficient": 0}),
+        ("relu_sae", {"dense": 15, "p_end": 1}),
+        ("matryoshka_sae", {"k": 16, "levels": 5}),
+        ("dictionary_learning", {"k": 16}),
+    ],
+)
+def test_limits_themselves_are_allowed(method, options):
+    (point,) = parse_decomposition(spec(method, **options)).expand()
+    assert options.items() <= point.items()
+
+
+@METHOD
+def test_seeds_are_of_the_methods_that_draw(method):
+    drawing = method.endswith("_sae") or method in {"crosscoder", "ica", "nmf", "kmeans", "dictionary_learning"}
+    if drawing:
+        assert parse_decomposition(spec(method)).member_seeds() == [0]
+        assert parse_decomposition(spec(method, seeds=range(3))).member_seeds() == [0, 1, 2]
+    else:
+        with pytest.raises(ConfigError, match=f"seeds: unknown key; allowed for {method}: "):
+            parse_decomposition(spec(method, seeds=[0]))
+
+
+def test_all_sparse_autoencoders_share_their_common_options():
+    names = [name for name in NEEDED if name.endswith("_sae")]
+    points = [parse_decomposition(spec(name)).expand()[0] for name in names]
+    shared = set(points[0]).intersection(*points)
+    assert {"order_seed", "lr_warmup", "encoder_init", "dead", "dense", "fixed", "engine"} <= shared
+    for key in shared - {"dead"}:  # Which one serves depends on the method; nothing else does.
+        assert len({point[key] for point in points}) == 1, key
+
+
+@METHOD
+def test_latents_are_limited_where_the_method_is(method):
+    units = {"hidden_1": 32, "hidden_2": 10}
+    limit = parse_decomposition(spec(method)).most_latents(units.__getitem__, "hidden_1", samples=1000)
+    few = parse_decomposition(spec(method)).most_latents(units.__getitem__, "hidden_1", samples=18)
+    samples = "samples in half of the training rows"
+    if method in {"svd", "pca", "ica"}:
+        assert (limit, few) == ((32, "units of hidden_1"), (9, samples))
+    elif method in {"cca", "svcca"}:
+        assert (limit, few) == ((10, "units of hidden_2"), (9, samples))
+    elif method == "kmeans":
+        assert (limit, few) == ((500, samples), (9, samples))
+    else:
+        assert (limit, few) == (None, None)
 
 
 def test_a_config_can_not_be_changed():

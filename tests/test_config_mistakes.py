@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from homolog.config import ConfigError, parse_config
+from homolog.config import ConfigError, parse_config, parse_decomposition
 
 MODEL = "models.base"
 EXPERIMENT = "experiments.stability"
@@ -57,6 +57,15 @@ def problems(mapping: Any) -> list[str]:
     return caught.value.problems
 
 
+def topk(**options: Any) -> dict[str, Any]:
+    return {"method": "topk_sae", "n_latents": 64, "k": 4, **options}
+
+
+def relu(**options: Any) -> dict[str, Any]:
+    return {"method": "relu_sae", "n_latents": 64, "coefficient": 0.1, **options}
+
+
+JUMPRELU = {"method": "jumprelu_sae", "n_latents": 64}
 # One mistake each: path, value, and the line without its beginning "config.yaml: " (and the path, if that is the place
 # that the line names); "..." is any text.
 MISTAKES = [
@@ -107,8 +116,10 @@ MISTAKES = [
     ("models.wide.widen", {"hidden_9": 64}, ".hidden_9: ...can't be widened; ...hidden_0, hidden_1..."),
     ("models.wide.widen", {"logits": 64}, ".logits: ...can't be widened; those that can: hidden_0..."),
     ("models.wide.widen", {"hidden_1": 32}, ".hidden_1: 32; ...more than the parent's 32 units; ..."),
-    ("decompositions.pca.method", "ica", ": the text 'ica'; allowed: cca, pca, svd, topk_sae; ..."),
-    ("decompositions.pca.method", ABSENT, ": missing; needed: one of cca, pca, ..."),
+    ("decompositions.pca.method", "pc", ": the text 'pc'; allowed: svd, pca, cca, ..., crosscoder; ...mean pca?"),
+    ("decompositions.pca.method", ABSENT, ": missing; needed: one of svd, pca, ...; write for instance method: svd"),
+    ("decompositions.pca.k", 4, ": unknown key; allowed for pca: n_latents, gauge, method, solver; correct it or ..."),
+    ("decompositions.pca.solver", ["exact", "fast"], "[1]: the text 'fast'; allowed: auto, exact, randomised; ..."),
     ("decompositions.pca.n_latents", [], ": an empty list; ..."),
     ("decompositions.pca.n_latents", [8, 8], ": 8 stands here twice; ..."),
     ("decompositions.pca.gauge", "yes", ": ...; allowed: write_out_norm, none; ..."),
@@ -119,6 +130,42 @@ MISTAKES = [
     ("decompositions.topk.seeds", [1, 1], ": 1 stands here twice; ..."),
     ("decompositions.topk.seeds", [], ": an empty list; ..."),
     ("decompositions.topk.lr", [0.001, "1e-4"], "[1]: the text '1e-4'; ...write 1.0e-4 ..."),
+    ("decompositions.topk.lr_warmup", 1, ": 1; allowed: a finite number of at least 0 and below 1; lower it"),
+    ("decompositions.topk.lr_decay", 1.5, ": 1.5; allowed: a finite number from 0 to 1; lower it"),
+    ("decompositions.topk.lr_decay", [0.5, -1], "[1]: -1; allowed: a finite number from 0 to 1; raise it"),
+    ("decompositions.topk.fixed_cosine", 0, ": 0; allowed: a finite number above 0 and at most 1; raise it"),
+    ("decompositions.topk.fixed_cosine", 1.1, ": 1.1; allowed: a finite number above 0 and at most 1; lower it"),
+    ("decompositions.topk.multi", "yes", ": the text 'yes'; allowed: true or false; give such a value"),
+    ("decompositions.topk.engine", "fast", ": the text 'fast'; allowed: auto, plain; take one of these"),
+    ("decompositions.topk.penalty", "l1", ": unknown key; allowed for topk_sae: ..., k, method, multi, dead; ..."),
+    ("decompositions.topk.k", [4, 65], ": 65, of n_latents = 64; allowed: at most n_latents; lower k or raise ..."),
+    ("decompositions.topk.dense", [0, 61], "decompositions.topk.k: 4, of n_latents - dense = 3; allowed: ..."),
+    ("decompositions.topk.dense", 64, ": 64, of n_latents = 64; allowed: fewer than n_latents; lower dense or ..."),
+    ("decompositions.topk.fixed", [0, 65], ": 65, of n_latents = 64; allowed: at most n_latents; lower fixed or ..."),
+    ("decompositions.topk", topk(k=17, multi=[False, True]), ".multi: true, of k = 17 and n_latents = 64; ..."),
+    ("decompositions.topk", topk(multi=True, dense=49), ".multi: true, of k = 4 and n_latents - dense = 15; ..."),
+    ("decompositions.topk", relu(k=4), ".k: unknown key; allowed for relu_sae: ..., coefficient, penalty, ..."),
+    ("decompositions.topk", relu(coefficient=0), ".coefficient: 0; allowed: a finite number above 0; raise it"),
+    ("decompositions.topk", relu(penalty="l2"), ".penalty: the text 'l2'; allowed: l1, lp, tanh, sqrt; ..."),
+    ("decompositions.topk", relu(p_end=0), ".p_end: 0; ...above 0 and at most 1; raise it"),
+    ("decompositions.topk", relu(method="gated_sae", dead="auxk"), ".dead: the text 'auxk'; allowed: none; write this"),
+    ("decompositions.topk", JUMPRELU, ".coefficient: missing, and so is target_l0; allowed: exactly one ...; ..."),
+    ("decompositions.topk", JUMPRELU | {"coefficient": 1, "target_l0": 3}, ".target_l0: 3.0, beside coefficient; ..."),
+    ("decompositions.topk", JUMPRELU | {"target_l0": [3, 65]}, ".target_l0: 65.0, of n_latents = 64; ..."),
+    ("decompositions.topk", JUMPRELU | {"coefficient": "x"}, ".coefficient: the text 'x'; ..."),
+    ("decompositions.topk", JUMPRELU | {"target_l0": "x", "coefficient": 1}, ".target_l0: the text 'x'; ..."),
+    ("decompositions.topk", topk(method="batch_topk_sae", threshold_momentum=1), ".threshold_momentum: 1; ...lower it"),
+    ("decompositions.topk", topk(method="batch_topk_sae", k=65), ".k: 65, of n_latents = 64; ..."),
+    ("decompositions.topk", topk(method="matryoshka_sae", levels=[7, 8]), ".levels: 8, of ... 64; ...most 7, ..."),
+    ("decompositions.topk", topk(method="matryoshka_sae", levels=2**31 - 1), ".levels: 2147483647, of n_latents..."),
+    ("decompositions.topk", topk(method="matryoshka_sae", dense=1), ".dense: 1; allowed: 0; write this"),
+    ("decompositions.topk", topk(method="matryoshka_sae", dense="0"), ".dense: the text '0'; allowed: 0; write this"),
+    ("decompositions.topk", topk(method="matching_pursuit_sae", dead="auxk"), ".dead: ...allowed: resample, none; ..."),
+    ("decompositions.topk", topk(method="archetypal_sae", fixed=[1]), ".fixed: the list [1]; allowed: 0; write this"),
+    ("decompositions.topk", topk(method="archetypal_sae", relaxation=-1), ".relaxation: -1; ...; raise it"),
+    ("decompositions.topk", topk(method="dictionary_learning", k=65), ".k: 65, of n_latents = 64; ..."),
+    ("decompositions.topk", topk(method="dictionary_learning", dense=1), ".dense: unknown key; allowed for dict..."),
+    ("decompositions.cca", {"method": "svcca", "n_latents": 8}, ".partner: missing; ..."),
     (f"{EXPERIMENT}.analysis.name", "stabilty", ": ...; allowed: stability; did you mean ..."),
     (f"{EXPERIMENT}.analysis", "stability", ": ...; write {name: stability}"),
     (f"{EXPERIMENT}.analysis.views", ["scor"], "[0]: ...score, ...did you mean score?"),
@@ -135,6 +182,8 @@ MISTAKES = [
     (f"{CONDITION}", {"models": ["base"], "seeds": [0]}, ": one run, so nothing to compare...; add a seed ..."),
     (f"{CONDITION}.models", ["again", "base"], ": models with a parent (again) beside ... (base); ..."),
     ("decompositions.pca.n_latents", [8, 33], f"{EXPERIMENT}.decompositions: pca: n_latents = 33 ...most 32..."),
+    ("decompositions.pca", {"method": "ica", "n_latents": 33}, f"{EXPERIMENT}.decompositions: pca: ...at most 32..."),
+    ("decompositions.pca", {"method": "kmeans", "n_latents": [9, 649]}, f"{EXPERIMENT}.decompositions: ...most 648..."),
     ("decompositions.cca.partner", "hidden_1", f"{EXPERIMENT}.decompositions: cca: ... hook point itself; ..."),
     ("decompositions.cca.partner", "hidden_3", f"{EXPERIMENT}.decompositions: cca: partner 'hidden_3' isn't ..."),
 ]
@@ -148,7 +197,39 @@ def test_each_mistake_has_its_line(path, value, line):
     assert re.fullmatch(pattern, problem)
 
 
-@pytest.mark.parametrize("name", ["all", "train", "dump_activations", "decompose", "analyse", "plot"])
+OF_DECOMPOSITIONS = [mistake for mistake in MISTAKES if mistake[0].startswith("decompositions.")]
+
+
+@pytest.mark.parametrize(("path", "value", "line"), OF_DECOMPOSITIONS, ids=lambda part: str(part)[:40])
+def test_a_decomposition_that_is_declared_in_python_is_told_the_same(path, value, line):
+    mapping = small(**{path: value})
+    name = path.split(".")[1]
+    start = f"config.yaml: decompositions.{name}."
+    told = [problem.removeprefix(start) for problem in problems(mapping) if problem.startswith(start)]
+    if told:
+        with pytest.raises(ConfigError) as caught:
+            parse_decomposition(mapping["decompositions"][name], source="mine")
+        assert caught.value.problems == [f"mine: {problem}" for problem in told]
+    else:  # Sizes and hook points are known with the activations only.
+        assert EXPERIMENT in line
+        parse_decomposition(mapping["decompositions"][name])
+
+
+@pytest.mark.parametrize("spec", [None, {}, [], "pca", 3, {"n_latents": 4}, {"method": None}, {"method": ["pca"]}])
+def test_a_decomposition_without_a_method_is_one_line(spec):
+    with pytest.raises(ValueError, match=r"^decomposition: ") as caught:
+        parse_decomposition(spec)
+    assert "method" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_mistakes_and_contradictions_of_a_decomposition_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        parse_decomposition(topk(n_latents=(8, 16), k=9, stepz=3, fixed=range(20), dead="revive", seeds=(0, 0)))
+    assert [problem.split(": ")[1] for problem in caught.value.problems] == ["seeds", "dead", "stepz", "k", "fixed"]
+
+
+@pytest.mark.parametrize("name", ["all", "train", "dump_activations", "decompose", "analyse", "plot", "plot_training"])
 def test_an_experiment_must_not_be_called_like_a_rule(name):
     mapping = small()
     mapping["experiments"] = {name: mapping["experiments"]["stability"]}

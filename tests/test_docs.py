@@ -20,7 +20,7 @@ from workspace import ROOT, Workspace
 
 from homolog.__main__ import main
 from homolog.alignment.matching import MATCHINGS
-from homolog.config import parse_config
+from homolog.config import parse_config, parse_decomposition
 from homolog.figures.report import COLUMNS, KEYS
 from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
 
@@ -87,7 +87,8 @@ def test_the_example_is_planned_from_training_to_figure(tmp_path):
     workspace = Workspace.fresh(tmp_path)
     (workspace.folder / "config.yaml").write_text(blocks(README, "yaml")[0])
     planned = workspace.planned("narrow")
-    assert {"train small/seed_0", "train small_retrained/seed_2", "analyse narrow", "plot narrow"} <= planned
+    last = {"analyse narrow", "plot narrow", "plot_training narrow"}
+    assert {"train small/seed_0", "train small_retrained/seed_2", *last} <= planned
 
 
 def test_every_make_target_that_is_named_exists():
@@ -200,9 +201,8 @@ def test_the_dims_of_an_experiment_are_documented(built):
 
 def test_every_variable_of_a_run_is_documented(built):
     with xr.open_dataset(built.results / DICTIONARY, engine="h5netcdf") as dataset:
-        options = set(yaml.safe_load((ROOT / "tests" / "tiny.yaml").read_text())["decompositions"]["topk"])
-        defaults = {"batch_size", "dead_after", "aux_coefficient", "aux_k", "lr"}
-        undocumented = variables(dataset) - options - defaults
+        given = yaml.safe_load((ROOT / "tests" / "tiny.yaml").read_text())["decompositions"]["topk"]
+        undocumented = variables(dataset) - set(parse_decomposition(given).expand()[0])
         assert undocumented - mentioned(undocumented, section(FILES, "`<decomposition>.h5`")) == set()
     with h5py.File(built.results / ACTIVATIONS) as file:
         found = {name for group in [file, *file.values()] if isinstance(group, h5py.Group) for name in group}

@@ -6,12 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from making import gaussian, make_inputs, make_network, make_rows, method_of, record, seeded
+from making import gaussian, make_inputs, make_member, make_network, make_rows, method_of, record, seeded
 from torch.testing import assert_close
 
 from homolog.alignment.gauge import no_gauge, write_out_gauge
 from homolog.alignment.similarity import standardise
-from homolog.decompositions.base import Member
 
 UNITS = 8
 
@@ -39,11 +38,20 @@ def test_canonical_activations_do_not_see_the_symmetry(seed, decades):
 def test_scale_and_order_follow_the_units(seed):
     plain, other, permutation = moved(seed)
     # Unit i of the other network is unit permutation[i] of the first.
-    live = plain.values.any(0)[plain.gauge.order]
-    assert torch.equal(permutation[other.gauge.order][live], plain.gauge.order[live])
+    assert torch.equal(permutation[other.gauge.order], plain.gauge.order)
     norms = other.write_out.norm(dim=0)
     assert_close(other.gauge.scale, norms)
     assert_close(other.values * norms, (plain.values * plain.write_out.norm(dim=0))[:, permutation])
+
+
+@given(seed=st.integers(0, 2**31))
+def test_units_that_never_fire_are_told_apart_too(seed):
+    mean, write_out = torch.tensor([0, 2, 0, 1, 0]).double(), gaussian(3, 5, seed=seed)
+    permutation, scale = torch.randperm(5, generator=seeded(seed)), torch.tensor([1, 4, 0.5, 8, 2]).double()
+    plain = write_out_gauge(mean, write_out, "permute_scale")
+    other = write_out_gauge(mean[permutation] * scale, write_out[:, permutation] / scale, "permute_scale")
+    assert torch.equal(permutation[other.order], plain.order)
+    assert plain.order[:2].tolist() == torch.argsort(mean * plain.scale, descending=True)[:2].tolist()
 
 
 def test_canonical_order_falls_in_mean_activation():
@@ -117,7 +125,7 @@ def test_codes_agree_in_the_gauge_and_disagree_without_it(name, seed):
         for activations in (plain, other):
             gauge = activations.gauge if fix_gauge else no_gauge(UNITS)
             x = gauge.canonical(activations.values)
-            (fitted,) = method_of(name).fit([Member({"n_latents": 3}, 0, "all", x, None, ("test",))])
+            (fitted,) = method_of(name).fit([make_member(name, x, n_latents=3)])
             pair.append(standardise(fitted.codes(x)))
         return (pair[0] @ pair[1].T).diagonal().abs()
 
@@ -130,6 +138,6 @@ def test_cca_needs_no_gauge():
     partner = gaussian(200, 5, seed=9) + plain.values[:, :5]
     codes = []
     for activations in (plain, other):
-        (fitted,) = method_of("cca").fit([Member({"n_latents": 3}, 0, "all", activations.values, partner, ("test",))])
+        (fitted,) = method_of("cca").fit([make_member("cca", activations.values, partner, n_latents=3)])
         codes.append(standardise(fitted.codes(activations.values)))
     assert_close((codes[0] @ codes[1].T).diagonal().abs(), torch.ones(3).double())

@@ -166,7 +166,7 @@ def test_files_hold_what_the_design_names(built: Workspace) -> None:
         assert hidden.activations.dtype == np.float32
     with xr.open_dataset(run / "hidden_1" / "topk.h5", engine="h5netcdf") as topk:
         assert topk.dictionary.dims == topk.encoder.dims == ("latent", "unit")
-        assert topk.sizes == {"latent": 2 * 3 * 16, "unit": 32, "member": 2 * 3}
+        assert topk.sizes == {"latent": 2 * 3 * 16, "unit": 32, "member": 2 * 3, "point": 40}
         for name in ("firing_rate", "member_of_latent", "encoder_bias"):
             assert topk[name].dims == ("latent",)
         for name in ("seed", "rows", "n_latents", "k", "fvu", "l0", "dead_fraction"):

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workspace import ROOT, STAGES, Workspace, environment, run
+from workspace import JOINT, ROOT, STAGES, Workspace, environment, run
 
 from homolog.registry import FIGURES
 
 STABILITY = "results/figures/stability.pdf"
 EXPERIMENTS = ("stability", "widening", "reinit_depth", "bases")
+# What reads a stage's output; all stages that stand behind it where nothing else is said.
+FOLLOWING = {"analyse": ("plot",), "plot": ()}
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +29,10 @@ def of_stages(jobs: set[str], *stages: str) -> set[str]:
     return {job for job in jobs if job.split()[0] in stages}
 
 
+def of_experiment(name: str) -> set[str]:
+    return {f"{stage} {name}" for stage in STAGES[3:]}
+
+
 def change_code(path: Path) -> None:
     """An edit that Python executes, unlike one of comments, docstrings or layout."""
     path.write_text(path.read_text() + "\nSOMETHING_ELSE = 1\n")
@@ -35,9 +41,7 @@ def change_code(path: Path) -> None:
 def test_the_plan_of_everything_holds_every_stage(every_job: set[str]) -> None:
     # What all tests below compare with: an empty set here would let them pass.
     assert {job.split()[0] for job in every_job} == set(STAGES)
-    assert of_stages(every_job, "analyse", "plot") == {
-        f"{stage} {name}" for stage in STAGES[3:] for name in EXPERIMENTS
-    }
+    assert of_stages(every_job, *STAGES[3:]) == {f"{stage} {name}" for stage in STAGES[3:] for name in EXPERIMENTS}
     assert "decompose digits_mlp_retrained/seed_1/hidden_1/topk" in every_job
     assert "train digits_mlp-regauged-hidden_1/seed_0" in every_job
 
@@ -111,7 +115,7 @@ def test_what_pca_computes_reaches_pca_and_what_reads_it(copied: Workspace, ever
     for jobs, planned in ((figure_alone, copied.planned(STABILITY)), (every_job, copied.planned("all"))):
         pca = {job for job in of_stages(jobs, "decompose") if job.endswith("/pca")}
         assert pca < of_stages(jobs, "decompose")
-        assert planned == pca | of_stages(jobs, "analyse", "plot")
+        assert planned == pca | of_stages(jobs, *STAGES[3:])
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -121,10 +125,16 @@ def test_a_figures_module_reaches_the_figure_alone(copied: Workspace, experiment
     assert copied.planned(f"results/figures/{experiment}.pdf") == {f"plot {experiment}"}
 
 
+def test_the_figure_of_training_reaches_itself_alone(copied: Workspace) -> None:
+    change_code(copied.module("homolog.figures.training"))
+    assert copied.planned("all") == {f"plot_training {experiment}" for experiment in EXPERIMENTS}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_script_reaches_its_stage_and_what_follows(copied: Workspace, every_job: set[str], stage: str) -> None:
     change_code(copied.script(stage))
-    assert copied.planned("all") == of_stages(every_job, *STAGES[STAGES.index(stage) :])
+    following = FOLLOWING.get(stage, STAGES[STAGES.index(stage) + 1 :])
+    assert copied.planned("all") == of_stages(every_job, stage, *following)
 
 
 def test_swapped_values_reach_the_model_and_what_follows(copied: Workspace) -> None:
@@ -139,7 +149,7 @@ def test_swapped_values_reach_the_model_and_what_follows(copied: Workspace) -> N
     of_runs = {f"{stage} {run}" for run in runs for stage in ("train", "dump_activations")} | {
         f"decompose {run}/hidden_1/pca" for run in runs
     }
-    assert copied.planned("all") == of_runs | {"analyse widening", "plot widening"}
+    assert copied.planned("all") == of_runs | of_experiment("widening")
 
 
 def test_one_more_seed_adds_its_run(copied: Workspace) -> None:
@@ -148,21 +158,28 @@ def test_one_more_seed_adds_its_run(copied: Workspace) -> None:
     runs = ["digits_mlp_retrained/seed_2", "digits_mlp_retrained-untrained/seed_2"]
     of_runs = {f"{stage} {run}" for run in runs for stage in ("train", "dump_activations")}
     of_runs |= {f"decompose {run}/hidden_1/{name}" for run in runs for name in ("svd", "pca", "cca", "topk")}
-    assert copied.planned("all") == of_runs | {"analyse stability", "plot stability"}
+    assert copied.planned("all") == of_runs | of_experiment("stability")
 
 
-ICA = '''"""Another way to take activations apart."""
+VARIMAX = '''"""Another way to take activations apart."""
 
 from homolog.decompositions.pca import PCA
 
 
-class ICA(PCA):
+class Varimax(PCA):
     """Any method will do here."""
 '''
-ICA_OPTIONS = '''class ICAOptions(LinearOptions):
+VARIMAX_LINE = '    "varimax": "homolog.decompositions.varimax:Varimax",\n'
+VARIMAX_OPTIONS = '''from typing import Literal
+
+from homolog.config.base import Positive
+from homolog.config.methods import LinearOptions
+
+
+class VarimaxOptions(LinearOptions):
     """The options of the new method."""
 
-    method: Literal["ica"]
+    method: Literal["varimax"]
     """The method."""
     tolerance: Positive = 1e-4
     """An option of its own."""
@@ -173,10 +190,10 @@ ICA_OPTIONS = '''class ICAOptions(LinearOptions):
 
 def declare_method(workspace: Workspace) -> None:
     """A new method enters as contributors are told: its file, its line in the registry, its class of options."""
-    workspace.module("homolog.decompositions.ica").write_text(ICA)
+    workspace.module("homolog.decompositions.varimax").write_text(VARIMAX)
     edits = {
-        "homolog.registry": [("METHODS: dict[str, str] = {\n", '    "ica": "homolog.decompositions.ica:ICA",\n', 1)],
-        "homolog.config.decompositions": [("", ICA_OPTIONS, 0), ("Annotated[", "ICAOptions | ", 1)],
+        "homolog.registry": [("METHODS: dict[str, str] = {\n", VARIMAX_LINE, 1)],
+        "homolog.config.decompositions": [("", VARIMAX_OPTIONS, 0), ("Annotated[", "VarimaxOptions | ", 1)],
     }
     for name, insertions in edits.items():
         path = workspace.module(name)
@@ -190,14 +207,14 @@ def declare_method(workspace: Workspace) -> None:
 def test_a_new_method_that_nothing_uses_plans_nothing(copied: Workspace) -> None:
     declare_method(copied)
     assert copied.planned("all") == set()
-    copied.configure(lambda config: config["decompositions"].update(ica={"method": "ica", "n_latents": 4}))
+    copied.configure(lambda config: config["decompositions"].update(varimax={"method": "varimax", "n_latents": 4}))
     assert copied.planned("all") == set()
     # It is really there: an experiment that asks for it plans it, and nothing that is built already.
-    copied.configure(lambda config: config["experiments"]["bases"]["decompositions"].append("ica"))
+    copied.configure(lambda config: config["experiments"]["bases"]["decompositions"].append("varimax"))
     planned = copied.planned("all")
     assert of_stages(planned, "train", "dump_activations") == set()
-    assert {job.rpartition("/")[2] for job in of_stages(planned, "decompose")} == {"ica"}
-    assert of_stages(planned, "analyse", "plot") == {"analyse bases", "plot bases"}
+    assert {job.rpartition("/")[2] for job in of_stages(planned, "decompose")} == {"varimax"}
+    assert of_stages(planned, *STAGES[3:]) == of_experiment("bases")
 
 
 def test_what_only_another_experiment_uses_plans_nothing_here(copied: Workspace) -> None:
@@ -221,7 +238,7 @@ RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 def test_every_rule_with_a_script_carries_its_spec_and_its_fingerprint() -> None:
     texts = [path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")]
     rules = dict(match for text in texts for match in RULE.findall(text))
-    assert set(rules) == set(STAGES)
+    assert set(rules) == {*STAGES, *JOINT}
     for name, body in rules.items():
         assert re.search(rf'^    script:\n        "\.\./scripts/{name}\.py"', body, re.MULTILINE), name
         assert re.search(rf"^    params:\n        spec={name}_spec,\n        code={name}_code,$", body, re.MULTILINE), (

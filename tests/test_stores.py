@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch.testing import assert_close
 from workspace import run
 
 from homolog.activations import describe_hook_points, stream_activations
-from homolog.dictionary import ARRAYS, Dictionary
+from homolog.dictionary import Dictionary
 from homolog.store.activations import Activations, read_activations, write_activations
 from homolog.store.curves import read_final_loss, write_curve
 from homolog.store.dictionaries import read_dictionaries, write_dictionaries
@@ -198,18 +198,118 @@ def test_a_curve_comes_back(tmp_path: Path) -> None:
     assert (final.run, final.first, final.last, final.accuracy) == ("made/seed_3", 2.4, 0.75, 0.875)
 
 
-def test_dictionaries_of_different_sizes_come_back(tmp_path: Path) -> None:
-    write_some_dictionaries(tmp_path / "topk.h5")
-    for back, given in zip(
-        read_dictionaries(tmp_path / "topk.h5"), [some_dictionary(4, seed=0), some_dictionary(3, seed=1)], strict=True
+def trained_dictionary(n_latents: int, seed: int, points: int) -> Dictionary:
+    """A member that has all that a method may give; its curves are `points` long."""
+    steps = torch.arange(points).double() * 10
+    curves = {"step": steps, "fvu": torch.rand(points, generator=torch.Generator().manual_seed(seed)), "l0": steps + 1}
+    optional = {"threshold": gaussian(n_latents, seed=seed), "moved": gaussian(n_latents, seed=seed).abs()}
+    return replace(some_dictionary(n_latents, seed), dense=seed, curves=curves, **optional)
+
+
+def assert_same_dictionary(kept: Dictionary, given: Dictionary) -> None:
+    for field in fields(Dictionary):
+        back, original = getattr(kept, field.name), getattr(given, field.name)
+        assert type(back) is type(original)
+        if isinstance(original, torch.Tensor) or field.name == "curves":
+            assert_close(back, original, rtol=0, atol=0, equal_nan=True)
+        else:
+            assert back == original
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [some_dictionary(4, seed=0), some_dictionary(3, seed=1)],
+        [trained_dictionary(4, 0, points=5), trained_dictionary(3, 1, points=5)],
+        [trained_dictionary(4, 0, points=2), trained_dictionary(3, 1, points=7), trained_dictionary(2, 2, points=1)],
+        [replace(d, threshold=None, curves={}) for d in (trained_dictionary(4, 0, 2), trained_dictionary(3, 1, 2))],
+    ],
+    ids=["linear", "trained", "curves of uneven length", "some fields absent"],
+)
+def test_dictionaries_of_different_sizes_come_back(tmp_path: Path, given: list[Dictionary]) -> None:
+    write_dictionaries(tmp_path / "made.h5", given, PROVENANCE)
+    for back, original in zip(read_dictionaries(tmp_path / "made.h5"), given, strict=True):
+        assert_same_dictionary(back, original)
+
+
+def test_a_curve_keeps_values_that_are_not_finite_to_its_end(tmp_path: Path) -> None:
+    short, long = trained_dictionary(4, 0, points=4), trained_dictionary(3, 1, points=6)
+    short.curves["fvu"][2:] = torch.tensor([torch.inf, torch.nan])
+    write_dictionaries(tmp_path / "made.h5", [short, long], PROVENANCE)
+    for back, original in zip(read_dictionaries(tmp_path / "made.h5"), (short, long), strict=True):
+        assert_same_dictionary(back, original)
+
+
+def test_curves_are_labelled_by_member_and_point_with_nan_behind_their_end(tmp_path: Path) -> None:
+    given = [trained_dictionary(4, 0, points=2), trained_dictionary(3, 1, points=3)]
+    write_dictionaries(tmp_path / "made.h5", given, PROVENANCE)
+    with xr.open_dataset(tmp_path / "made.h5", engine="h5netcdf") as dataset:
+        assert dataset.sizes == {"latent": 7, "unit": 6, "member": 2, "point": 3}
+        np.testing.assert_array_equal(dataset.curve_step, [[0, 10, np.nan], [0, 10, 20]])
+        assert dataset.curve_fvu.dims == ("member", "point")
+        assert (dataset.threshold.dims, dataset.moved.dims, dataset.dense_latents.dims) == (
+            ("latent",),
+            ("latent",),
+            ("member",),
+        )
+
+
+def test_steps_may_be_whole_numbers(tmp_path: Path, no_shape_checks: None) -> None:
+    given = [replace(some_dictionary(2, 0), curves={"step": torch.arange(n), "fvu": torch.ones(n)}) for n in (3, 5)]
+    write_dictionaries(tmp_path / "made.h5", given, PROVENANCE)
+    assert [d.curves["step"].tolist() for d in read_dictionaries(tmp_path / "made.h5")] == [[0, 1, 2], [0, 1, 2, 3, 4]]
+
+
+def test_a_file_without_the_newer_fields_is_read_without_them(tmp_path: Path) -> None:
+    path = tmp_path / "made.h5"
+    write_dictionaries(path, [trained_dictionary(4, 0, points=2)], PROVENANCE)
+    with h5py.File(path, "r+") as file:
+        for name in ("dense_latents", "threshold", "moved", "curve_step", "curve_fvu", "curve_l0"):
+            del file[name]
+    (back,) = read_dictionaries(path)
+    assert_same_dictionary(back, some_dictionary(4, seed=0))
+
+
+def test_a_yes_or_no_among_the_options_is_kept_as_one_or_zero(tmp_path: Path) -> None:
+    given = [replace(some_dictionary(2, 0), member={"rows": "all", "tied": tied}) for tied in (True, False)]
+    write_dictionaries(tmp_path / "made.h5", given, PROVENANCE)
+    assert [d.member for d in read_dictionaries(tmp_path / "made.h5")] == [
+        {"rows": "all", "tied": 1},
+        {"rows": "all", "tied": 0},
+    ]
+
+
+def test_an_option_that_is_named_like_a_variable_is_refused_or_kept_apart(tmp_path: Path) -> None:
+    path, given = tmp_path / "made.h5", some_dictionary(4, seed=0)
+    # An option that only some methods pass on to their dictionaries, and one that this method has no field for.
+    apart = replace(given, dense=1, member={"dense": 2, "threshold": 0.5})
+    write_dictionaries(path, [apart], PROVENANCE)
+    assert_same_dictionary(read_dictionaries(path)[0], apart)
+    for name in ("bias", "encoder", "member_of_latent"):
+        with pytest.raises(ValueError, match=f"^{name} is a variable of every such dictionary file, and can't be a"):
+            write_dictionaries(path, [replace(given, member={name: 7})], PROVENANCE)
+
+
+def test_members_that_differ_in_what_a_file_says_once_are_refused(tmp_path: Path) -> None:
+    first = trained_dictionary(4, 0, points=2)
+    for changes, told in (
+        ({"activation": "relu"}, "activation is topk for the first member and not for all 2"),
+        ({"signed": False}, "signed is True for the first member"),
+        ({"threshold": None}, "threshold is present for the first member"),
     ):
-        for field in fields(Dictionary):
-            kept, original = getattr(back, field.name), getattr(given, field.name)
-            if field.name in ARRAYS:
-                assert_close(kept, original, rtol=0, atol=0)
-            else:
-                assert kept == original
-                assert type(kept) is type(original)
+        with pytest.raises(ValueError, match=rf"^{told}.*share it: write the others to a file of their own\.$"):
+            write_dictionaries(tmp_path / "made.h5", [first, replace(first, **changes)], PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_curve_that_some_members_did_not_log_is_nan_for_them(tmp_path: Path) -> None:
+    both, one = trained_dictionary(4, 0, points=3), trained_dictionary(3, 1, points=4)
+    del one.curves["l0"]
+    write_dictionaries(tmp_path / "made.h5", [one, both], PROVENANCE)
+    without, whole = read_dictionaries(tmp_path / "made.h5")
+    assert_same_dictionary(whole, both)
+    assert torch.isnan(without.curves["l0"]).all()
+    assert_close(without.curves["fvu"], one.curves["fvu"], rtol=0, atol=0)
 
 
 def test_an_experiment_comes_back(tmp_path: Path) -> None:

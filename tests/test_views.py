@@ -8,6 +8,7 @@ import pytest
 import torch
 from making import (
     CLASSES,
+    SPARSE,
     fit_to,
     gaussian,
     make_inputs,
@@ -33,6 +34,8 @@ from homolog.streams import stream
 
 WIDTHS = [10, 8, 9]
 VIEW = pytest.mark.parametrize("view", [load(target)() for target in VIEWS.values()], ids=list(VIEWS))
+# Of the others, codes are no function of their own pre-activation alone, so a view through the gate can't see them.
+ENCODED = [name for name in METHODS if name not in ("nmf", "kmeans", "dictionary_learning", "matching_pursuit_sae")]
 METHOD = pytest.mark.parametrize("method", METHODS)
 GEOMETRIC = [name for name in VIEWS if name != "score"]
 
@@ -50,6 +53,18 @@ def similarity(view, a, b, layers):
     return products if a.signed else [product.abs() for product in products]
 
 
+class Lazily(dict):
+    """Values that are made when they are first asked for."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, name):
+        self[name] = self.make(name)
+        return self[name]
+
+
 class World:
     """A network at its hidden_1, with every method fitted to it."""
 
@@ -60,7 +75,7 @@ class World:
         partner = record(network, inputs, rows, "hidden_2")
         # Noise, since units that are on for all inputs would correlate exactly, and equal correlations have no order.
         partner = replace(partner, values=partner.values + 0.3 * gaussian(len(inputs), 9, seed=8))
-        self.fitted = {name: fit_to(self.layer, self.activations, partner, name)[0] for name in METHODS}
+        self.fitted = Lazily(lambda name: fit_to(self.layer, self.activations, partner, name)[0])
 
     def live(self, method):
         """Latents that are active in both folds: of others there is nothing to compare."""
@@ -120,6 +135,9 @@ def test_a_latent_is_itself_in_every_view(base, view, method):
     d = base.fitted[method]
     for matrix in similarity(view, d, d, (base.layer, base.layer)):
         live = base.live(method)
+        if view.name == "read_in" and method not in ENCODED:
+            assert not matrix.any()
+            continue
         assert_close(matrix.diagonal()[live], torch.ones(int(live.sum())).double())
         assert matrix.max() <= 1 + 1e-9
 
@@ -152,11 +170,13 @@ def test_a_symmetry_of_the_run_is_invisible_but_to_neuron(base, regauged, view, 
     assert view.defined(base.layer, regauged.layer)
     _, scored = similarity(view, *pair, (base.layer, regauged.layer))
     own = scored.diagonal()[base.live(method) & regauged.live(method)]
-    if view.name == "neuron":
+    if view.name == "read_in" and method not in ENCODED:
+        assert not own.any()
+    elif view.name == "neuron":
         assert own.mean() < 0.9
     else:
         # An SAE's activations agree to the last bit of float32, and its training carries that on.
-        assert_close(own, torch.ones_like(own), rtol=0, atol=1e-3 if method == "topk_sae" else 1e-9)
+        assert_close(own, torch.ones_like(own), rtol=0, atol=1e-3 if method in SPARSE else 1e-9)
 
 
 @VIEW
@@ -262,7 +282,7 @@ def test_write_out_is_the_cosine_of_what_the_next_layer_receives(base, retrained
     assert torch.equal(match, score)
 
 
-@METHOD
+@pytest.mark.parametrize("method", ENCODED)
 def test_read_in_is_the_mean_gradient_of_the_codes(base, inputs, rows, method):
     """By autograd through the module, the gauge and the encoder, TopK's selection included."""
     d, layer, module = base.fitted[method], base.layer, base.network.hidden_1

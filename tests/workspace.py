@@ -18,7 +18,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
 SOURCES = ("Snakefile", "profiles", "workflow", "src", "environment.yml", ".gitignore")
-STAGES = ("train", "dump_activations", "decompose", "analyse", "plot")
+STAGES = ("train", "dump_activations", "decompose", "analyse", "plot", "plot_training")
+# Further ones, of experiments that decompose all runs together; the tiny configuration has none.
+JOINT = ("decompose_jointly", "plot_crosscoder")
 
 # The message of each rule, which is all that a dry run shows of a job's wildcards.
 _RUN = r"(?P<model>[\w.-]+), seed (?P<seed>\d+)"
@@ -28,6 +30,9 @@ _MESSAGES = {
     "decompose": rf"decompose (?P<hook_point>[\w.]+) of {_RUN}, by (?P<decomposition>\w+)",
     "analyse": r"compare the runs of (?P<experiment>\w+) \(\w+\)",
     "plot": r"draw results/figures/(?P<experiment>\w+)\.pdf",
+    "plot_training": r"draw the training of (?P<experiment>\w+)",
+    "decompose_jointly": r"decompose the runs of (?P<experiment>\w+) together, by (?P<decomposition>\w+)",
+    "plot_crosscoder": r"draw what the runs of (?P<experiment>\w+) share",
 }
 _NAMES = {
     "train": "{model}/seed_{seed}",
@@ -35,6 +40,9 @@ _NAMES = {
     "decompose": "{model}/seed_{seed}/{hook_point}/{decomposition}",
     "analyse": "{experiment}",
     "plot": "{experiment}",
+    "plot_training": "{experiment}",
+    "decompose_jointly": "{experiment}/{decomposition}",
+    "plot_crosscoder": "{experiment}",
 }
 
 

@@ -1,1 +1,24 @@
 """homolog: when a network, or one of its layers, is trained again, which features come back?"""
+
+from importlib import import_module
+
+# Imported when they are asked for: planning the workflow needs no torch. Their types stand in __init__.pyi.
+_WHERE = {
+    "Dictionary": "homolog.dictionary",
+    "fit": "homolog.fitting",
+    "table": "homolog.fitting",
+    "read_dictionaries": "homolog.store.dictionaries",
+    "read_saelens": "homolog.store.saelens_reading",
+    "write_saelens": "homolog.store.saelens",
+}
+__all__ = [*_WHERE]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'homolog' has no attribute {name!r}; it has {', '.join(_WHERE)}.")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_WHERE]

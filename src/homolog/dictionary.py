@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-ARRAYS = ("directions", "encoder", "encoder_bias", "bias", "firing_rate", "importance")
+from homolog import encoding
+
+ALONG_LATENT = ("directions", "encoder", "encoder_bias", "threshold", "firing_rate", "importance", "moved")
+
+# Rows that are measured at a time, so that their codes stay near the processor.
+CACHED = 1024
 
 
 @dataclass(frozen=True)
 class Dictionary:
     """Latents of one fitted member.
 
-    ``codes = activation((x - bias) @ encoder.T + encoder_bias)``, ``x^ = codes @ directions + bias``.
-
-    `activation` is ``identity``, or ``topk``: ReLU of the `k` largest of each sample (Gao et al., 2024).
-    `ordered`: latents have a canonical order (rank), with `importance` falling. `signed`: a latent's sign means
-    something, so that similarities are not taken absolute. `firing_rate` is measured on the rows it was fitted on.
+    ``codes = activation((x - bias) @ encoder.T + encoder_bias)``, ``x^ = codes @ directions + bias``; the activations
+    are listed in `homolog.encoding`. `k` and `threshold` belong to those that use them. The first `dense` latents stand
+    outside the selection of the `k` (hybrid dictionaries). `ordered`: latents have a canonical order (rank), with
+    `importance` falling. `signed`: a latent's sign means something, so that similarities are not taken absolute.
+    `firing_rate` is measured on the rows it was fitted on. `moved` is one minus the cosine between each direction and
+    its own initialisation, and `curves` hold what was logged in training (by ``step``); both only where there was a
+    training.
     """
 
     directions: Float[Tensor, "latents units"]
@@ -30,22 +38,27 @@ class Dictionary:
     importance: Float[Tensor, " latents"]
     activation: str = "identity"
     k: int = 0
+    dense: int = 0
     ordered: bool = False
     signed: bool = False
+    threshold: Float[Tensor, " latents"] | None = None
+    moved: Float[Tensor, " latents"] | None = None
+    curves: dict[str, Float[Tensor, " points"]] = field(default_factory=dict)
     member: dict[str, str | int | float] = field(default_factory=dict)
 
     def codes(self, activations: Float[Tensor, "samples units"]) -> Float[Tensor, "samples latents"]:
         """How active each latent is for each sample."""
-        pre = (activations - self.bias) @ self.encoder.T + self.encoder_bias
-        if self.activation == "identity":
-            return pre
-        if self.activation == "topk":
-            return top_k(pre, self.k)
-        raise ValueError(f"codes: activation {self.activation!r} isn't known; known are 'identity' and 'topk'.")
+        return encoding.encode(self, activations)
 
     def gate(self, codes: Float[Tensor, "samples latents"]) -> Float[Tensor, "samples latents"]:
-        """Derivative of each code with respect to its pre-activation: 1 where the latent is on, else 0."""
-        return torch.ones_like(codes) if self.activation == "identity" else (codes > 0).to(codes)
+        """Derivative of each code with respect to its pre-activation: 1 where the latent is on, else 0.
+
+        0 throughout where codes aren't a function of their own pre-activation (matching pursuit and the like): a view
+        through the gate then sees nothing of the latent.
+        """
+        if self.activation == "identity":
+            return torch.ones_like(codes)
+        return (codes != 0).to(codes) if self.activation in encoding.GATED else torch.zeros_like(codes)
 
     def reconstruct(self, codes: Float[Tensor, "samples latents"]) -> Float[Tensor, "samples units"]:
         """Activations as the dictionary writes them."""
@@ -57,13 +70,39 @@ class Dictionary:
 
     def to(self, *where: torch.dtype | torch.device | str) -> Dictionary:
         """The dictionary with its arrays in another floating type or on another device."""
-        return replace(self, **{name: getattr(self, name).to(*where) for name in ARRAYS})
+        arrays = {name: getattr(self, name) for name in (*ALONG_LATENT, "bias")}
+        return replace(self, **{name: array.to(*where) for name, array in arrays.items() if array is not None})
 
 
-def top_k(pre: Float[Tensor, "... latents"], k: int) -> Float[Tensor, "... latents"]:
-    """Keep the ReLU of the `k` largest of the last axis, zero elsewhere."""
-    values, indices = pre.topk(k, dim=-1, sorted=False)
-    return torch.zeros_like(pre).scatter_(-1, indices, values.relu())
+@dataclass(frozen=True)
+class Quality:
+    """How well a dictionary describes some rows: FVU, L0; by latent the firing rate and the root mean square code."""
+
+    fvu: float
+    l0: float
+    firing_rate: Float[Tensor, " latents"]
+    root_mean_square: Float[Tensor, " latents"]
+
+
+def quality(
+    dictionary: Dictionary,
+    blocks: Iterable[Float[Tensor, "rows units"]],
+    mean: Float[Tensor, " units"],
+) -> Quality:
+    """Measure `dictionary` on the rows of `blocks`, of which the mean is known; one block is in memory at a time."""
+    latents = len(dictionary.directions)
+    residual = total = torch.zeros((), dtype=torch.float64, device=mean.device)
+    fired, squares = (torch.zeros(latents, dtype=torch.float64, device=mean.device) for _ in range(2))
+    count = 0
+    for block in blocks:
+        for part in block.to(dictionary.encoder).split(CACHED):  # type: ignore[no-untyped-call]
+            codes = dictionary.codes(part)
+            residual = residual + (part - dictionary.reconstruct(codes)).square().sum().double()
+            total = total + (part.double() - mean).square().sum()
+            fired += torch.count_nonzero(codes, 0)
+            squares += codes.square().sum(0).double()
+            count += len(part)
+    return Quality(float(residual / total), float(fired.sum() / count), fired / count, (squares / count).sqrt())
 
 
 def fraction_of_variance_unexplained(

@@ -12,6 +12,7 @@ from typing import Any
 from homolog.config import Config
 from homolog.config.experiments import Experiment
 from homolog.config.models import Recipe
+from homolog.config.sparse_autoencoders import JointOptions
 from homolog.provenance import canonical_json, code_fingerprint
 from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
 
@@ -108,10 +109,12 @@ class Plan:
         )
 
     def decompose(self, run: Run, hook_point: str, name: str) -> str:
-        options = self.config.decompositions[name]
+        options, recipe = self.config.decompositions[name], self._recipe(run)
         return self._spec(
             # The variants share the streams of their source: untrained is its step 0, regauged must equal it.
             run={"model": run.source, "seed": run.seed},
+            task=self._task(recipe),
+            architecture=self._architecture(recipe),
             name=name,
             hook_point=hook_point,
             partner=next(iter(options.partners()), None),
@@ -124,6 +127,19 @@ class Plan:
 
     # Experiments
 
+    def decompose_jointly(self, name: str, decomposition: str) -> str:
+        options = self.config.decompositions[decomposition]
+        return self._spec(
+            runs=[str(run) for run in self.compared(name)],
+            name=decomposition,
+            hook_points=self.config.experiments[name].hook_points,
+            method=METHODS[options.method],
+            gauge=options.gauge,
+            grid=options.expand(),
+            labels=options.labels(decomposition),
+            seeds=options.member_seeds(),
+        )
+
     def analyse(self, name: str) -> str:
         experiment = self.config.experiments[name]
         options = experiment.analysis.model_dump(mode="json", exclude={"name"})
@@ -135,7 +151,7 @@ class Plan:
             options=options,
             hook_points=experiment.hook_points,
             decompositions=[
-                {"name": key, "gauge": self.config.decompositions[key].gauge} for key in experiment.decompositions
+                {"name": key, "gauge": self.config.decompositions[key].gauge} for key in self.decompositions(name)
             ],
             pairs=[pair.spec() for pair in self.pairs(experiment)],
             references=self._references(experiment),
@@ -144,6 +160,25 @@ class Plan:
 
     def plot(self, name: str) -> str:
         return self._spec(experiment=name, figure=FIGURES[self.config.experiments[name].figure])
+
+    def plot_training(self, name: str) -> str:
+        # Not the gauge control: its curves are its original's.
+        shown = [run for run in self.runs(name) if not run.regauged]
+        return self._spec(experiment=name, untrained={str(run): run.is_untrained for run in shown})
+
+    def plot_crosscoder(self, name: str) -> str:
+        return self._spec(experiment=name, decompositions=self.decompositions(name, joint=True))
+
+    def decompositions(self, name: str, joint: bool = False) -> list[str]:
+        """An experiment's decompositions of each run by itself, or those of all its runs together."""
+        known = self.config.decompositions
+        return [
+            key for key in self.config.experiments[name].decompositions if isinstance(known[key], JointOptions) == joint
+        ]
+
+    def compared(self, name: str) -> list[Run]:
+        """The runs that an experiment compares, without their untrained and regauged variants."""
+        return self._runs_of(self.config.experiments[name])
 
     def runs(self, name: str) -> list[Run]:
         """Every run that an experiment reads: compared ones, their untrained counterparts, and the gauge control."""

@@ -9,7 +9,6 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -57,6 +56,12 @@ class Job:
         if self._device == "cuda":
             torch.use_deterministic_algorithms(True, warn_only=True)
         return self._device
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a long fit saves its state at times: a hidden file beside the first output."""
+        output = Path(self.output[0])
+        return output.with_name(f".{output.name}.training")
 
     def progress(self, steps: Iterable[int]) -> Iterable[int]:
         """The same steps, with a bar on a terminal once they have taken two seconds."""
@@ -137,6 +142,7 @@ def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             logging.basicConfig(filename=job.log, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
             logging.raiseExceptions = False  # The log may lie on the disk that is full.
+            logging.getLogger().addHandler(_to_terminal())
             logging.info("%s %s", job.rule, job.code)
             body(job)
             logging.info("done")
@@ -144,6 +150,16 @@ def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
             _end(error, next(iter(snakemake.log), None))
 
     return run
+
+
+def _to_terminal() -> logging.Handler:
+    """Shows warnings as one line on stderr, too: the job goes on, but someone should know."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("homolog: warning: %(message)s"))
+    # An error that ends the job is shown by `_end`, once.
+    handler.addFilter(lambda record: record.levelno == logging.WARNING and record.name.startswith("homolog"))
+    return handler
 
 
 def _is_ours(error: BaseException) -> bool:
@@ -170,7 +186,8 @@ def _end(error: BaseException, log: str | None) -> NoReturn:
     else:
         where = f"; the traceback is in {log}" if log else ""
         text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{where}: a defect, please report it."
-    print(f"homolog: error: {text}", file=sys.stderr, flush=True)
+    # In one piece: Snakemake writes there at the same time.
+    os.write(2, f"homolog: error: {text}\n".encode(errors="replace"))
     try:
         logging.error("homolog: error: %s", text)
         logging.error("%s", "".join(traceback.format_exception(error)))

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from homolog.models.build import build_model, load_state
 from homolog.models.symmetry import random_symmetry
@@ -84,22 +83,21 @@ def _optimise(
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable)
         parameters += [parameter] if name in trainable else []
-    inputs, labels = data.inputs.to(device), data.labels.to(device)
-    rows = {split: data.rows(split).to(device) for split in (TRAIN, TEST)}
+    data = data.to(device)
     curve = Curve()
-    _record(curve, model, 0, inputs, labels, rows)
+    _record(curve, model, 0, data)
     if not training["steps"] or not parameters:
         return curve
     optimizer = OPTIMIZERS[training["optimizer"]](parameters, lr=training["lr"], weight_decay=training["weight_decay"])
-    batches = _batches(rows[TRAIN], training["batch_size"], stream("order", *run))
+    batches = _batches(data.rows(TRAIN), training["batch_size"], stream("order", *run))
     for step in progress(range(1, training["steps"] + 1)):
         batch = next(batches)
         optimizer.zero_grad(set_to_none=True)
-        loss: Any = functional.cross_entropy(model(inputs[batch]), labels[batch])
+        loss: Any = data.losses(model(data.inputs[batch]), data.labels[batch]).mean()
         loss.backward()
         optimizer.step()
         if step % training["log_every"] == 0 or step == training["steps"]:
-            _record(curve, model, step, inputs, labels, rows)
+            _record(curve, model, step, data)
             if not all(map(math.isfinite, curve.loss[-1])):
                 raise ValueError(
                     f"training of {run[0]}, seed {run[1]}, diverged: the loss is {curve.loss[-1][0]} at step {step} "
@@ -119,12 +117,13 @@ def _batches(rows: Tensor, batch_size: int, generator: torch.Generator) -> Itera
 
 
 @torch.no_grad()
-def _record(curve: Curve, model: Any, step: int, inputs: Tensor, labels: Tensor, rows: dict[int, Tensor]) -> None:
+def _record(curve: Curve, model: Any, step: int, data: Data) -> None:
     losses, accuracies = [], []
     for split in (TRAIN, TEST):
-        logits = model(inputs[rows[split]])
-        losses.append(float(functional.cross_entropy(logits, labels[rows[split]])))
-        accuracies.append(float((logits.argmax(1) == labels[rows[split]]).float().mean()))
+        rows = data.rows(split)
+        outputs, labels = model(data.inputs[rows]), data.labels[rows]
+        losses.append(float(data.losses(outputs, labels).mean()))
+        accuracies.append(float((outputs.argmax(1) == labels).float().mean()))
     curve.step.append(step)
     curve.loss.append((losses[0], losses[1]))
     curve.accuracy.append((accuracies[0], accuracies[1]))

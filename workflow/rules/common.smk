@@ -87,6 +87,14 @@ def decompose_code(wildcards):
     return plan.code("decompose.py", decompose_spec(wildcards))
 
 
+def decompose_jointly_spec(wildcards):
+    return plan.decompose_jointly(wildcards.experiment, wildcards.decomposition)
+
+
+def decompose_jointly_code(wildcards):
+    return plan.code("decompose_jointly.py", decompose_jointly_spec(wildcards))
+
+
 def analyse_spec(wildcards):
     return plan.analyse(wildcards.experiment)
 
@@ -101,6 +109,22 @@ def plot_spec(wildcards):
 
 def plot_code(wildcards):
     return plan.code("plot.py", plot_spec(wildcards))
+
+
+def plot_training_spec(wildcards):
+    return plan.plot_training(wildcards.experiment)
+
+
+def plot_training_code(wildcards):
+    return plan.code("plot_training.py", plot_training_spec(wildcards))
+
+
+def plot_crosscoder_spec(wildcards):
+    return plan.plot_crosscoder(wildcards.experiment)
+
+
+def plot_crosscoder_code(wildcards):
+    return plan.code("plot_crosscoder.py", plot_crosscoder_spec(wildcards))
 
 
 def of_runs(pattern, wildcards, **more):
@@ -126,8 +150,23 @@ def experiment_dictionaries(wildcards):
         rules.decompose.output.dictionaries,
         wildcards,
         hook_point=experiment.hook_points,
-        decomposition=experiment.decompositions,
+        decomposition=plan.decompositions(wildcards.experiment),
     )
+
+
+def joint_activations(wildcards):
+    pattern = rules.dump_activations.output.activations
+    return [pattern.format(model=run.model, seed=run.seed) for run in plan.compared(wildcards.experiment)]
+
+
+def joint_dictionaries(wildcards):
+    names = plan.decompositions(wildcards.experiment, joint=True)
+    pattern = rules.decompose_jointly.output.dictionaries
+    return collect(pattern, experiment=wildcards.experiment, decomposition=names)
+
+
+def with_joint(experiments):
+    return [name for name in experiments if plan.decompositions(name, joint=True)]
 
 
 def experiment_data(wildcards):

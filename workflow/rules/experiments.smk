@@ -1,4 +1,4 @@
-# Across runs: numbers, then the figure.
+# Across runs: numbers, then the figure; how the dictionaries behind them were trained; and those of all runs together.
 
 
 rule analyse:
@@ -53,3 +53,76 @@ rule plot:
         "draw {output.pdf}"
     script:
         "../scripts/plot.py"
+
+
+rule plot_training:
+    input:
+        dictionaries=experiment_dictionaries,
+    output:
+        pdf=report("results/figures/{experiment}/training.pdf", caption="../report/training.rst", category="Training"),
+    log:
+        "results/experiments/{experiment}/logs/plot_training.log",
+    benchmark:
+        "results/experiments/{experiment}/benchmarks/plot_training.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=plot_training_spec,
+        code=plot_training_code,
+    message:
+        "draw the training of {wildcards.experiment}"
+    script:
+        "../scripts/plot_training.py"
+
+
+rule decompose_jointly:
+    input:
+        activations=joint_activations,
+    output:
+        dictionaries="results/experiments/{experiment}/{decomposition}.h5",
+    log:
+        "results/experiments/{experiment}/logs/decompose_jointly/{decomposition}.log",
+    benchmark:
+        "results/experiments/{experiment}/benchmarks/decompose_jointly/{decomposition}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: plan.config.threads
+    resources:
+        **DEVICE,
+        mem_mb=4000,
+        runtime=120,
+    params:
+        spec=decompose_jointly_spec,
+        code=decompose_jointly_code,
+    message:
+        "decompose the runs of {wildcards.experiment} together, by {wildcards.decomposition}"
+    script:
+        "../scripts/decompose_jointly.py"
+
+
+rule plot_crosscoder:
+    input:
+        dictionaries=joint_dictionaries,
+    output:
+        pdf=report(
+            "results/figures/{experiment}/crosscoder.pdf", caption="../report/crosscoder.rst", category="Experiments"
+        ),
+    log:
+        "results/experiments/{experiment}/logs/plot_crosscoder.log",
+    benchmark:
+        "results/experiments/{experiment}/benchmarks/plot_crosscoder.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=plot_crosscoder_spec,
+        code=plot_crosscoder_code,
+    message:
+        "draw what the runs of {wildcards.experiment} share"
+    script:
+        "../scripts/plot_crosscoder.py"

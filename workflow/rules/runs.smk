@@ -54,6 +54,7 @@ rule dump_activations:
 
 rule decompose:
     input:
+        model=rules.train.output.model,
         activations=rules.dump_activations.output.activations,
     output:
         dictionaries=f"{RUN}/{{hook_point}}/{{decomposition}}.h5",

@@ -6,10 +6,13 @@ from homolog.stage import stage
 @stage(snakemake)
 def decompose(job):
     from homolog.decompositions.fit import fit
-    from homolog.store.activations import read_activations
+    from homolog.splicing import with_loss_recovered
+    from homolog.store.activation_samples import open_activations
     from homolog.store.dictionaries import write_dictionaries
+    from homolog.store.models import read_model
 
     names = [job.spec["hook_point"], job.spec["partner"]]
-    activations, partner = (name and read_activations(job.input.activations, name) for name in names)
-    dictionaries = fit(job.spec, activations, partner, job.device, job.progress)
+    activations, partner = (name and open_activations(job.input.activations, name) for name in names)
+    fitted = fit(job.spec, activations, partner, job.device, job.progress, job.checkpoint, job.code)
+    dictionaries = with_loss_recovered(fitted, job.spec, activations, read_model(job.input.model), job.device)
     write_dictionaries(job.output.dictionaries, dictionaries, job.provenance())

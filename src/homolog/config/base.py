@@ -40,8 +40,12 @@ Label: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f\x7f]
 Reference: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+ProperFraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+PositiveFraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST)]
-Seed: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
+Amount: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
+Seed: TypeAlias = Amount
 
 Several: TypeAlias = Annotated[
     list[T], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)

@@ -8,6 +8,7 @@ from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import FIGURE_NEEDS, Condition, Experiment
 from homolog.config.models import Recipe
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
+from homolog.config.sparse_autoencoders import JointOptions
 
 
 def check_experiment(
@@ -23,6 +24,7 @@ def check_experiment(
         yield from _check_condition((*path, "conditions", label), condition, recipes)
     yield from _check_tasks(path, experiment, recipes)
     yield from _check_figure(path, experiment)
+    yield from _check_joint(path, experiment, decompositions)
     yield from _check_measured(path, experiment, decompositions, recipes)
 
 
@@ -78,6 +80,17 @@ def _check_condition(path: Path, condition: Condition, recipes: Mapping[str, Rec
         )
     if scratch and len(condition.models) * len(condition.seeds) == 1:
         yield path, "one run, so nothing to compare it with; allowed: at least two runs; add a seed or a model"
+
+
+def _check_joint(path: Path, experiment: Experiment, decompositions: Mapping[str, Decomposition]) -> Iterator[Problem]:
+    """The analysis compares what is fitted to each run by itself."""
+    found = [decompositions[name] for name in experiment.decompositions if name in decompositions]
+    if len(found) == len(experiment.decompositions) and all(isinstance(each, JointOptions) for each in found):
+        yield (
+            (*path, "decompositions"),
+            f"only {listed(experiment.decompositions)}, which all runs are fitted to together; allowed: a list with "
+            "one that is fitted to each run, for the analysis to compare; add one, such as a pca",
+        )
 
 
 def _one_line(recipe: Recipe) -> str:
@@ -155,7 +168,7 @@ def _check_sizes(
     path: Path, name: str, decomposition: Decomposition, point: str, compared: Mapping[str, Recipe]
 ) -> Iterator[Problem]:
     """Tell the tightest limit only."""
-    most = max(options["n_latents"] for options in decomposition.expand())
+    most = max(decomposition.choices("n_latents"))
     limits = []
     for model, recipe in compared.items():
         if limit := decomposition.most_latents(recipe.width, point, recipe.task.n_train):

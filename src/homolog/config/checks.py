@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from homolog.config.check_experiments import check_experiment
 from homolog.config.check_models import check_model, check_parents, in_order_of_descent
+from homolog.config.decompositions import Decomposition
 from homolog.config.models import Recipe
 from homolog.config.problems import Names, Problem, listed
 from homolog.config.root import RESERVED, Config
@@ -17,9 +18,7 @@ def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
     recipes: dict[str, Recipe] = {}
     for name in in_order_of_descent(config.models):
         yield from check_model(name, config.models[name], recipes)
-    for name, decomposition in config.decompositions.items():
-        for key, text in decomposition.contradictions():
-            yield ("decompositions", name, key), text
+    yield from check_decompositions(config.decompositions)
     for name in names["experiments"].known:
         if name in RESERVED:
             yield (
@@ -28,3 +27,10 @@ def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
             )
     for name, experiment in config.experiments.items():
         yield from check_experiment(("experiments", name), experiment, config.decompositions, recipes, names)
+
+
+def check_decompositions(decompositions: Mapping[str, Decomposition]) -> Iterator[Problem]:
+    """Every contradiction between the hyper-parameters of one decomposition."""
+    for name, decomposition in decompositions.items():
+        for key, text in decomposition.contradictions():
+            yield ("decompositions", name, key), text

@@ -35,8 +35,9 @@ def explain(error: ErrorDetails, schema: Node) -> Problem:
     place = locate(error["loc"], schema)
     if kind in ("extra_forbidden", "invalid_key"):
         known = list(place.owner.get("properties", {}))
+        method = place.owner.get("properties", {}).get("method", {}).get("const")
         way_out = nearest(place.path[-1], known, "correct it or take it away")
-        return place.path, f"unknown key; allowed here: {listed(known)}; {way_out}"
+        return place.path, f"unknown key; allowed {f'for {method}' if method else 'here'}: {listed(known)}; {way_out}"
     if kind == "missing":
         return place.path, f"missing; needed: {_allowed(place.node, schema)}; {_about(place)}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -96,7 +97,9 @@ def _values(node: Node) -> Node:
 
 def _explain_name(place: Place, value: Any) -> Problem:
     """The key that chooses a union's member (``name`` or ``method``) is missing or unknown."""
-    key, known = place.node["discriminator"]["propertyName"], list(place.node["discriminator"]["mapping"])
+    key = place.node["discriminator"]["propertyName"]
+    names = {target: name for name, target in place.node["discriminator"]["mapping"].items()}
+    known = [names[choice["$ref"]] for choice in place.node["oneOf"]]
     path = (*place.path, key)
     if key not in value:
         return path, f"missing; needed: one of {listed(known)}; write for instance {key}: {known[0]}"
@@ -130,11 +133,11 @@ def _allowed(node: Node, schema: Node) -> str:
 def _bounds(node: Node) -> str:
     if node.get("maximum") == LARGEST:
         return f" of at least {node['minimum']} (and below 2**31)"
-    if "maximum" in node:
+    if "minimum" in node and "maximum" in node:
         return f" from {node['minimum']} to {node['maximum']}"
-    if "exclusiveMinimum" in node:
-        return f" above {node['exclusiveMinimum']}"
-    return f" of at least {node['minimum']}" if "minimum" in node else ""
+    words = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    found = [f"{word} {node[bound]}" for bound, word in words.items() if bound in node]
+    return " " + " and ".join(found) if found else ""
 
 
 def _names_allowed(node: Node) -> str:
@@ -154,7 +157,8 @@ def _way_out(node: Node, value: Any) -> str:
     kind = node.get("type")
     known = node.get("enum") or ([node["const"]] if "const" in node else [])
     if known:
-        return nearest(value, known, "take one of these" if len(known) > 1 else "write this")
+        names = [name for name in known if isinstance(name, str)]
+        return nearest(value, names, "take one of these" if len(known) > 1 else "write this")
     if kind in ("integer", "number") and isinstance(value, str) and (number := _as_yaml_number(value, str(kind))):
         return f"write {number} (YAML 1.1 reads {shortened(value)} as a text)"
     if kind == "integer" and isinstance(value, float) and value.is_integer():
@@ -166,7 +170,7 @@ def _way_out(node: Node, value: Any) -> str:
     if isinstance(value, str) and (chosen := _choice(node, value)):
         return f"write {chosen}"
     if not isinstance(value, bool) and isinstance(value, int | float):
-        if "maximum" in node and value > node["maximum"]:
+        if value > node.get("maximum", math.inf) or value >= node.get("exclusiveMaximum", math.inf):
             return "lower it"
         lowest = node.get("exclusiveMinimum", node.get("minimum"))
         if lowest is not None and value <= lowest:

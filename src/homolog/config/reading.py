@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from homolog.config.checks import check
-from homolog.config.explain import explain
+from homolog.config.base import Options
+from homolog.config.checks import check, check_decompositions
+from homolog.config.decompositions import Decomposition, DecompositionOptions
+from homolog.config.explain import Node, explain
 from homolog.config.problems import ConfigError, Names, Problem, dotted, listed, seen, shortened
 from homolog.config.root import Config
 from homolog.config.trimming import SECTIONS, readable_part
@@ -35,6 +38,37 @@ def parse_config(mapping: Mapping[str, Any], source: str = "config.yaml") -> Con
     return _parse(mapping, source, [])
 
 
+class _Decompositions(Options):
+    """What of a config.yaml is there when a decomposition is declared in Python."""
+
+    decompositions: dict[str, Decomposition]
+
+
+def parse_decomposition(spec: Mapping[str, Any], source: str = "decomposition") -> DecompositionOptions:
+    """Check one entry of `decompositions`. Raises ConfigError, a ValueError, with all its mistakes, one line each.
+
+    What may be a list in YAML may be a tuple or a range here. Hook points and sizes aren't known yet, and not checked.
+    """
+    entry: Any = spec
+    if isinstance(spec, Mapping):
+        entry = {key: list(value) if isinstance(value, tuple | range) else value for key, value in spec.items()}
+    found_wrong: list[Problem] = []
+    # Read as a section of its own, so that every mistake is told in the words of `python -m homolog check`.
+    mapping = {"decompositions": {source: entry}}
+    config: Config | _Decompositions
+    try:
+        config = _Decompositions.model_validate(mapping)
+    except ValidationError as error:
+        schema = _schema(_Decompositions)
+        found_wrong = [explain(detail, schema) for detail in error.errors(include_url=False)]
+        config = readable_part(mapping, schema)
+    found_wrong += check_decompositions(config.decompositions)
+    if found_wrong:
+        parts = dict.fromkeys((source, dotted(path[2:]), text) for path, text in found_wrong)
+        raise ConfigError(": ".join(part for part in line if part) for line in parts)
+    return config.decompositions[source]
+
+
 def _parse(mapping: Any, source: str, problems: list[str]) -> Config:
     if not isinstance(mapping, dict) or not mapping:
         found = "nothing" if mapping is None else seen(mapping)
@@ -43,7 +77,7 @@ def _parse(mapping: Any, source: str, problems: list[str]) -> Config:
     try:
         config = Config.model_validate(mapping)
     except ValidationError as error:
-        schema = Config.model_json_schema()
+        schema = _schema(Config)
         found_wrong = [explain(detail, schema) for detail in error.errors(include_url=False)]
         config = readable_part(mapping, schema)
     found_wrong += check(config, {section: _names(section, mapping.get(section)) for section in SECTIONS})
@@ -51,6 +85,11 @@ def _parse(mapping: Any, source: str, problems: list[str]) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+@cache
+def _schema(options: type[Options]) -> Node:
+    return options.model_json_schema()
 
 
 def _names(section: str, entries: Any) -> Names:

@@ -12,7 +12,17 @@ from homolog.config.experiments import Experiment
 from homolog.config.models import Model, Recipe, TrainedModel, derive
 
 # Targets of the workflow that aren't experiments: an experiment of such a name couldn't be asked for.
-RESERVED = ("all", "train", "dump_activations", "decompose", "analyse", "plot")
+RESERVED = (
+    "all",
+    "train",
+    "dump_activations",
+    "decompose",
+    "decompose_jointly",
+    "analyse",
+    "plot",
+    "plot_training",
+    "plot_crosscoder",
+)
 
 
 class Config(Options):

@@ -16,10 +16,10 @@ from homolog.config.root import Config
 
 # What an entry of each section is.
 SECTIONS: dict[str, Any] = {"models": Model, "decompositions": Decomposition, "experiments": Experiment}
-# Needed keys that no check looks into: any valid value lets the rest of the entry be read.
+# Needed keys of which no check asks more than that they are there: any valid value lets the rest be read.
 _STAND_INS: dict[str, dict[Any, Any]] = {
     "models": {"training": {"steps": 1, "batch_size": 1}},
-    "decompositions": {},
+    "decompositions": {"coefficient": 1.0},
     "experiments": {"analysis": {"name": "stability"}, "figure": "stability"},
 }
 # Sizes follow from these: without a part of them, the model would be another one, and messages about it wrong.
@@ -67,7 +67,7 @@ def _take_away(rest: dict[str, Any], path: Path, stand_ins: dict[Any, Any]) -> N
         below = below.get(part) if isinstance(below, dict) else None
     if not way or not isinstance(below, dict):
         rest.clear()
-    elif len(way) == 1 and way[0] in stand_ins:
+    elif len(way) == 1 and way[0] in stand_ins and below.get(way[0]) != stand_ins[way[0]]:
         below[way[0]] = stand_ins[way[0]]
     elif way[-1] in below:
         del below[way[-1]]

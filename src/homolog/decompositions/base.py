@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from homolog.decompositions.samples import Samples
 from homolog.dictionary import Dictionary
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -21,38 +23,52 @@ class Member:
     """One member of a grid: its hyper-parameters, its seed, and the rows that it is fitted to.
 
     `activations` are in the gauge, units in canonical order; `partner` (another hook point, same rows) is there for
-    the methods that need one. `key` is the stream key that no other member shares.
+    the methods that need one. `key` starts every random stream: run, hook point and decomposition. `seed` and `rows`
+    come on top of it, and the options where a draw must not be shared with other members of the grid.
     """
 
     options: dict[str, Any]
     seed: int
     rows: str
-    activations: Float[Tensor, "samples units"]
-    partner: Float[Tensor, "samples partner_units"] | None
+    activations: Samples
+    partner: Samples | None
     key: tuple[str | int, ...]
 
 
+@dataclass
 class Decomposition(ABC):
-    """A method with the options that all members of its grid share."""
+    """A method, and what it may use: threads (which change no bit), and a file in which long fits save their state.
+
+    `checkpoint` is written at times, so that a fit that was killed goes on from there when it is called with the same
+    members and the same `fingerprint`, and ends in the same bits.
+    """
+
+    threads: int = 1
+    checkpoint: Path | None = None
+    fingerprint: str = ""
 
     @abstractmethod
     def fit(self, members: list[Member], progress: Progress = iter) -> list[Dictionary]:
         """Fit every member; the result has their order. Raises ValueError for members that can't be fitted."""
 
 
-def check_activations(name: str, activations: Float[Tensor, "samples units"], n_latents: int, limit: int) -> None:
+def check_activations(name: str, activations: Samples, n_latents: int, limit: int | None = None) -> None:
     """Raise ValueError when there are more latents than the method can find, or nothing varies."""
-    shape = tuple(activations.shape)
-    if n_latents > limit:
+    shape = (activations.samples, activations.units)
+    if min(shape) == 0:
+        raise ValueError(
+            f"{name}: activations of shape {shape} (samples, units) are empty: give at least one sample and one unit."
+        )
+    if limit is not None and n_latents > limit:
         raise ValueError(
             f"{name} can find at most {limit} latents in activations of shape {shape} (samples, units), but "
             f"n_latents = {n_latents}: lower n_latents, or give more samples or units."
         )
-    if not torch.isfinite(activations).all():
+    if not activations.finite:
         raise ValueError(
             f"{name}: activations of shape {shape} hold values that aren't finite: look at the run's training."
         )
-    if bool((activations == activations[:1]).all()):
+    if activations.constant:
         raise ValueError(
             f"{name}: activations of shape {shape} are the same for every sample, so there is nothing to decompose: "
             "look at the run's training, or choose another hook point."

@@ -2,77 +2,110 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from homolog.alignment.gauge import Gauge, no_gauge
 from homolog.decompositions.base import Decomposition, Member, Progress
-from homolog.dictionary import Dictionary, fraction_of_variance_unexplained
+from homolog.decompositions.memory import tell_size
+from homolog.decompositions.samples import Samples
+from homolog.dictionary import Dictionary, quality
 from homolog.loading import load
+from homolog.store.activation_samples import StoredActivations, choose_samples
 from homolog.store.activations import Activations
-from homolog.tasks.base import HALF_A, HALF_B, TRAIN
+from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN
 
 ROWS = {"all": None, "a": HALF_A, "b": HALF_B}
 
 
 def fit(
     spec: dict[str, Any],
-    activations: Activations,
-    partner: Activations | None = None,
+    activations: Activations | StoredActivations,
+    partner: Activations | StoredActivations | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = iter,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
 ) -> list[Dictionary]:
     """Fit all members of `spec`: its ``grid`` (points) x ``seeds`` x rows (all, a, b), in this order.
 
-    `activations` and `partner` are hook points of one run. Dictionaries come back on the CPU, in the gauge, with units
-    in the model's own order, and with ``fvu``, ``l0`` and ``dead_fraction`` on the rows they were fitted to.
+    `activations` and `partner` are hook points of one run, in memory or as they lie in its file. Dictionaries come back
+    on the CPU, in the gauge, with units in the model's own order, and with ``fvu``, ``l0`` and ``dead_fraction`` on the
+    rows they were fitted to and ``fvu_test`` on the test rows. A fit that was killed goes on from its `checkpoint` if
+    the `fingerprint` is the same.
     """
-    method: Decomposition = load(spec["method"])()
     gauge = choose_gauge(spec["gauge"], activations)
-    values = _prepare(activations, gauge, device)
-    partner_values = None if partner is None else _prepare(partner, choose_gauge(spec["gauge"], partner), device)
-    identity = (spec["run"]["model"], spec["run"]["seed"], activations.hook_point, spec["name"])
-    members = []
-    for point, options in enumerate(spec["grid"]):
-        for seed in spec["seeds"]:
-            for rows, half in ROWS.items():
-                chosen = activations.rows.where(TRAIN, half).to(values.device)
-                key = (*identity, point if len(spec["grid"]) > 1 else 0, seed, rows)
-                other = None if partner_values is None else partner_values[chosen]
-                members.append(Member(options, seed, rows, values[chosen], other, key))
-    dictionaries = method.fit(members, progress)
-    return [_describe(d, m, spec, gauge) for d, m in zip(dictionaries, members, strict=True)]
+    key = (spec["run"]["model"], spec["run"]["seed"], activations.hook_point, spec["name"])
+    chosen = {rows: activations.rows.where(TRAIN, half) for rows, half in ROWS.items()}
+    samples = {rows: choose_samples(activations, index, gauge, device) for rows, index in chosen.items()}
+    beside = {}
+    if partner is not None:
+        partner_gauge = choose_gauge(spec["gauge"], partner)
+        beside = {rows: choose_samples(partner, index, partner_gauge, device) for rows, index in chosen.items()}
+    members = [
+        Member(options, seed, rows, samples[rows], beside.get(rows), key)
+        for options in spec["grid"]
+        for seed in spec["seeds"]
+        for rows in ROWS
+    ]
+    dictionaries = fit_members(spec["method"], members, progress, spec.get("threads", 1), checkpoint, fingerprint)
+    test = choose_samples(activations, activations.rows.where(TEST), gauge, device)
+    labels = [label for label in spec["labels"] for _ in range(len(members) // len(spec["grid"]))]
+    return [
+        _in_model_order(describe(dictionary, member, label, test), gauge)
+        for dictionary, member, label in zip(dictionaries, members, labels, strict=True)
+    ]
 
 
-def choose_gauge(name: str, activations: Activations) -> Gauge:
+def fit_members(
+    method: str,
+    members: list[Member],
+    progress: Progress = iter,
+    threads: int = 1,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+) -> list[Dictionary]:
+    """Fit members, whose options are complete, by the method that a target (``module:Class``) names."""
+    decomposition: Decomposition = load(method)(threads, checkpoint, fingerprint)
+    with tell_size(members):
+        return decomposition.fit(members, progress)
+
+
+def choose_gauge(name: str, activations: Activations | StoredActivations) -> Gauge:
     """The hook point's own gauge for ``write_out_norm``, the trivial one for ``none``."""
-    return activations.gauge if name == "write_out_norm" else no_gauge(activations.values.shape[1])
+    return activations.gauge if name == "write_out_norm" else no_gauge(activations.units)
 
 
-def _prepare(activations: Activations, gauge: Gauge, device: str | torch.device) -> Float[Tensor, "samples units"]:
-    return gauge.canonical(activations.values).to(device)
-
-
-def _describe(dictionary: Dictionary, member: Member, spec: dict[str, Any], gauge: Gauge) -> Dictionary:
-    codes = dictionary.codes(member.activations.to(dictionary.encoder))
+def describe(dictionary: Dictionary, member: Member, label: str, test: Samples) -> Dictionary:
+    """The dictionary on the CPU with all that is known of the member."""
+    seen = dictionary.member
+    if "fvu" not in seen:
+        measured = quality(dictionary, member.activations.blocks(), member.activations.mean)
+        seen = seen | {"fvu": measured.fvu, "l0": measured.l0}
     facts: dict[str, str | int | float] = {
-        "label": spec["labels"][spec["grid"].index(member.options)],
+        "label": label,
         "seed": member.seed,
         "rows": member.rows,
         **{name: value for name, value in member.options.items() if value is not None},
-        "fvu": fraction_of_variance_unexplained(member.activations, dictionary.reconstruct(codes)),
-        "l0": float((codes != 0).double().sum(1).mean()),
+        **seen,
         "dead_fraction": float((dictionary.firing_rate == 0).double().mean()),
     }
-    on_cpu = dictionary.to("cpu")
+    done = seen.get("diverged", -1) == -1
+    if test.samples:
+        facts["fvu_test"] = quality(dictionary, test.blocks(), test.mean).fvu if done else math.nan
+    if dictionary.moved is not None:
+        facts["distance_from_initialisation"] = float(dictionary.moved.mean()) if done else math.nan
+    return replace(dictionary.to("cpu"), member=facts)
+
+
+def _in_model_order(dictionary: Dictionary, gauge: Gauge) -> Dictionary:
     return replace(
-        on_cpu,
-        directions=gauge.to_model_order(on_cpu.directions),
-        encoder=gauge.to_model_order(on_cpu.encoder),
-        bias=gauge.to_model_order(on_cpu.bias[None])[0],
-        member=facts,
+        dictionary,
+        directions=gauge.to_model_order(dictionary.directions),
+        encoder=gauge.to_model_order(dictionary.encoder),
+        bias=gauge.to_model_order(dictionary.bias[None])[0],
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from functools import cache
 
 from homolog.decompositions.base import Decomposition, Member, Progress, check_activations, fix_signs
+from homolog.decompositions.moments import Moments, moments
 from homolog.dictionary import Dictionary
 
 
@@ -14,23 +13,25 @@ class SVD(Decomposition):
     """Right singular vectors of the uncentred activations, in order of singular value (Eckart & Young, 1936).
 
     Orthogonal directions, like PCA's; as the mean stays in, the first one mostly points at it, and scores are
-    correlated. `importance` is the singular value over sqrt(samples).
+    correlated. `importance` is the singular value over sqrt(samples). Computed in float64 from second moments, which
+    are read in one pass and shared by all members with the same samples.
     """
 
     def fit(self, members: list[Member], progress: Progress = iter) -> list[Dictionary]:
-        return [self._fit(member.activations, member.options["n_latents"]) for member in members]
+        moments_of = cache(moments)
+        return [self._fit(member, moments_of(member.activations)) for member in members]
 
-    def _fit(self, activations: Float[Tensor, "samples units"], n_latents: int) -> Dictionary:
-        check_activations("SVD", activations, n_latents, min(activations.shape))
-        x = activations.double()
-        _, singular, right = torch.linalg.svd(x, full_matrices=False)
-        directions = right[:n_latents] * fix_signs(right[:n_latents])
+    def _fit(self, member: Member, own: Moments) -> Dictionary:
+        x, n_latents = member.activations, member.options["n_latents"]
+        check_activations("SVD", x, n_latents, min(x.samples, x.units))
+        sizes, directions = (array[:n_latents] for array in own.singular)
+        directions = directions * fix_signs(directions)
         return Dictionary(
             directions=directions,
             encoder=directions,
-            encoder_bias=x.new_zeros(n_latents),
-            bias=x.new_zeros(x.shape[1]),
-            firing_rate=x.new_ones(n_latents),
-            importance=singular[:n_latents] / len(x) ** 0.5,
+            encoder_bias=directions.new_zeros(n_latents),
+            bias=directions.new_zeros(x.units),
+            firing_rate=directions.new_ones(n_latents),
+            importance=sizes,
             ordered=True,
         )

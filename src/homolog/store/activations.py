@@ -116,28 +116,50 @@ class Activations:
     write_out: Float[Tensor, "next_units units"] | None
     attributes: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def units(self) -> int:
+        return self.values.shape[1]
+
 
 def read_activations(path: str | Path, hook_point: str) -> Activations:
     """Read one hook point (float32); a ValueError lists the file's hook points when it has no such one."""
     with open_hdf5(path, ARTEFACT) as file:
-        names = [name for name, item in file.items() if isinstance(item, h5py.Group)]
-        if hook_point not in names:
-            raise ValueError(
-                f"{path} has no hook point {hook_point!r}; it has {', '.join(names)}: choose one of these, or add it "
-                "to `activations: {hook_points: [...]}` of the model."
-            )
-        group = file[hook_point]
+        group = hook_point_group(file, path, hook_point)
         values = torch.from_numpy(group["activations"][...].astype(np.float32))
         if not torch.isfinite(values).all():
-            raise ValueError(
-                f"{path}: activations at {hook_point} hold {int((~torch.isfinite(values)).sum())} values that aren't "
-                f"finite: delete the file and build it again with `snakemake {path}`."
-            )
-        rows = Rows(*(torch.from_numpy(file[name][...]) for name in ("split", "half", "label", "input_id")))
-        gauge = Gauge(
+            raise not_finite(path, hook_point, int((~torch.isfinite(values)).sum()))
+        return Activations(hook_point=hook_point, values=values, **facts_of(file, group))
+
+
+def hook_point_group(file: h5py.File, path: str | Path, hook_point: str) -> h5py.Group:
+    """The group of a hook point; a ValueError lists those of the file when it has no such one."""
+    names = [name for name, item in file.items() if isinstance(item, h5py.Group)]
+    if hook_point not in names:
+        raise ValueError(
+            f"{path} has no hook point {hook_point!r}; it has {', '.join(names)}: choose one of these, or add it "
+            "to `activations: {hook_points: [...]}` of the model."
+        )
+    return file[hook_point]
+
+
+def not_finite(path: str | Path, hook_point: str, count: int) -> ValueError:
+    """What to say when a hook point holds values that aren't finite."""
+    return ValueError(
+        f"{path}: activations at {hook_point} hold {count} values that aren't finite: delete the file and build it "
+        f"again with `snakemake {path}`."
+    )
+
+
+def facts_of(file: h5py.File, group: h5py.Group) -> dict[str, Any]:
+    """All of a hook point but its values: run, rows, gauge, outgoing weights, attributes."""
+    return {
+        "run": str(file.attrs["run"]),
+        "rows": Rows(*(torch.from_numpy(file[name][...]) for name in ("split", "half", "label", "input_id"))),
+        "gauge": Gauge(
             torch.from_numpy(group["gauge_scale"][...]),
             torch.from_numpy(group["gauge_order"][...]),
             shift=group.attrs["symmetry"] == "shift",
-        )
-        write_out = torch.from_numpy(group["write_out"][...]) if "write_out" in group else None
-        return Activations(str(file.attrs["run"]), hook_point, values, rows, gauge, write_out, plain_attributes(file))
+        ),
+        "write_out": torch.from_numpy(group["write_out"][...]) if "write_out" in group else None,
+        "attributes": plain_attributes(file),
+    }

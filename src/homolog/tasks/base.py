@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 from homolog.streams import stream
 
@@ -36,6 +37,15 @@ class Data:
     def sizes(self) -> tuple[int, int]:
         """Numbers of inputs and classes."""
         return self.inputs.shape[1], self.n_classes
+
+    def losses(self, outputs: Float[Tensor, "rows outputs"], labels: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+        """The network's loss on each of some rows: cross-entropy in nats. Training lowers its mean."""
+        return functional.cross_entropy(outputs, labels, reduction="none")
+
+    def to(self, device: str | torch.device) -> Data:
+        """The same data on another device."""
+        moved = {name: getattr(self, name).to(device) for name in ("inputs", "labels", "split", "half")}
+        return replace(self, **moved)
 
     def digest(self) -> str:
         """Hash of inputs, labels and split: which data a run has seen."""

@@ -1,0 +1,259 @@
+"""What may be said of sparse autoencoders: of all of them, and of each?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from homolog.config.base import (
+    Amount,
+    Count,
+    Fraction,
+    Grid,
+    NonNegative,
+    Positive,
+    PositiveFraction,
+    ProperFraction,
+    Seed,
+)
+from homolog.config.methods import DecompositionOptions, OvercompleteOptions, SeededOptions, at_most
+
+
+class SparseAutoencoderOptions(SeededOptions, OvercompleteOptions):
+    """Options of every sparse autoencoder. "Fraction" is of `steps`, "dead" is counted in samples."""
+
+    order_seed: Grid[Seed] | None = None
+    """Seed of the order of the data alone; null takes the member's own seed, which always draws the start."""
+    steps: Grid[Count] = 2000
+    """Optimiser steps, each on one batch."""
+    batch_size: Grid[Count] = 256
+    """Samples per step."""
+    lr: Grid[Positive] | None = None
+    """Learning rate; null means the method's default, for TopK 2e-4 / sqrt(n_latents / 2**14) (Gao et al., 2024)."""
+    lr_warmup: Grid[ProperFraction] = 0.0
+    """Fraction of steps over which the learning rate rises from zero."""
+    lr_decay: Grid[Fraction] = 0.2
+    """Last fraction of steps, over which the learning rate falls to zero."""
+    directions_init: Grid[Literal["sphere", "data"]] = "sphere"
+    """Directions start uniform on the sphere, or as those of randomly chosen, centred samples."""
+    encoder_init: Grid[Literal["tied", "independent"]] = "tied"
+    """The encoder starts as a copy of the directions (Gao et al., 2024), or from a draw of its own."""
+    bias_init: Grid[Literal["geometric_median", "mean", "zero"]] = "geometric_median"
+    """Where the decoder's bias starts (the geometric median: Bricken et al., 2023)."""
+    input_scale: Grid[Literal["unit_mean_square", "none"]] = "unit_mean_square"
+    """Inputs are scaled to a mean square norm of one while training, or taken as they are."""
+    aux_k: Grid[Count] | None = None
+    """With dead: auxk, dead latents that model the residual; null: half of the units (Gao et al., 2024, app. A.2)."""
+    aux_coefficient: Grid[NonNegative] = 1 / 32
+    """With dead: auxk, the weight of the auxiliary loss (Gao et al., 2024, app. A.2); 0 switches it off."""
+    dead_after: Grid[Count] = 10_000
+    """Samples without activity after which a latent counts as dead."""
+    dense: Grid[Amount] = 0
+    """First latents that stand outside the sparsity penalty or selection: a hybrid dictionary."""
+    fixed: Grid[Amount] = 0
+    """Last latents whose direction and encoder row stay at their start, while their biases are learned."""
+    fixed_source: Grid[Literal["sphere", "covariance", "data"]] = "sphere"
+    """Where fixed directions come from: uniform on the sphere, normal with the data's covariance, or samples."""
+    fixed_cosine: Grid[PositiveFraction] = 1.0
+    """Least cosine of a fixed direction to its start: 1 is frozen, below it may move so far (soft-frozen)."""
+    log_points: Grid[Count] = 100
+    """Points of the training curve."""
+    engine: Grid[Literal["auto", "plain"]] = "auto"
+    """Fast kernels where they exist, or the plain path in torch, which is their reference."""
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        fewest, dense = min(self.choices("n_latents")), max(self.choices("dense"))
+        if dense >= fewest:
+            yield (
+                "dense",
+                f"{dense}, of n_latents = {fewest}; allowed: fewer than n_latents; lower dense or raise n_latents",
+            )
+        else:
+            yield from self.contradictions_of_sparsity(fewest - dense, "n_latents - dense" if dense else "n_latents")
+        for key in ("aux_k", "fixed"):
+            most = max(value or 0 for value in self.choices(key))
+            yield from at_most(key, most, fewest, "n_latents")
+
+    def contradictions_of_sparsity(self, sparse: int, name: str) -> Iterator[tuple[str, str]]:
+        """The same for what makes codes sparse; `sparse` latents, called `name`, are the fewest at any grid point."""
+        yield from ()
+
+
+class SelectingOptions(SparseAutoencoderOptions):
+    """A sparse autoencoder that selects a number of latents."""
+
+    k: Grid[Count]
+    """Latents that are active on each sample."""
+
+    def contradictions_of_sparsity(self, sparse: int, name: str) -> Iterator[tuple[str, str]]:
+        yield from at_most("k", max(self.choices("k")), sparse, name)
+
+
+class ReLUOptions(SparseAutoencoderOptions):
+    """ReLU with a penalty on the codes: L1 (Bricken et al., 2023), or concave ones, which shrink less."""
+
+    method: Literal["relu_sae"]
+    """The method."""
+    coefficient: Grid[Positive]
+    """Weight of the penalty."""
+    penalty: Grid[Literal["l1", "lp", "tanh", "sqrt"]] = "l1"
+    """L1 (Bricken et al., 2023), Lp with falling p (Karvonen et al., 2024), tanh (Jermyn et al., 2024), or sqrt."""
+    decoder: Grid[Literal["unit_norm", "norm_weighted"]] = "unit_norm"
+    """Directions of unit norm (Bricken et al., 2023), or free ones that weigh the penalty (Conerly et al., 2024)."""
+    p_end: Grid[PositiveFraction] = 0.5
+    """With penalty: lp, where its exponent ends; it starts at 1 and falls linearly (Karvonen et al., 2024)."""
+    penalty_warmup: Grid[Fraction] = 0.05
+    """Fraction of steps over which the penalty's weight rises from zero."""
+    dead: Grid[Literal["auxk", "resample", "none"]] = "resample"
+    """Dead latents are drawn anew (resample: Bricken et al., 2023), model the residual (auxk), or are left dead."""
+
+
+class TopKOptions(SelectingOptions):
+    """The k largest of each sample, with an auxiliary loss that revives dead latents (Gao et al., 2024)."""
+
+    method: Literal["topk_sae"]
+    """The method."""
+    multi: Grid[bool] = False
+    """MultiTopK: the loss adds the FVU with 4k latents, over 8 (Gao et al., 2024)."""
+    dead: Grid[Literal["auxk", "resample", "none"]] = "auxk"
+    """Dead latents model the residual (auxk: Gao et al., 2024), are drawn anew (resample), or are left dead."""
+
+    def contradictions_of_sparsity(self, sparse: int, name: str) -> Iterator[tuple[str, str]]:
+        yield from super().contradictions_of_sparsity(sparse, name)
+        most = max(self.choices("k"))
+        if any(self.choices("multi")) and most <= sparse < 4 * most:
+            yield (
+                "multi",
+                f"true, of k = {most} and {name} = {sparse}; allowed: true if 4 k is at most {name}, else false; "
+                "lower k or raise n_latents",
+            )
+
+
+class BatchTopKOptions(SelectingOptions):
+    """The k largest per sample on average over a batch; a threshold when it is read (Bussmann et al., 2024)."""
+
+    method: Literal["batch_topk_sae"]
+    """The method."""
+    k: Grid[Count]
+    """Latents that are active on a sample, in the mean over the batch."""
+    dead: Grid[Literal["auxk", "resample", "none"]] = "auxk"
+    """Dead latents model the residual (auxk: Gao et al., 2024), are drawn anew (resample), or are left dead."""
+    threshold_momentum: Grid[ProperFraction] = 0.99
+    """Share of the running threshold that each step keeps; the rest comes from the step's least active latent."""
+
+
+class JumpReLUOptions(SparseAutoencoderOptions):
+    """A learned threshold for each latent; coefficient or target_l0 says how sparse (Rajamanoharan et al., 2024b)."""
+
+    method: Literal["jumprelu_sae"]
+    """The method."""
+    coefficient: Grid[Positive] | None = None
+    """Weight of the L0 penalty; give this or target_l0."""
+    target_l0: Grid[Positive] | None = None
+    """Active latents per sample towards which a quadratic penalty draws; give this or coefficient."""
+    target_coefficient: Grid[Positive] = 1.0
+    """With target_l0, the weight of its penalty."""
+    bandwidth: Grid[Positive] = 0.001
+    """Width of the straight-through kernel on the pre-activations (Rajamanoharan et al., 2024b)."""
+    threshold_init: Grid[Positive] = 0.001
+    """Where thresholds start (Rajamanoharan et al., 2024b)."""
+    penalty_warmup: Grid[Fraction] = 0.05
+    """Fraction of steps over which the penalty's weight rises from zero."""
+    dead: Literal["none"] = "none"
+    """Dead latents are left dead."""
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        allowed = "allowed: exactly one of coefficient and target_l0"
+        if self.coefficient is None and self.target_l0 is None:
+            yield "coefficient", f"missing, and so is target_l0; {allowed}; add one of them"
+        if self.coefficient is not None and self.target_l0 is not None:
+            yield "target_l0", f"{self.target_l0}, beside coefficient; {allowed}; take one away"
+        yield from super().contradictions()
+
+    def contradictions_of_sparsity(self, sparse: int, name: str) -> Iterator[tuple[str, str]]:
+        yield from at_most("target_l0", max(value or 0 for value in self.choices("target_l0")), sparse, name)
+
+
+class GatedOptions(SparseAutoencoderOptions):
+    """A gate says which latents are active, a second path how much (Rajamanoharan et al., 2024a)."""
+
+    method: Literal["gated_sae"]
+    """The method."""
+    coefficient: Grid[Positive]
+    """Weight of the L1 penalty on the gate."""
+    penalty_warmup: Grid[Fraction] = 0.05
+    """Fraction of steps over which the penalty's weight rises from zero."""
+    dead: Literal["none"] = "none"
+    """Dead latents are left dead."""
+
+
+class MatryoshkaOptions(SelectingOptions):
+    """Nested prefixes of the latents, each of which reconstructs; one selection for all (Bussmann et al., 2025)."""
+
+    method: Literal["matryoshka_sae"]
+    """The method."""
+    k: Grid[Count]
+    """Latents that are active on a sample, in the mean over the batch."""
+    levels: Grid[Count] = 5
+    """Prefixes, each twice as long as the one before; the last holds all latents."""
+    dead: Grid[Literal["auxk", "resample", "none"]] = "auxk"
+    """Dead latents model the residual (auxk: Gao et al., 2024), are drawn anew (resample), or are left dead."""
+    threshold_momentum: Grid[ProperFraction] = 0.99
+    """Share of the running threshold that each step keeps; the rest comes from the step's least active latent."""
+    dense: Literal[0] = 0
+    """None: the first latents are the shortest prefix."""
+
+    def contradictions_of_sparsity(self, sparse: int, name: str) -> Iterator[tuple[str, str]]:
+        yield from super().contradictions_of_sparsity(sparse, name)
+        most = max(self.choices("levels"))
+        if most > sparse.bit_length():  # 2**(levels - 1) > n_latents, without numbers of 2**31 digits.
+            yield (
+                "levels",
+                f"{most}, of n_latents = {sparse}; allowed: at most {sparse.bit_length()}, so that the shortest "
+                "prefix has a latent; lower levels or raise n_latents",
+            )
+
+
+class MatchingPursuitOptions(SelectingOptions):
+    """An encoder that takes one latent after the other from what is left (Mallat & Zhang, 1993; Costa et al., 2025)."""
+
+    method: Literal["matching_pursuit_sae"]
+    """The method."""
+    dense: Literal[0] = 0
+    """Every latent is found in its turn."""
+    dead: Grid[Literal["resample", "none"]] = "none"
+    """Dead latents are left dead, or are drawn anew (resample: Bricken et al., 2023)."""
+
+
+class ArchetypalOptions(SelectingOptions):
+    """Directions in the convex hull of the data, or near to it (Fel et al., 2025)."""
+
+    method: Literal["archetypal_sae"]
+    """The method."""
+    candidates: Grid[Count] = 512
+    """Samples that span the hull."""
+    relaxation: Grid[NonNegative] = 1.0
+    """How far a direction may stand off the hull (Fel et al., 2025)."""
+    dead: Grid[Literal["auxk", "none"]] = "none"
+    """Dead latents are left dead, or model the residual (auxk: Gao et al., 2024)."""
+    dense: Literal[0] = 0
+    """None: all latents are selected from."""
+    fixed: Literal[0] = 0
+    """None: all directions follow from the hull."""
+
+
+class JointOptions(DecompositionOptions):
+    """A method that decomposes all runs which an experiment compares together; it belongs to the experiment."""
+
+
+class CrosscoderOptions(JointOptions, SelectingOptions):
+    """BatchTopK over all runs side by side, which says what they share (Lindsey et al., 2024; Minder et al., 2025)."""
+
+    method: Literal["crosscoder"]
+    """The method."""
+    k: Grid[Count]
+    """Latents that are active on an input, in the mean over the batch."""
+    dead: Grid[Literal["auxk", "resample", "none"]] = "auxk"
+    """Dead latents model the residual (auxk: Gao et al., 2024), are drawn anew (resample), or are left dead."""
+    threshold_momentum: Grid[ProperFraction] = 0.99
+    """Share of the running threshold that each step keeps; the rest comes from the step's least active latent."""

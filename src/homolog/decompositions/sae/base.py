@@ -1,0 +1,175 @@
+"""What sets one recipe of sparse autoencoder apart from another: its parameters, its codes and its loss."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from homolog.decompositions.base import Decomposition, Member, Progress, check_activations
+from homolog.dictionary import Dictionary
+
+Parameters = dict[str, Tensor]
+
+
+@dataclass
+class Losses:
+    """Of each member on one batch: `total` is what is minimised; `terms` are what is logged, each apart.
+
+    `fired`: which latents were active on any sample; `residual`: what the reconstruction leaves of the batch.
+    """
+
+    total: Float[Tensor, " members"]
+    terms: dict[str, Float[Tensor, " members"]]
+    fired: Bool[Tensor, "members latents"]
+    residual: Float[Tensor, "members batch units"]
+
+
+@dataclass
+class Stack:
+    """Members of equal shape and options in training as one tensor program, their tensors stacked along the first axis.
+
+    `silent` counts samples since a latent last fired; `memory` are the recipe's running numbers; `start` are the
+    directions before training, and `held` marks latents that keep close to theirs (None when there are none); `scale`
+    is the factor on each member's inputs, and `variance` their mean square about the mean after it; `diverged`, on
+    the CPU, is the step by which a member had, or -1.
+    """
+
+    members: list[Member]
+    scale: Float[Tensor, " members"]
+    variance: Float[Tensor, " members"]
+    parameters: Parameters
+    first: Parameters
+    second: Parameters
+    silent: Tensor
+    memory: dict[str, Tensor]
+    held: Bool[Tensor, "members latents"] | None
+    start: Float[Tensor, "members latents units"]
+    diverged: Int[Tensor, " members"]
+    curves: dict[str, Tensor] = field(default_factory=dict)
+    step: int = 0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the members, equal for all but the seed."""
+        return self.members[0].options
+
+    def total_variance(self, x: Float[Tensor, "members batch units"]) -> Float[Tensor, " members"]:
+        """What the sum of squared residuals of a batch is over to be its FVU: the data's variance, not the batch's.
+
+        As in Gao et al. (2024), whose baseline predicts the mean of the data. It is the same for every batch.
+        """
+        return x.shape[1] * self.variance
+
+    def arrays(self) -> dict[str, Tensor]:
+        """All that training changes, by name: what a checkpoint holds."""
+        groups = {"parameter": self.parameters, "first": self.first, "second": self.second, "memory": self.memory}
+        named = {f"{group}.{name}": tensor for group, held in groups.items() for name, tensor in held.items()}
+        curves = {f"curve.{name}": curve for name, curve in self.curves.items()}
+        return named | {"silent": self.silent, "diverged": self.diverged} | curves
+
+
+class SparseAutoencoder(Decomposition):
+    """``z = act(W_enc (x - b_dec) + b_enc)``, ``x^ = W_dec' z + b_dec``: what all recipes share.
+
+    Parameters are stacked: ``encoder`` and ``decoder`` `(member, latent, unit)`, ``encoder_bias`` `(member, latent)`,
+    ``bias`` `(member, unit)`, and a recipe's own. Rows of the decoder are directions of unit norm, unless the recipe
+    says otherwise. Inputs are scaled to unit mean square norm, and the scale is folded back at the end.
+    """
+
+    name: str
+    default_lr: float | None = None
+
+    def fit(self, members: list[Member], progress: Progress = iter) -> list[Dictionary]:
+        from homolog.decompositions.sae.training import train  # the trainer takes recipes, and they it
+
+        for member in members:
+            check_activations(self.name, member.activations, member.options["n_latents"])
+            self.check(member.options)
+        return train(self, members, progress)
+
+    def check(self, options: dict[str, Any]) -> None:
+        """Raise ValueError when options contradict each other."""
+        latents, dense, k = options["n_latents"], options["dense"], options.get("k", 0)
+        if latents < 1:
+            raise ValueError(f"{self.name}: n_latents = {latents}, but at least 1 is needed.")
+        if options["fixed"] > latents:
+            raise ValueError(
+                f"{self.name}: fixed = {options['fixed']} latents can't be among n_latents = {latents}: lower fixed."
+            )
+        if k + dense > latents:
+            besides = f" besides {dense} dense ones" if dense else ""
+            raise ValueError(
+                f"{self.name}: k = {k} latents can't be active{besides} among n_latents = {latents}: lower k."
+            )
+
+    def learning_rate(self, options: dict[str, Any]) -> float:
+        """The option `lr`, or 2e-4 / sqrt(latents / 2^14) (Gao et al., 2024), or the recipe's own."""
+        return options["lr"] or self.default_lr or 2e-4 / (options["n_latents"] / 2**14) ** 0.5
+
+    def memory(self, members: list[Member], scale: Float[Tensor, " members"]) -> dict[str, Tensor]:
+        """What the recipe keeps beside its parameters, e.g. a running threshold; stacked along the members."""
+        return {}
+
+    def own_parameters(self, common: Parameters, memory: dict[str, Tensor], options: dict[str, Any]) -> Parameters:
+        """The parameters that the recipe trains, made from the common ones."""
+        return common
+
+    @abstractmethod
+    def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+        """Losses on one batch at step `stack.step`; may update ``stack.memory``, on which no gradient depends."""
+
+    def fast_step(self, options: dict[str, Any]) -> Any:
+        """The class of the fast step (`fast.base.FastStep`), or None where the kernels don't cover `options`."""
+        return None
+
+    def constrain(self, p: Parameters) -> None:
+        """Bring parameters of the recipe's own back to where they may lie, in place, after each step."""
+
+    def on_sphere(self, options: dict[str, Any]) -> bool:
+        """Whether directions keep unit norm, so that only the gradient off them counts."""
+        return True
+
+    @abstractmethod
+    def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
+        """The first member as a dictionary, in the scale of training; `finish` brings it back to the activations'."""
+
+
+def pre_activations(p: Parameters, x: Float[Tensor, "members batch units"]) -> Float[Tensor, "members batch latents"]:
+    """``W_enc (x - b_dec) + b_enc``."""
+    return torch.baddbmm(p["encoder_bias"][:, None], x - p["bias"][:, None], p["encoder"].mT)
+
+
+def decode(
+    codes: Float[Tensor, "members batch latents"], decoder: Float[Tensor, "members latents units"], bias: Tensor
+) -> Float[Tensor, "members batch units"]:
+    """``W_dec' z + b_dec``."""
+    return torch.baddbmm(bias[:, None], codes, decoder)
+
+
+def sum_of_squares(x: Float[Tensor, "members batch units"]) -> Float[Tensor, " members"]:
+    """Over samples and units."""
+    return x.square().sum((1, 2))
+
+
+def mean_l0(codes: Float[Tensor, "members batch latents"]) -> Float[Tensor, " members"]:
+    """Mean number of codes that aren't zero."""
+    return (codes != 0).to(codes.dtype).sum(2).mean(1)
+
+
+def warmup(step: int, steps: int, fraction: float) -> float:
+    """A factor that rises from 0 to 1 over the first `fraction` of all steps."""
+    return min(1.0, (step + 1) / (fraction * steps)) if fraction > 0 else 1.0
+
+
+def as_dictionary(p: Parameters, decoder: Tensor, **fields: Any) -> Dictionary:
+    """The first member's parameters as a dictionary of non-negative codes, its rates not yet measured."""
+    zeros = torch.zeros_like(decoder[0, :, 0])
+    encoder, encoder_bias = (
+        p[name][0] if name in p else default for name, default in (("encoder", decoder[0]), ("encoder_bias", zeros))
+    )
+    return Dictionary(decoder[0], encoder, encoder_bias, p["bias"][0], zeros, zeros.clone(), signed=True, **fields)

@@ -1,0 +1,1 @@
+"""The fast path on the CPU: kernels, the step that they make, and how each recipe chooses its active latents."""

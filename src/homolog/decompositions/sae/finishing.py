@@ -1,0 +1,90 @@
+"""What does training leave: each member in the units of its activations, and those that diverged told by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from homolog.decompositions.base import Member
+from homolog.decompositions.sae.base import SparseAutoencoder, Stack
+from homolog.decompositions.sae.initial import member_of
+from homolog.dictionary import Dictionary, quality
+
+# An FVU beyond this is an explosion, even before it overflows.
+EXPLODED = 1e6
+log = logging.getLogger(__name__)
+
+
+def _describe(member: Member) -> str:
+    options = ", ".join(
+        f"{key} {member.options[key]}" for key in ("n_latents", "k", "coefficient", "lr") if key in member.options
+    )
+    return f"seed {member.seed}, rows {member.rows}, {options}"
+
+
+def report_diverged(recipe: SparseAutoencoder, members: list[Member], dictionaries: list[Dictionary]) -> None:
+    """Name the members that diverged; raise ValueError when none is left."""
+    by_step = [(member, d.member["diverged"]) for member, d in zip(members, dictionaries, strict=True)]
+    bad = [f"{_describe(member)} (by step {step})" for member, step in by_step if step != -1]
+    if not bad:
+        return
+    text = (
+        f"{recipe.name}: {len(bad)} of {len(members)} members diverged: {'; '.join(bad)}: lower lr in the "
+        "decomposition."
+    )
+    if len(bad) == len(members):
+        raise ValueError(text)
+    log.warning(text)
+
+
+@torch.no_grad()
+def finish(recipe: SparseAutoencoder, stack: Stack) -> Iterator[Dictionary]:
+    """Each member in the units of its activations, with what was measured on its own rows."""
+    for i, member in enumerate(stack.members):
+        if stack.diverged[i] >= 0:
+            yield _undone(recipe, stack, i, int(stack.diverged[i]))
+            continue
+        fitted, scale = recipe.dictionary(*member_of(stack, i)), stack.scale[i]
+        fitted = replace(
+            fitted,
+            directions=fitted.directions.clone(),
+            encoder=fitted.encoder.clone(),
+            encoder_bias=fitted.encoder_bias / scale,
+            bias=fitted.bias / scale,
+            threshold=None if fitted.threshold is None else fitted.threshold / scale,
+            moved=1 - (fitted.directions * stack.start[i]).sum(1),
+            curves={name: curve[i].clone() for name, curve in stack.curves.items()},
+        )
+        seen = quality(fitted, member.activations.blocks(), member.activations.mean)
+        if not seen.fvu < EXPLODED:  # By its last step, after which there was no batch to show it.
+            yield _undone(recipe, stack, i, stack.step)
+            continue
+        yield replace(
+            fitted,
+            firing_rate=seen.firing_rate.to(scale),
+            importance=seen.root_mean_square.to(scale),
+            member={"fvu": seen.fvu, "l0": seen.l0, "diverged": -1},
+        )
+
+
+def _undone(recipe: SparseAutoencoder, stack: Stack, i: int, step: int) -> Dictionary:
+    """A member that diverged: its initial directions, which nothing ever activates, and no figures."""
+    like, directions = recipe.dictionary(*member_of(stack, i)), stack.start[i]
+    zeros = torch.zeros_like(directions[:, 0])
+    return replace(
+        like,
+        directions=directions,
+        encoder=torch.zeros_like(directions),
+        encoder_bias=zeros,
+        bias=torch.zeros_like(directions[0]),
+        threshold=None if like.threshold is None else zeros,
+        k=0,
+        firing_rate=zeros,
+        importance=zeros,
+        moved=zeros,
+        curves={name: curve[i].clone() for name, curve in stack.curves.items()},
+        member={"fvu": torch.nan, "l0": 0.0, "diverged": step},
+    )

@@ -1,0 +1,144 @@
+"""Where does training start: directions, encoder, biases and the scale of inputs, drawn by each member for itself?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from homolog.decompositions.base import Member
+from homolog.decompositions.sae.base import Parameters, SparseAutoencoder, Stack
+from homolog.decompositions.samples import Samples
+from homolog.streams import stream
+
+# Options that must not change what is drawn: the order of the data, what is logged, and who computes.
+WITHOUT_DRAWS = {"order_seed", "log_points", "engine"}
+
+
+def initialise(recipe: SparseAutoencoder, members: list[Member]) -> Stack:
+    """Members of equal shape and options before their first step."""
+    options, device = members[0].options, members[0].activations.device
+    scale = torch.tensor([input_scale(m.activations, m.options["input_scale"]) for m in members], device=device)
+    directions = torch.stack([initial_directions(m) for m in members]).to(device)
+    encoder = directions.clone()
+    if options["encoder_init"] == "independent":
+        drawn = [
+            torch.randn(d.shape, generator=own_stream("encoder", m)) for d, m in zip(directions, members, strict=True)
+        ]
+        free = options["n_latents"] - options["fixed"]
+        encoder[:, :free] = unit(torch.stack(drawn)).to(device)[:, :free]
+    bias = torch.stack([initial_bias(m.activations, options["bias_init"]) for m in members]).to(scale) * scale[:, None]
+    common = {
+        "encoder": encoder,
+        "encoder_bias": torch.zeros(directions.shape[:2], device=device),
+        "decoder": directions,
+        "bias": bias,
+    }
+    memory = recipe.memory(members, scale)
+    parameters = recipe.own_parameters(common, memory, options)
+    stack = Stack(
+        members=members,
+        scale=scale,
+        variance=torch.tensor([variance(m.activations) for m in members], device=device).to(scale) * scale**2,
+        parameters=parameters,
+        first={name: torch.zeros_like(p) for name, p in parameters.items()},
+        second={name: torch.zeros_like(p) for name, p in parameters.items()},
+        silent=torch.zeros(directions.shape[:2], dtype=torch.int64, device=device),
+        memory=memory,
+        held=held_latents(options, len(members), device),
+        start=directions.clone(),
+        diverged=torch.full((len(members),), -1),
+    )
+    if "decoder" not in parameters:
+        stack.start = torch.cat([recipe.dictionary(*member_of(stack, i)).directions[None] for i in range(len(members))])
+    return stack
+
+
+def member_of(stack: Stack, i: int) -> tuple[Parameters, Stack]:
+    """Parameters of one member alone, and the stack with no other."""
+    memory = {name: value[i : i + 1] for name, value in stack.memory.items()}
+    parameters = {name: p[i : i + 1].detach() for name, p in stack.parameters.items()}
+    return parameters, replace(stack, members=stack.members[i : i + 1], memory=memory, parameters=parameters)
+
+
+def own_stream(purpose: str, member: Member, *more: int) -> torch.Generator:
+    """A stream that no other grid point shares: options are part of the key, but for those that change no draw."""
+    options = {name: value for name, value in member.options.items() if name not in WITHOUT_DRAWS}
+    return stream(purpose, *member.key, member.seed, member.rows, json.dumps(options, sort_keys=True), *more)
+
+
+def initial_directions(member: Member) -> Float[Tensor, "latents units"]:
+    """Directions of unit norm, by the options `directions_init` and, for the last `fixed` ones, `fixed_source`."""
+    latents, fixed = member.options["n_latents"], member.options["fixed"]
+    drawn = _draw(member, member.options["directions_init"], latents)
+    if fixed:
+        drawn[latents - fixed :] = _draw(member, member.options["fixed_source"], latents)[latents - fixed :]
+    return drawn
+
+
+def _draw(member: Member, source: str, latents: int) -> Float[Tensor, "latents units"]:
+    samples = member.activations
+    if source == "data":
+        return unit((random_rows(member, latents, "init") - samples.mean).float())
+    drawn = torch.randn(latents, samples.units, generator=own_stream("init", member))
+    if source == "covariance":
+        drawn = drawn @ square_root_of_covariance(samples).to(drawn)
+    return unit(drawn)
+
+
+def unit(rows: Float[Tensor, "... units"]) -> Float[Tensor, "... units"]:
+    """Rows of unit norm."""
+    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def random_rows(member: Member, count: int, purpose: str) -> Float[Tensor, "count units"]:
+    """Rows drawn without replacement where there are enough of them, in random order."""
+    samples, generator = member.activations, own_stream(purpose, member)
+    order = torch.randperm(samples.samples, generator=generator)
+    if count > len(order):
+        order = torch.cat([order, torch.randint(len(order), (count - len(order),), generator=generator)])
+    return torch.cat([samples.read(row, row + 1) for row in order[:count].tolist()])
+
+
+def square_root_of_covariance(samples: Samples) -> Float[Tensor, "units units"]:
+    """Symmetric square root of the covariance in float64, so that drawn directions spread as the data do."""
+    total = torch.zeros(samples.units, samples.units, dtype=torch.float64, device=samples.device)
+    for block in samples.blocks():
+        centred = block.double() - samples.mean
+        total += centred.T @ centred
+    values, vectors = torch.linalg.eigh(total / samples.samples)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+
+
+def input_scale(samples: Samples, option: str) -> float:
+    """The factor that brings the inputs to unit mean square norm, or 1."""
+    return 1.0 if option == "none" else (samples.samples / samples.sum_of_squares) ** 0.5
+
+
+def variance(samples: Samples) -> float:
+    """Mean square distance from the mean."""
+    return samples.sum_of_squares / samples.samples - float(samples.mean.square().sum())
+
+
+def initial_bias(samples: Samples, option: str) -> Float[Tensor, " units"]:
+    """Geometric median (of the first 8,192 rows), mean, or zero."""
+    if option == "zero":
+        return torch.zeros(samples.units, device=samples.device)
+    if option == "mean":
+        return samples.mean
+    return samples.median
+
+
+def held_latents(
+    options: dict[str, object], members: int, device: torch.device
+) -> Bool[Tensor, "members latents"] | None:
+    """The last `fixed` latents, of which the direction and the encoder row are held."""
+    latents, fixed = options["n_latents"], options["fixed"]
+    assert isinstance(latents, int)
+    assert isinstance(fixed, int)
+    if not fixed:
+        return None
+    return (torch.arange(latents, device=device) >= latents - fixed).expand(members, -1)

@@ -1,0 +1,44 @@
+"""Matching-pursuit sparse autoencoders (Costa et al., 2025): codes are found one by one, each in what is still left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from homolog.decompositions.sae.base import (
+    Losses,
+    Parameters,
+    SparseAutoencoder,
+    Stack,
+    as_dictionary,
+    decode,
+    mean_l0,
+    sum_of_squares,
+)
+from homolog.dictionary import Dictionary
+from homolog.encoding import matching_pursuit
+
+
+class MatchingPursuit(SparseAutoencoder):
+    """k steps of matching pursuit encode, with the directions themselves as the encoder; loss: FVU over the batch.
+
+    The gradient runs through all steps. Directions of which one is nearly contained in another can both be found,
+    which a single product with an encoder can't do.
+    """
+
+    name = "MatchingPursuit"
+    default_lr = 1e-3
+
+    def own_parameters(self, common: Parameters, memory: dict[str, Tensor], options: dict[str, Any]) -> Parameters:
+        return {name: common[name] for name in ("decoder", "bias")}
+
+    def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+        codes = matching_pursuit(x - p["bias"][:, None], p["decoder"], stack.options["k"])
+        residual = x - decode(codes, p["decoder"], p["bias"])
+        fvu = sum_of_squares(residual) / stack.total_variance(x)
+        return Losses(fvu, {"fvu": fvu, "l0": mean_l0(codes)}, (codes > 0).any(1), residual)
+
+    def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
+        return as_dictionary(p, p["decoder"], activation="matching_pursuit", k=stack.options["k"])

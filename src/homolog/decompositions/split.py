@@ -1,0 +1,47 @@
+"""How are activations cut into two halves at random, whether they lie in memory or in a file?"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from homolog.decompositions.samples import InMemory, Samples
+from homolog.streams import stream
+
+
+class Part(Samples):
+    """Some rows, ascending, of other samples; what lies between them is read too, and dropped."""
+
+    def __init__(self, whole: Samples, index: Int[Tensor, " chosen"]) -> None:
+        self._whole, self._index = whole, index
+        self.samples, self.units, self.device, self.ahead = len(index), whole.units, whole.device, whole.ahead
+
+    def read(self, start: int, stop: int) -> Float[Tensor, "rows units"]:
+        index = self._index[start:stop]
+        span = self._whole.read(int(index[0]), int(index[-1]) + 1)
+        return span.index_select(0, (index - index[0]).to(span.device))
+
+    def fill(self, out: Float[Tensor, "rows units"], start: int) -> None:
+        index = self._index[start : start + len(out)]
+        span = self._whole.empty(int(index[-1]) + 1 - int(index[0]))
+        self._whole.fill(span, int(index[0]))
+        torch.index_select(span, 0, (index - index[0]).to(span.device), out=out)
+
+    def empty(self, rows: int) -> Float[Tensor, "rows units"]:
+        return self._whole.empty(rows)
+
+
+def halves_of(samples: Samples) -> dict[str, Samples]:
+    """Disjoint halves ``a`` and ``b``, drawn at random: the same rows for all activations of so many rows.
+
+    Raises ValueError when there is no row for each.
+    """
+    if samples.samples < 2:
+        raise ValueError(f"activations have {samples.samples} row, and halves need at least 2: leave out halves.")
+    order = torch.randperm(samples.samples, generator=stream("halves", samples.samples))
+    middle = samples.samples // 2
+    chosen = {"a": order[:middle].sort().values, "b": order[middle:].sort().values}
+    if isinstance(samples, InMemory):
+        return {name: InMemory(samples.values[index.to(samples.device)]) for name, index in chosen.items()}
+    return {name: Part(samples, index) for name, index in chosen.items()}

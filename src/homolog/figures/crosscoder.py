@@ -1,0 +1,104 @@
+"""Which latents do the runs of an experiment share, and which belong to one alone, beside the floor and the ceiling?"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from homolog.figures.style import COLOURS, GREY, INK, in_house_style, new_figure
+from homolog.figures.trade import names_in, where
+
+# Control: how it is called, and the colour of what is drawn of it.
+CONTROLS = {
+    "none": ("these runs", COLOURS[0]),
+    "shuffled": ("null: inputs paired at random", GREY),
+    "shuffled_within_class": ("conditional null: paired at random within a class", COLOURS[1]),
+    "copies": ("ceiling: the first run and its copies", COLOURS[2]),
+}
+BINS = 20
+
+
+@in_house_style
+def draw(dataset: xr.Dataset) -> list[Figure]:
+    """A page for each grid point; `dataset` is one hook point of what `homolog.store.joint.read_joint` gives."""
+    return [_draw_point(dataset, label) for label in names_in(dataset, "label")]
+
+
+def headline(dataset: xr.Dataset, label: str) -> str:
+    """How many runs a latent writes in, as these runs, the null and the ceiling say."""
+    runs, found = dataset.sizes["run"], {name: _effective(dataset, label, name) for name in CONTROLS}
+    if not found["none"].size:
+        return "No latent fires in any member."
+    mean = {name: float(values.mean()) if values.size else np.nan for name, values in found.items()}
+    halves = [_effective(dataset, label, "none", rows) for rows in ("a", "b")]
+    mean_of_halves = " and ".join(f"{values.mean():.2f}" if values.size else "–" for values in halves)
+    excess = (mean["none"] - mean["shuffled"]) / (mean["copies"] - mean["shuffled"])
+    counts = f"{(found['none'] > runs - 0.5).mean():.0%} write in all, {(found['none'] < 1.5).mean():.0%} in one alone"
+    return (
+        f"A latent writes in {mean['none']:.2f} of {runs} runs (mean effective number; {mean_of_halves} when fitted to "
+        f"halves of the rows). Null {mean['shuffled']:.2f}, within classes {mean['shuffled_within_class']:.2f}, "
+        f"ceiling {mean['copies']:.2f}, so excess {excess:.2f}. Of {found['none'].size} latents that fire, {counts}."
+    )
+
+
+def _effective(dataset: xr.Dataset, label: str, control: str, rows: str = "all") -> np.ndarray:
+    """Effective number of runs of each latent that fires, over the seeds."""
+    values: np.ndarray = _latents(dataset, label, control, rows).effective_runs.dropna("latent").values
+    return values
+
+
+def _latents(dataset: xr.Dataset, label: str, control: str, rows: str = "all") -> xr.Dataset:
+    """The latents of some members."""
+    facts = {"label": label, "control": control, "rows": rows}
+    chosen = np.logical_and.reduce([dataset[name].values == value for name, value in facts.items()])
+    return dataset.isel(latent=np.isin(dataset.member_of_latent, np.flatnonzero(chosen)))
+
+
+def _draw_point(dataset: xr.Dataset, label: str) -> Figure:
+    question = f"Which latents of {label} do the runs share at {dataset.attrs['hook_point']}?"
+    figure = new_figure(11.0, 4.2, question, headline(dataset, label))
+    panels = figure.subplots(1, 3, width_ratios=[1.25, 1.25, 1.0])
+    _draw_effective(panels[0], dataset, label)
+    _draw_shares(panels[1], dataset, label)
+    _draw_fvu(panels[2], dataset, label)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False)
+    return figure
+
+
+def _draw_effective(axes: Axes, dataset: xr.Dataset, label: str) -> None:
+    """Histograms, each as a share of its own latents."""
+    edges = np.linspace(1, dataset.sizes["run"], BINS + 1)
+    for name, (says, colour) in CONTROLS.items():
+        values = _effective(dataset, label, name)
+        share = np.histogram(values, edges)[0] / max(1, values.size)
+        filled = name == "none"
+        axes.stairs(share, edges, label=says, color=colour, fill=filled, alpha=0.6 if filled else 1, lw=1.4)
+    axes.set(xlabel="effective number of runs that a latent writes in", ylabel="share of latents that fire")
+
+
+def _draw_shares(axes: Axes, dataset: xr.Dataset, label: str) -> None:
+    """Shares of every latent that fires, over the seeds: those of one run first, those of all runs last."""
+    latents = _latents(dataset, label, "none")
+    latents = latents.isel(latent=np.isfinite(latents.effective_runs.values))
+    order = np.lexsort((latents.share.argmax("run").values, latents.effective_runs.values.round(1)))
+    shares = latents.share.values[order]
+    image = axes.imshow(shares, aspect="auto", cmap="magma_r", vmin=0, vmax=1, interpolation="none")
+    axes.figure.colorbar(image, ax=axes, label="share of a latent in a run", pad=0.02)
+    names = [str(name).replace("/seed_", ", ") for name in dataset.run.values]
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_ylabel("latents, by effective number of runs")
+
+
+def _draw_fvu(axes: Axes, dataset: xr.Dataset, label: str) -> None:
+    """A mark for each seed: what is left unexplained of each run's test rows."""
+    place = np.arange(dataset.sizes["run"])
+    for shift, (name, (_, colour)) in enumerate(CONTROLS.items()):
+        members = where(dataset[["run_fvu_test", "label", "control", "rows"]], label=label, control=name, rows="all")
+        for values in members.run_fvu_test.values:
+            axes.plot(place + 0.16 * (shift - 1.5), values, "o", color=colour, ms=4, mec="white", mew=0.4)
+    axes.axhline(1, color=INK, lw=0.6, ls=":")
+    names = [str(name).replace("/seed_", ", ") for name in dataset.run.values]
+    axes.set_xticks(place, names, rotation=30, ha="right")
+    axes.set(ylabel="FVU on the test rows of a run", ylim=(0, None))

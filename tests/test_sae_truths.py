@@ -1,0 +1,306 @@
+"""Do sparse autoencoders find what is planted, shrink as their penalties say, and hold what they are told to hold?"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from making import SPARSE, gaussian, make_member, method_of, mixed, seeded
+from torch.testing import assert_close
+
+from homolog.alignment.nulls import haar_rotation
+from homolog.alignment.similarity import cosine
+from homolog.decompositions.sae.initial import initial_directions, initialise, unit
+from homolog.decompositions.sae.optimiser import after_step, plain_step
+from homolog.decompositions.samples import geometric_median
+from homolog.tasks.digits import Digits
+
+# Shapes are checked in tests of the steps; here they would take most of the time.
+pytestmark = pytest.mark.usefixtures("no_shape_checks")
+
+
+def fit_one(name, x, **changes):
+    return method_of(name).fit([make_member(name, x, **changes)])[0]
+
+
+# What is planted
+
+
+def planted(samples=2000, features=16, active=2):
+    """The easy case: orthonormal features, as many as dimensions, always two at once, sizes from 0.5 to 1.5."""
+    generator = seeded(0)
+    directions = haar_rotation(features, generator).float()
+    chosen = torch.rand(samples, features, generator=generator).topk(active).indices
+    sizes = 0.5 + torch.rand(samples, active, generator=generator)
+    return directions, torch.zeros(samples, features).scatter_(1, chosen, sizes) @ directions
+
+
+EASY = {"n_latents": 24, "steps": 500, "batch_size": 128, "dead_after": 2000}
+FINDS = {
+    "relu_sae": {"coefficient": 0.2},
+    "topk_sae": {"k": 2},
+    "batch_topk_sae": {"k": 2},
+    "crosscoder": {"k": 2},
+    "jumprelu_sae": {"coefficient": None, "target_l0": 2.0, "threshold_init": 0.3, "bandwidth": 0.1},
+    "gated_sae": {"coefficient": 0.2},
+    "matryoshka_sae": {"k": 2, "levels": 2},
+    "matching_pursuit_sae": {"k": 2},
+    "archetypal_sae": {"k": 2, "candidates": 256},
+}
+
+
+def test_every_sparse_autoencoder_is_tried():
+    assert FINDS.keys() == set(SPARSE)
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_planted_orthogonal_features_are_found_again(name):
+    """Easy by design: known sparsity, half as many latents again as features, no noise. Harder ones: benchmarks."""
+    directions, x = planted()
+    d = fit_one(name, x, **EASY | FINDS[name])
+    assert cosine(directions, d.directions).max(1).values.mean() > 0.9
+
+
+# Shrinkage
+
+STRENGTH, SHARE = 2.0, 0.2
+SHRINKS = {"l1": lambda z: 1.0, "sqrt": lambda z: 0.5 * z**-0.5, "tanh": lambda z: 1 / math.cosh(z) ** 2}
+ALONE = {"n_latents": 1, "input_scale": "none", "bias_init": "zero", "steps": 800, "batch_size": 200, "dead": "none"}
+
+
+def single_feature():
+    """A feature of one strength, on in a fifth of the samples; nothing else."""
+    direction = torch.tensor([0.6, 0.8])
+    on = torch.arange(1000) < 1000 * SHARE
+    return direction, on, STRENGTH * on[:, None] * direction
+
+
+def residual_of_feature(name, **changes):
+    """How much of the strength isn't written back, and the code, of the first seed that starts on the right side."""
+    direction, on, x = single_feature()
+    starts = (make_member(name, x, seed=seed, **ALONE | changes) for seed in range(20))
+    member = next(m for m in starts if initial_directions(m)[0] @ direction > 0.5)
+    (d,) = method_of(name).fit([member])
+    codes = d.codes(x[on][:1])
+    return float((x[on][0] - d.reconstruct(codes)[0]) @ direction), float(codes)
+
+
+@pytest.mark.parametrize("penalty", SHRINKS)
+@pytest.mark.parametrize("coefficient", [0.4, 0.8])
+def test_a_penalty_shrinks_a_feature_by_half_its_slope(penalty, coefficient):
+    """From d/dz of (t - z)^2 + coefficient f(z): L1 writes t - coefficient / 2, concave penalties more."""
+    missing, code = residual_of_feature("relu_sae", penalty=penalty, coefficient=coefficient)
+    assert missing == pytest.approx(coefficient / 2 * SHRINKS[penalty](code), abs=0.01)
+    if penalty != "l1":
+        assert missing < 0.5 * coefficient / 2
+
+
+def test_lp_ends_with_the_slope_of_its_last_exponent():
+    missing, code = residual_of_feature("relu_sae", penalty="lp", p_end=0.5, coefficient=0.8)
+    assert missing == pytest.approx(0.4 * SHRINKS["sqrt"](code), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("topk_sae", {"k": 1}),
+        ("batch_topk_sae", {"k": 1}),
+        ("jumprelu_sae", {"coefficient": 0.8, "threshold_init": 0.2, "bandwidth": 0.1}),
+        ("gated_sae", {"coefficient": 0.8}),
+        ("matching_pursuit_sae", {"k": 1}),
+    ],
+)
+def test_selection_and_thresholds_do_not_shrink(name, changes):
+    """Where L1 of the same weight takes 0.4 of 2."""
+    missing, _ = residual_of_feature(name, **changes)
+    assert abs(missing) < 0.02
+
+
+# What is active
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("name", ["topk_sae", "archetypal_sae", "matching_pursuit_sae"])
+def test_at_most_k_latents_are_on_and_none_is_negative(name, k):
+    codes = fit_one(name, mixed(), k=k).codes(mixed(500, seed=4))
+    assert (codes >= 0).all()
+    assert (codes != 0).sum(1).max() <= k
+
+
+@pytest.mark.parametrize("name", ["batch_topk_sae", "matryoshka_sae"])
+def test_batch_selection_has_k_in_the_mean_and_its_threshold_about_k_elsewhere(name):
+    _, x = planted(3000)
+    x = x + 0.1 * gaussian(*x.shape, seed=5).float()
+    d = fit_one(name, x[:2000], **EASY | {"k": 2, "log_points": 500, "steps": 500})
+    # Never more than k; fewer only where fewer are positive.
+    assert d.curves["l0"].max() <= 2
+    assert d.curves["l0"][-100:].mean() == pytest.approx(2, abs=0.01)
+    held_out = (d.codes(x[2000:]) != 0).sum(1).double()
+    assert held_out.mean() == pytest.approx(2, rel=0.15)
+    # Not the same number for every sample, which is what it is for; nor does any sample depend on others.
+    assert held_out.std() > 0
+    one_by_one = torch.cat([d.codes(row[None]) for row in x[2000:2100]])
+    assert_close(one_by_one, d.codes(x[2000:2100]))
+
+
+def test_auxk_revives_dead_latents():
+    """Real images, twice as many latents as pixels: under half as many dead ones in each of two members.
+
+    On clouds without structure few latents die, and AuxK may even silence rare ones: it is no gain everywhere.
+    """
+    x = Digits().data().inputs[:640]
+    changes = {"n_latents": 128, "k": 4, "lr": 3e-3, "steps": 300, "batch_size": 128, "dead_after": 2000}
+    dead = {}
+    for how in ("none", "auxk"):
+        members = [make_member("topk_sae", x, seed=s, **changes, dead=how) for s in range(2)]
+        dead[how] = [int((d.firing_rate == 0).sum()) for d in method_of("topk_sae").fit(members)]
+    assert all(revived < left / 2 for revived, left in zip(dead["auxk"], dead["none"], strict=True)), dead
+
+
+@pytest.mark.parametrize("name", ["relu_sae", "topk_sae", "batch_topk_sae", "matching_pursuit_sae"])
+def test_resampling_revives_latents_that_can_never_fire(name):
+    """They are set to point away from all samples: left alone they stay dead for ever."""
+    x = planted()[1]
+    fired = {}
+    for how in ("none", "resample"):
+        member = make_member(name, x, **EASY | FINDS[name] | {"dead": how, "dead_after": 500})
+        recipe, stack = method_of(name), initialise(method_of(name), [member])
+        for key in ("encoder", "decoder"):
+            if key in stack.parameters:
+                stack.parameters[key][0, :6] = unit(-x.mean(0) + 0.01 * gaussian(6, 16, seed=8).float())
+        if "encoder_bias" in stack.parameters:
+            stack.parameters["encoder_bias"][0, :6] = -100.0
+        fired[how] = torch.zeros(24, dtype=torch.bool)
+        for step in range(60):
+            at = x[torch.randperm(len(x), generator=seeded(step))[:128]] * stack.scale[:, None, None]
+            losses = plain_step(recipe, stack, at)
+            after_step(stack, at, losses)
+            fired[how] |= losses.fired[0] if step > 40 else False
+    # A new encoder row is short at first, so that among the k largest it is rarely.
+    enough = torch.any if "topk" in name else torch.all
+    assert enough(fired["resample"][:6])
+    if name != "matching_pursuit_sae":
+        assert not fired["none"][:6].any()
+
+
+# Hybrid: dense latents
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_dense_latents_take_the_dense_direction_and_leave_the_sparse_features_alone(seed):
+    """A strong Gaussian direction beside 15 sparse ones: what two dense latents write together lies along it."""
+    directions, x = planted()
+    dense, sparse = directions[0], directions[1:]
+    x = x + (2 * gaussian(len(x), 1, seed=3).float() - (x @ dense)[:, None]) * dense
+    hybrid, plain = (fit_one("topk_sae", x, seed=seed, **EASY | {"k": 2, "dense": n, "steps": 1500}) for n in (2, 0))
+    codes = hybrid.codes(x)
+    written = codes[:, :2] @ hybrid.directions[:2]
+    assert (written @ dense).var() > 0.9 * written.var(0).sum()
+    assert ((x - written) @ dense).var() < 0.1 * (x @ dense).var()
+    assert (codes[:, 2:] != 0).sum(1).max() <= 2
+    assert (codes[:, :2] != 0).double().mean() > 0.9
+    assert cosine(sparse, hybrid.directions).max(1).values.mean() > 0.8
+    assert hybrid.member["fvu"] < 0.1 * plain.member["fvu"]
+
+
+@pytest.mark.parametrize("name", ["relu_sae", "gated_sae", "jumprelu_sae"])
+def test_dense_latents_are_not_penalised(name):
+    """With a penalty that silences all that it reaches, only they are left."""
+    d = fit_one(name, mixed(400), dense=3, coefficient=50.0, steps=300, dead="none")
+    assert (d.firing_rate[:3] > 0).any()
+    assert (d.firing_rate[3:] < 0.05).all()
+
+
+# Fixed directions
+
+HOLDING = [name for name in SPARSE if name != "archetypal_sae"]
+
+
+@pytest.mark.parametrize("fixed", [5, 16])
+@pytest.mark.parametrize("name", HOLDING)
+def test_fixed_rows_do_not_move_by_a_bit_and_biases_do(name, fixed):
+    member = make_member(name, mixed(), fixed=fixed)
+    start = initialise(method_of(name), [member]).parameters
+    (d,) = method_of(name).fit([member])
+    assert torch.equal(d.directions[16 - fixed :], start["decoder"][0, 16 - fixed :])
+    if name != "gated_sae" and "encoder" in start:  # A gated one's is rescaled for each latent.
+        assert torch.equal(d.encoder[16 - fixed :], start["encoder"][0, 16 - fixed :])
+        assert (d.encoder_bias[16 - fixed :] != 0).any()
+    assert cosine(d.encoder, start["decoder"][0]).diagonal()[16 - fixed :].min() > 1 - 1e-6
+    assert not torch.equal(d.directions[: 16 - fixed], start["decoder"][0, : 16 - fixed]) or fixed == 16
+    assert not torch.equal(d.bias, start["bias"][0])
+
+
+@pytest.mark.parametrize("name", ["topk_sae", "relu_sae"])
+def test_soft_frozen_directions_stay_within_their_cosine_at_every_step(name):
+    changes = {"decoder": "norm_weighted"} if name == "relu_sae" else {}
+    recipe, x = method_of(name), mixed()
+    stack = initialise(recipe, [make_member(name, x, fixed=5, fixed_cosine=0.95, lr=3e-2, **changes)])
+    least = []
+    for _ in range(60):
+        plain_step(recipe, stack, x[None] * stack.scale[:, None, None])
+        stack.step += 1
+        kept = cosine(stack.parameters["decoder"][0], stack.start[0]).diagonal()
+        least.append(float(kept[-5:].min()))
+    assert min(least) > 0.95 - 1e-6
+    # They do move, up to the limit, and the others past it.
+    assert least[-1] < 0.96
+    assert kept[:-5].min() < 0.95
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_directions_drawn_with_the_datas_covariance_have_it(seed):
+    """In two dimensions unit vectors of a normal with deviations a, b have second moments a / (a + b), b / (a + b).
+
+    Each entry is a mean of 4000 numbers within [-1, 1] of deviation below 0.5: off by 0.04 is 5 sigma, below 1e-5.
+    """
+    rotation = haar_rotation(2, seeded(seed)).float()
+    x = gaussian(20_000, 2, seed=seed).float()
+    x = (x / x.std(0)) @ torch.tensor([3.0, 1.0]).diag() @ rotation + 10
+    member = make_member("topk_sae", x, n_latents=4000, fixed=4000, fixed_source="covariance")
+    drawn = initial_directions(member).double()
+    expected = rotation.T @ torch.tensor([0.75, 0.25]).diag() @ rotation
+    assert_close(drawn.T @ drawn / 4000, expected.double(), atol=0.04, rtol=0)
+    on_sphere = initial_directions(make_member("topk_sae", x, n_latents=4000)).double()
+    assert_close(on_sphere.T @ on_sphere / 4000, torch.eye(2).double() / 2, atol=0.04, rtol=0)
+
+
+def test_directions_from_data_are_centred_samples():
+    x = mixed()
+    drawn = initial_directions(make_member("topk_sae", x, directions_init="data"))
+    assert_close(cosine(drawn, x - x.mean(0)).max(1).values.float(), torch.ones(16))
+    assert cosine(drawn, drawn).fill_diagonal_(0).max() < 1 - 1e-6  # Without replacement.
+
+
+# Scales and starts
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_scale_of_the_activations_scales_the_codes_alone(name):
+    """By a power of two, which rounds nothing: what is learned has no unit."""
+    x = mixed()
+    d, scaled = fit_one(name, x), fit_one(name, 64 * x)
+    assert torch.equal(d.directions, scaled.directions)
+    assert_close(scaled.codes(64 * x), 64 * d.codes(x))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_geometric_median_is_where_the_unit_vectors_to_all_samples_cancel(seed):
+    """The gradient of the sum of distances is zero."""
+    x = gaussian(60, 4, seed=seed).exp()
+    assert unit(x - geometric_median(x)).sum(0).norm() < 1e-3 * len(x)
+
+
+def test_geometric_median_shrugs_at_one_wild_sample_and_the_mean_does_not():
+    x = gaussian(101, 3)
+    wild = torch.cat([x, torch.full((1, 3), 1e6).double()])
+    assert (geometric_median(wild) - geometric_median(x)).norm() < 0.1
+    assert (wild.mean(0) - x.mean(0)).norm() > 1e4
+
+
+def test_default_learning_rate_follows_the_number_of_latents():
+    options = make_member("topk_sae", mixed(), lr=None).options
+    assert method_of("topk_sae").learning_rate(options) == 2e-4 / math.sqrt(16 / 2**14)
+    assert method_of("topk_sae").learning_rate(options | {"n_latents": 2**14}) == pytest.approx(2e-4)
+    assert method_of("topk_sae").learning_rate(options | {"lr": 0.5}) == 0.5

@@ -1,0 +1,13 @@
+"""Draw which latents the runs of one experiment share."""
+
+from homolog.stage import stage
+
+
+@stage(snakemake)
+def plot_crosscoder(job):
+    from homolog.figures.crosscoder import draw
+    from homolog.store.figures import write_figures
+    from homolog.store.joint import read_joint
+
+    pages = [page for path in job.input.dictionaries for page in read_joint(path)]
+    write_figures(job.output.pdf, [figure for page in pages for figure in draw(page)], job.provenance())
