@@ -124,3 +124,11 @@ def test_nan_is_refused_and_counted(matching, bad):
 def test_matrices_of_other_dictionaries_are_refused(no_shape_checks):
     with pytest.raises(ValueError, match=r"\(2, 3\) and scoring \(3, 2\)"):
         match_values(torch.ones(2, 3), torch.ones(3, 2), "rank")
+
+
+@pytest.mark.parametrize("matching", ["hungarian", "best", "best_a_to_b", "best_b_to_a"])
+def test_latents_that_selection_can_not_tell_apart_are_matched_by_index(matching):
+    """Two latents that fire on one and the same input are alike there; a run is still itself, latent by latent."""
+    selection = torch.eye(4).double()
+    selection[1:3, 1:3] = 1
+    assert match(selection, torch.eye(4).double(), matching).value == 1

@@ -12,6 +12,9 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+# Far below any difference that means something.
+TIE = 1e-9
+
 
 @dataclass(frozen=True)
 class Matched:
@@ -129,4 +132,6 @@ def _checked(selection: Tensor, scoring: Tensor) -> tuple[Tensor, Tensor]:
                 f"{nans} of {similarity.numel()} entries of the {name} similarity, shape {tuple(similarity.shape)}, "
                 f"are NaN or infinite, and no matching is defined on them: leave out latents or views that have none."
             )
-    return selection, scoring
+    # Latents that fire on one and the same input can't be told apart there. Ties go to those of equal index, which says
+    # nothing between two runs, and matches a run with itself latent by latent.
+    return selection + TIE * torch.eye(*selection.shape[-2:]).to(selection), scoring
