@@ -153,11 +153,11 @@ def test_the_largest_chosen_are_the_largest(latents, k):
     x = x / x.norm(dim=1, keepdim=True)
     encoder, bias = encoder / encoder.norm(dim=1, keepdim=True), bias / 10
     proposer = Proposer(latents, 16, 32)
-    proposer.update(encoder.numpy(), bias.numpy())
+    proposer.update(encoder.numpy(), bias.numpy(), float(x.norm(dim=1).max()))
     index, code = np.zeros(200 * k, np.int32), np.zeros(200 * k, np.float32)
     start, count = np.arange(200) * k, np.zeros(200, np.int32)
     kernels.choose_largest(
-        proposed_by(proposer, x), x.numpy(), encoder.numpy(), bias.numpy(), k, index, code, start, count
+        proposed_by(proposer, x), proposer.error, x.numpy(), encoder.numpy(), bias.numpy(), k, index, code, start, count
     )
     values, order = (x @ encoder.T + bias).topk(k)
     for r in range(200):
@@ -170,13 +170,13 @@ def test_the_largest_chosen_are_the_largest(latents, k):
 
 def test_ties_and_rows_without_a_positive_value():
     encoder, bias = torch.ones(50, 4) / 2, torch.zeros(50)
-    proposer = Proposer(50, 4, 32)
-    proposer.update(encoder.numpy(), bias.numpy())
     x = torch.stack([torch.ones(4), -torch.ones(4), torch.zeros(4)])
+    proposer = Proposer(50, 4, 32)
+    proposer.update(encoder.numpy(), bias.numpy(), float(x.norm(dim=1).max()))
     index, code = np.zeros(9, np.int32), np.zeros(9, np.float32)
     start, count = np.arange(3) * 3, np.zeros(3, np.int32)
     kernels.choose_largest(
-        proposed_by(proposer, x), x.numpy(), encoder.numpy(), bias.numpy(), 3, index, code, start, count
+        proposed_by(proposer, x), proposer.error, x.numpy(), encoder.numpy(), bias.numpy(), 3, index, code, start, count
     )
     assert count.tolist() == [3, 0, 0]
     assert len(set(index[:3].tolist())) == 3

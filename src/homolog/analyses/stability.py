@@ -184,8 +184,14 @@ def _describe(spec: dict[str, Any], fitted: dict[str, dict[str, Fitted]], views:
     runs = list(spec["references"])
     quality = {
         name: [[_mean_fact(by_run[run], name) for run in runs] for by_run in fitted.values()]
-        for name in ("fvu", "l0", "dead_fraction")
+        for name in ("fvu", "l0", "dead_fraction", "loss_recovered")
     }
+    untrained = {pair[side]: pair[f"initial_{side}"] for pair in spec["pairs"] for side in ("a", "b")}
+    before = [(run, untrained.get(run, run)) for run in runs]
+    quality["loss_recovered_untrained"] = [
+        [_mean_fact(by_run[other], "loss_recovered") if other != run else np.nan for run, other in before]
+        for by_run in fitted.values()
+    ]
     ranks = _ranks(fitted)
     near = [_near_degenerate([by_run[run] for run in runs], ranks) for by_run in fitted.values()]
     return xr.Dataset(
@@ -213,7 +219,9 @@ def _whole_layers(a: Layer, b: Layer, draws: int) -> dict[str, float]:
 
 
 def _mean_fact(fitted: Fitted, name: str) -> float:
-    return float(np.mean([d.member[name] for (rows, _), d in fitted.members.items() if rows == "all"]))
+    return float(
+        np.mean([float(d.member.get(name, np.nan)) for (rows, _), d in fitted.members.items() if rows == "all"])
+    )
 
 
 def _near_degenerate(fitted: list[Fitted], ranks: int) -> np.ndarray:

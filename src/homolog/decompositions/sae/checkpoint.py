@@ -25,7 +25,13 @@ class Checkpoint:
 
     def __init__(self, path: Path | None, fingerprint: str, members: list[Member]) -> None:
         self.path, self.saved_at = path, time.monotonic()
-        identity = [fingerprint, *([*m.key, m.seed, m.rows, m.options, m.activations.samples] for m in members)]
+        device = members[0].activations.device.type
+        identity = [
+            fingerprint,
+            torch.__version__,
+            device,
+            *([*m.key, m.seed, m.rows, m.options, m.activations.samples] for m in members),
+        ]
         sums = [[m.activations.sum_of_squares, *m.activations.mean.tolist()] for m in members] if path else []
         self.identity = sha256(json.dumps([identity, sums], sort_keys=True).encode()).hexdigest()
 

@@ -18,17 +18,16 @@ EXPLODED = 1e6
 log = logging.getLogger(__name__)
 
 
-def _describe(member: Member) -> str:
-    options = ", ".join(
-        f"{key} {member.options[key]}" for key in ("n_latents", "k", "coefficient", "lr") if key in member.options
-    )
-    return f"seed {member.seed}, rows {member.rows}, {options}"
+def _describe(recipe: SparseAutoencoder, member: Member) -> str:
+    told = ("n_latents", "k", "coefficient", "target_l0", "bandwidth")
+    options = "".join(f", {key} {member.options[key]}" for key in told if member.options.get(key) is not None)
+    return f"seed {member.seed}, rows {member.rows}{options}, lr {recipe.learning_rate(member.options):.2g}"
 
 
 def report_diverged(recipe: SparseAutoencoder, members: list[Member], dictionaries: list[Dictionary]) -> None:
     """Name the members that diverged; raise ValueError when none is left."""
     by_step = [(member, d.member["diverged"]) for member, d in zip(members, dictionaries, strict=True)]
-    bad = [f"{_describe(member)} (by step {step})" for member, step in by_step if step != -1]
+    bad = [f"{_describe(recipe, member)} (by step {step})" for member, step in by_step if step != -1]
     if not bad:
         return
     text = (

@@ -75,6 +75,6 @@ class ReLU(SparseAutoencoder):
     def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         if self.on_sphere(stack.options):  # Where even a division by 1 would round.
             return as_dictionary(p, p["decoder"], activation="relu")
-        norms = p["decoder"].norm(dim=2)
+        norms = p["decoder"].norm(dim=2).clamp_min(1e-12)
         scaled = p | {"encoder": p["encoder"] * norms[..., None], "encoder_bias": p["encoder_bias"] * norms}
         return as_dictionary(scaled, p["decoder"] / norms[..., None], activation="relu")

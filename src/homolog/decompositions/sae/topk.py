@@ -47,10 +47,12 @@ class TopK(SparseAutoencoder):
         fvu = sum_of_squares(residual) / stack.total_variance(x)
         auxiliary = auxiliary_loss(pre, residual, p["decoder"], stack)
         total = fvu + options["aux_coefficient"] * auxiliary
+        terms = {"fvu": fvu, "auxiliary": auxiliary, "l0": mean_l0(codes)}
         if options["multi"]:
             wide = top_k(pre, 4 * options["k"], options["dense"])
-            total = total + sum_of_squares(x - decode(wide, p["decoder"], p["bias"])) / stack.total_variance(x) / 8
-        return Losses(total, {"fvu": fvu, "auxiliary": auxiliary, "l0": mean_l0(codes)}, (codes > 0).any(1), residual)
+            terms["wide_fvu"] = sum_of_squares(x - decode(wide, p["decoder"], p["bias"])) / stack.total_variance(x)
+            total = total + terms["wide_fvu"] / 8
+        return Losses(total, terms, (codes > 0).any(1), residual)
 
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.topk import FastTopK

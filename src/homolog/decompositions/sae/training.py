@@ -42,7 +42,7 @@ def train(recipe: SparseAutoencoder, members: list[Member], progress: Progress) 
     streams = _streams(members)
     longest = max(s.options["steps"] for s in stacks)
     # Of those that are still at it, all of which stand at one step: chunks begin where they would have.
-    first = min((s.step for s in stacks if _going(s) and s.step < s.options["steps"]), default=longest)
+    first = min((s.step for s in stacks if _going(s)), default=longest)
     largest = max(key[-1] * stream.samples.units for key, stream in streams.items())
     chunk = max(1, min(CHUNK, CHUNK_BYTES // (4 * largest)))
     bar, kept = progress(range(first, longest, chunk)), {}  # type: ignore[var-annotated]
@@ -69,8 +69,8 @@ def _finish(recipe: SparseAutoencoder, stack: Stack, group: list[int], results: 
 
 
 def _going(stack: Stack) -> bool:
-    """Whether any member hasn't diverged."""
-    return bool((stack.diverged < 0).any())
+    """Whether any member is still in training."""
+    return stack.step < stack.options["steps"] and bool((stack.diverged < 0).any())
 
 
 def _groups(members: list[Member]) -> list[list[int]]:
@@ -170,7 +170,7 @@ def _stepper(recipe: SparseAutoencoder, stack: Stack, batch: int, run: Run) -> S
 
 
 def _log_steps(options: dict[str, Any]) -> dict[int, int]:
-    """Which steps are logged, and as which point of the curve: evenly spread, the first and the last among them."""
+    """Which steps are logged, and as which point of the curve: evenly spread from the first to the last."""
     points = min(options["log_points"], options["steps"])
     chosen = torch.linspace(0, options["steps"] - 1, points, dtype=torch.float64).round().int().tolist()
     return {step: i for i, step in enumerate(sorted(set(chosen)))}
@@ -192,11 +192,15 @@ def _show(bar: Any, stacks: list[Stack]) -> None:
     """FVU and L0 of the best, median and worst member, on bars that can show them."""
     if not hasattr(bar, "set_postfix_str") or getattr(bar, "disable", False):
         return
-    latest = []
-    for stack in stacks:
-        seen = (~stack.curves["fvu"][0].isnan()).nonzero()
-        fvu, l0 = (stack.curves[name][:, int(seen[-1, 0])].tolist() for name in ("fvu", "l0"))
-        latest += list(zip(fvu, l0, strict=True))
-    ranked = sorted(latest)
+    latest: dict[int, tuple[float, float]] = {}
+    for member, fvu, l0 in (
+        (m, *c) for s in stacks for m, *c in zip(s.members, s.curves["fvu"], s.curves["l0"], strict=True)
+    ):
+        seen = fvu.isfinite().nonzero()
+        if len(seen):  # A filled stack shows its last member once.
+            latest[id(member)] = float(fvu[seen[-1, 0]]), float(l0[seen[-1, 0]])
+    if not latest:
+        return
+    ranked = sorted(latest.values())
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
     bar.set_postfix_str(", ".join(f"{name} FVU {fvu:.3f} L0 {l0:.1f}" for name, (fvu, l0) in chosen.items()))

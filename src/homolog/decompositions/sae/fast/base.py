@@ -23,9 +23,9 @@ SPLIT = 2048
 # Bytes of proposals that are made and used at a time, so that they stay in the second-level cache.
 CACHE = 2**20
 
-# Half-width of the band in which the bfloat16 product may err, for inputs and encoder rows of unit norm: over 8
-# standard deviations of its rounding.
-BAND = 0.004
+# What the bfloat16 product may err by, for inputs and encoder rows of unit norm, times the root of the units: 8
+# standard deviations of the rounding (2^-9 each) of that many products.
+ERROR = 8 * 2**-9
 # Whether the processor multiplies bfloat16 by itself; else the proposals are made in float32.
 NATIVE = any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("amx_tile", "avx512_bf16"))
 TINY = float(np.finfo(np.float32).tiny)
@@ -71,6 +71,7 @@ class Proposer:
         self.latents, self.units, self.columns, self.blocks = latents, units, columns, -(-latents // columns)
         self.encoder = torch.zeros(self.blocks * columns, 32 * (units // 32 + 1), dtype=torch.bfloat16)
         self.encoder[latents:, units] = -3e38  # What is padded is never proposed.
+        self.error = 0.0
 
     def inputs(self, samples: int) -> Tensor:
         """Room for inputs in bfloat16."""
@@ -82,13 +83,15 @@ class Proposer:
         """Room for proposals: made once, since new memory costs as much as the product."""
         return torch.empty(samples, len(self.encoder), dtype=torch.bfloat16)
 
-    def update(self, encoder: Array, encoder_bias: Array, shift: float = 0.0) -> None:
-        """Take the parameters of this step; proposals are shifted up by the band in which they err, and by `shift`.
+    def update(self, encoder: Array, encoder_bias: Array, norm: float, shift: float = 0.0) -> None:
+        """Take the parameters of this step, for inputs of at most a `norm`; `error` is then what proposals may err by.
 
-        As integers only positive numbers are in order, so what matters must lie above 0.
+        Proposals are shifted up by that, and by `shift`: as integers only positive numbers are in order.
         """
-        raised = encoder_bias + np.float32(shift + BAND * kernels.mean_norm(encoder))
+        product = ERROR * norm * kernels.largest_norm(encoder) / self.units**0.5
+        self.error = float(product + 2**-8 * np.abs(encoder_bias).max(initial=0))
         self.encoder[: self.latents, : self.units].copy_(torch.from_numpy(encoder))
+        raised = encoder_bias + np.float32(shift + self.error)
         self.encoder[: self.latents, self.units].copy_(torch.from_numpy(raised))
 
     def __call__(self, inputs: Tensor, out: Tensor) -> Array:
@@ -182,6 +185,7 @@ class FastStep:
     def centre(self, x: Float[Tensor, "members batch units"]) -> None:
         """Put the inputs less the bias into `x` and `half`."""
         kernels.centre(x[0].numpy(), self.array["bias"], self.x)
+        self.norm = kernels.largest_norm(self.x)
         self.half[:, : self.units].copy_(torch.from_numpy(self.x))
 
     @torch.no_grad()
@@ -230,9 +234,9 @@ class FastStep:
         encoder, encoder_bias, decoder = (self.array[name][gone] for name in ("encoder", "encoder_bias", "decoder"))
         samples, k = len(self.x), min(aux_k(options, self.units), len(gone))
         proposer = Proposer(len(gone), self.units, 32)
-        proposer.update(encoder, encoder_bias)
+        proposer.update(encoder, encoder_bias, self.norm)
         chosen, proposed = Chosen.room(samples, samples * k, k), proposer(self.half, proposer.outputs(samples))
-        kernels.choose_largest(proposed, self.x, encoder, encoder_bias, k, *chosen.arrays())
+        kernels.choose_largest(proposed, proposer.error, self.x, encoder, encoder_bias, k, *chosen.arrays())
         spread = max(kernels.spread_of(self.residual), TINY)
         of_encoder, of_decoder, of_bias = (np.zeros_like(a) for a in (encoder, decoder, encoder_bias))
         squares = kernels.go_back(

@@ -9,7 +9,7 @@ from homolog.decompositions.sae.batch_topk import remember_threshold
 from homolog.decompositions.sae.fast import kernels
 from homolog.decompositions.sae.fast.base import Chosen
 from homolog.decompositions.sae.fast.kernels import Array
-from homolog.decompositions.sae.fast.threshold import NEVER, FastThreshold
+from homolog.decompositions.sae.fast.threshold import NEVER, FastThreshold, bits_of, value_of
 
 
 class FastBatchTopK(FastThreshold):
@@ -19,10 +19,13 @@ class FastBatchTopK(FastThreshold):
     guess = 0
 
     def choose(self) -> list[Chosen]:
-        self.proposer.update(self.array["encoder"], self.array["encoder_bias"])
+        self.proposer.update(self.array["encoder"], self.array["encoder_bias"], self.norm)
         wanted, proposed = self.stack.options["k"] * len(self.x), self.propose()
         bound = self.guess = self.bound(proposed, wanted)
-        chosen = self.above(proposed, self.lowest(bound - kernels.SLACK), np.zeros(self.latents, np.float32))
+        # The bound and what reaches it may both err.
+        lowered = np.asarray([max(0.0, float(value_of(bound)) - 2 * self.proposer.error)])
+        reached = int(bits_of(lowered)[0]) - kernels.SLACK
+        chosen = self.above(proposed, self.lowest(reached), np.zeros(self.latents, np.float32))
         codes = np.concatenate([c.code for c in chosen])
         smallest = codes.min(initial=np.inf)
         if len(codes) > wanted:

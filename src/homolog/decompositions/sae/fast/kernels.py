@@ -23,9 +23,8 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 kernel = numba.njit(fastmath=FAST, nogil=True, cache=True, boundscheck=False, error_model="numpy")
 # A call costs as much as what these do.
 part_of_kernel = numba.njit(fastmath=FAST, boundscheck=False, error_model="numpy", inline="always")
-# Steps of bfloat16, of 0.4 to 0.8 % each, by which proposals may lie under a bound: two are wrong by one at most, and
-# the product's rounding is less.
-SLACK = 3
+# Steps of bfloat16 by which rounding may part two proposals: each lies half a step off at most, cutting off one more.
+SLACK = 2
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -38,12 +37,12 @@ def dot(a: Array, b: Array) -> float:
 
 
 @kernel
-def mean_norm(rows: Array) -> float:
+def largest_norm(rows: Array) -> float:
     """Of the rows."""
-    total = np.float32(0)
+    largest = np.float32(0)
     for f in range(len(rows)):
-        total += np.sqrt(dot(rows[f], rows[f]))
-    return total / np.float32(len(rows))
+        largest = max(largest, dot(rows[f], rows[f]))
+    return np.sqrt(largest)
 
 
 @kernel
@@ -93,15 +92,16 @@ def bound_of(best: Array, k: int, guess: int) -> int:
 
 @kernel
 def choose_largest(
-    proposed: Array, x: Array, encoder: Array, encoder_bias: Array, k: int,
+    proposed: Array, error: float, x: Array, encoder: Array, encoder_bias: Array, k: int,
     index: Array, code: Array, start: Array, count: Array,
 ) -> None:  # fmt: skip
     """The `k` largest positive pre-activations of each sample: their latents and float32 values, written from `start`.
 
-    `proposed` is `(sample, block, column)`, bfloat16 as int16; latent = block * columns + column. `x` has the bias
-    taken off.
+    `proposed` is `(sample, block, column)`, bfloat16 as int16; latent = block * columns + column. They may err by
+    `error`, the bound and what reaches it both, and by their rounding. `x` has the bias taken off.
     """
     samples, blocks, columns = proposed.shape
+    latents = len(encoder)
     best, hit = np.empty(columns, np.int16), np.empty(columns + 1, np.int32)
     candidate, value = np.empty(blocks * columns + 1, np.int32), np.empty(blocks * columns + 1, np.float32)
     bound = np.int32(0)
@@ -109,7 +109,9 @@ def choose_largest(
         row = proposed[r]
         column_maxima(row, best)
         bound = bound_of(best, k, bound)
-        lowest = np.int16(max(bound - SLACK, 1))
+        value_of = np.uint32(np.uint32(bound) << np.uint32(16)).view(np.float32)
+        lowered = np.float32(max(value_of - np.float32(2 * error), np.float32(0)))
+        lowest = np.int16(max(np.int32(lowered.view(np.uint32) >> np.uint32(16)) - SLACK, 1))
         hits = 0
         for j in range(columns):
             hit[hits] = j
@@ -119,7 +121,7 @@ def choose_largest(
             j = hit[c]
             for i in range(blocks):
                 candidate[found] = i * columns + j
-                found += 1 if row[i, j] >= lowest else 0
+                found += 1 if row[i, j] >= lowest and i * columns + j < latents else 0
         kept, here = 0, x[r]
         for c in range(found):
             f = candidate[c]
@@ -195,8 +197,8 @@ def choose_above(
         for c in range(hits):
             j = hit[c]
             for i in range(blocks):
-                if row[i, j] >= lowest[i, j]:
-                    f = i * columns + j
+                f = i * columns + j
+                if row[i, j] >= lowest[i, j] and f < len(encoder):
                     value = dot(encoder[f], x[r]) + encoder_bias[f]
                     index[place], code[place] = f, value
                     place += 1 if value > cut[f] else 0

@@ -24,11 +24,11 @@ class FastPenalised(FastThreshold):
     @torch.no_grad()
     def __call__(self, recipe: SparseAutoencoder, stack: Stack, x: Float[Tensor, "members batch units"]) -> Losses:
         cut = self.cut()
+        self.centre(x)
         shift = max(0.0, -float(cut.min()))
-        self.proposer.update(self.array["encoder"], self.array["encoder_bias"], shift)
+        self.proposer.update(self.array["encoder"], self.array["encoder_bias"], self.norm, shift)
         bits = bits_of(np.maximum(cut + np.float32(shift), 0)) - kernels.SLACK
         lowest = self.proposer.padded(np.maximum(1, bits).astype(np.int16), NEVER)
-        self.centre(x)
         proposed = self.propose()
         if sum(kernels.count_reaching(s, lowest) for s in proposed) > self.DENSE * self.latents * x.shape[1]:
             with torch.enable_grad():

@@ -43,5 +43,10 @@ class FastThreshold(FastStep):
 
 def bits_of(values: Array) -> Array:
     """Positive numbers as bfloat16 (cut off, not rounded) in an integer."""
-    bits: Array = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.int64)
+    bits: Array = (np.asarray(values, np.float32).view(np.uint32) >> 16).astype(np.int64)
     return bits
+
+
+def value_of(bits: int) -> np.float32:
+    """The bfloat16 of some bits."""
+    return np.uint32(bits << 16).view(np.float32)

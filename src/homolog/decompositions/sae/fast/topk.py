@@ -17,7 +17,7 @@ class FastTopK(FastStep):
 
     def choose(self) -> list[Chosen]:
         k, encoder, encoder_bias = self.stack.options["k"], self.array["encoder"], self.array["encoder_bias"]
-        self.proposer.update(encoder, encoder_bias)
+        self.proposer.update(encoder, encoder_bias, self.norm)
         chosen = [Chosen.room(s.stop - s.start, (s.stop - s.start) * k, k) for s in self.shards]
         rows = self.rows_at_once()
 
@@ -27,7 +27,8 @@ class FastTopK(FastStep):
                 part = slice(first, min(first + rows, shard.stop))
                 here = slice(part.start - shard.start, part.stop - shard.start)
                 kernels.choose_largest(
-                    self.proposer(self.half[part], self.room[s]), self.x[part], encoder, encoder_bias, k,
+                    self.proposer(self.half[part], self.room[s]), self.proposer.error, self.x[part], encoder,
+                    encoder_bias, k,
                     out.index, out.code, out.start[here], out.count[here],
                 )  # fmt: skip
 
