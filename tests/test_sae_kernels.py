@@ -104,6 +104,7 @@ def test_one_fast_step_is_a_plain_step(name, batch):
         assert dead_seen
 
 
+@pytest.mark.usefixtures("no_shape_checks")
 @RECIPE
 def test_training_ends_at_the_same_fvu(name):
     method = name.partition(",")[0]

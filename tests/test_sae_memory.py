@@ -34,11 +34,11 @@ samples.whole()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits on memory are those of Linux")
 def test_training_takes_no_more_memory_than_its_buffers_and_its_parameters(tmp_path: Path) -> None:
-    """A file of 300 MB, of which 105 MB are trained on, in 80 MiB: two buffers of 16 MiB, a step's arrays, blocks.
+    """A file of 300 MB, of which 105 MB are trained on, in 128 MiB: two buffers of 16 MiB, the batches of a chunk, a step's arrays, blocks.
 
     Parameters and optimiser are under 1 MiB here. Reading the file whole fails there, so the limit does bind.
     """
-    units, rows, limit = 64, 4096 * 286, 80 * 2**20
+    units, rows, limit = 64, 4096 * 286, 128 * 2**20
     rng = np.random.default_rng(0)
     part = rng.standard_normal((4096 * 26, units)).astype("f4") * np.linspace(2, 0.1, units, dtype="f4")
     with h5py.File(tmp_path / "large.h5", "w") as file:
