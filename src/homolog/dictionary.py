@@ -103,12 +103,3 @@ def quality(
             squares += codes.square().sum(0).double()
             count += len(part)
     return Quality(float(residual / total), float(fired.sum() / count), fired / count, (squares / count).sqrt())
-
-
-def fraction_of_variance_unexplained(
-    activations: Float[Tensor, "samples units"], reconstruction: Float[Tensor, "samples units"]
-) -> float:
-    """FVU: sum of squared residuals over sum of squares about the mean."""
-    residual = (activations - reconstruction).double().square().sum()
-    total = (activations - activations.mean(0)).double().square().sum()
-    return float(residual / total)

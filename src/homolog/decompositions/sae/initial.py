@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from homolog.decompositions.base import Member
+from homolog.decompositions.moments import moments
 from homolog.decompositions.sae.base import Parameters, SparseAutoencoder, Stack
 from homolog.decompositions.samples import Samples
 from homolog.streams import stream
@@ -105,12 +107,8 @@ def random_rows(member: Member, count: int, purpose: str) -> Float[Tensor, "coun
 
 def square_root_of_covariance(samples: Samples) -> Float[Tensor, "units units"]:
     """Symmetric square root of the covariance in float64, so that drawn directions spread as the data do."""
-    total = torch.zeros(samples.units, samples.units, dtype=torch.float64, device=samples.device)
-    for block in samples.blocks():
-        centred = block.double() - samples.mean
-        total += centred.T @ centred
-    values, vectors = torch.linalg.eigh(total / samples.samples)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    deviations, directions = moments(samples).principal
+    return (directions.T * deviations) @ directions
 
 
 def input_scale(samples: Samples, option: str) -> float:
@@ -132,13 +130,9 @@ def initial_bias(samples: Samples, option: str) -> Float[Tensor, " units"]:
     return samples.median
 
 
-def held_latents(
-    options: dict[str, object], members: int, device: torch.device
-) -> Bool[Tensor, "members latents"] | None:
+def held_latents(options: dict[str, Any], members: int, device: torch.device) -> Bool[Tensor, "members latents"] | None:
     """The last `fixed` latents, of which the direction and the encoder row are held."""
     latents, fixed = options["n_latents"], options["fixed"]
-    assert isinstance(latents, int)
-    assert isinstance(fixed, int)
     if not fixed:
         return None
     return (torch.arange(latents, device=device) >= latents - fixed).expand(members, -1)

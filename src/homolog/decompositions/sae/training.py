@@ -45,7 +45,8 @@ def train(recipe: SparseAutoencoder, members: list[Member], progress: Progress) 
     first = min((s.step for s in stacks if _going(s)), default=longest)
     largest = max(key[-1] * stream.samples.units for key, stream in streams.items())
     chunk = max(1, min(CHUNK, CHUNK_BYTES // (4 * largest)))
-    bar, kept = progress(range(first, longest, chunk)), {}  # type: ignore[var-annotated]
+    bar = progress(range(first, longest, chunk))
+    kept: dict[int, Step] = {}
     with _workers(recipe.threads) as run:
         for start in bar:
             batches, going = _Batches(streams), [stack for stack in stacks if _going(stack)]
@@ -103,14 +104,14 @@ class _Batches:
     """The batches of one chunk, each read once however many members take it."""
 
     def __init__(self, streams: dict[tuple[Any, ...], Shuffled]) -> None:
-        self.streams, self.read = streams, {}  # type: ignore[var-annotated]
+        self.streams = streams
+        self.read: dict[tuple[tuple[Any, ...], int], Tensor] = {}
 
     def __call__(self, member: Member, step: int) -> Tensor:
         key = _order_key(member)
         if (key, step) not in self.read:
             self.read[key, step] = self.streams[key].batch(step)
-        batch: Tensor = self.read[key, step]
-        return batch
+        return self.read[key, step]
 
 
 @contextmanager

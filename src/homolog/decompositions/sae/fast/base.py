@@ -191,7 +191,11 @@ class FastStep:
     @torch.no_grad()
     def __call__(self, recipe: SparseAutoencoder, stack: Stack, x: Float[Tensor, "members batch units"]) -> Losses:
         self.centre(x)
-        batch, spread = x.shape[1], x.shape[1] * float(stack.variance[0])
+        return self.sparse_step(x.shape[1])
+
+    def sparse_step(self, batch: int) -> Losses:
+        """The step on the inputs that `centre` has put down."""
+        stack, spread = self.stack, batch * float(self.stack.variance[0])
         chosen = self.choose()
         scale, squares = self.scale(batch, spread), [0.0] * len(chosen)
 
