@@ -26,7 +26,7 @@ all: $(READY) ## build every experiment whose data come with the packages
 	$(BIN)/snakemake
 
 test: lint ## all checks: lint, types, tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

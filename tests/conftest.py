@@ -8,6 +8,7 @@ import jaxtyping
 import pytest
 import torch
 from beartype import BeartypeConf, beartype
+from filelock import FileLock
 from hypothesis import settings
 from workspace import ROOT, Workspace
 
@@ -37,10 +38,20 @@ def no_shape_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The tiny configuration, built whole by two jobs at a time. Only for reading: change a copy."""
-    workspace = Workspace.fresh(tmp_path_factory.mktemp("built"))
-    workspace.build("--cores", "2", "all")
+def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workspace:
+    """The tiny configuration, built whole by two jobs at a time. Only for reading: change a copy.
+
+    The first process of a session that asks builds it, the others wait.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    root = (shared if worker_id == "master" else shared.parent) / "built"
+    done = root / "done"
+    with FileLock(f"{root}.lock"):
+        if done.exists():
+            return Workspace.of(root)
+        workspace = Workspace.fresh(root)
+        workspace.build("--cores", "2", "all")
+        done.touch()
     return workspace
 
 

@@ -54,9 +54,14 @@ class Workspace:
     folder: Path
 
     @classmethod
+    def of(cls, root: Path) -> Workspace:
+        """The one that stands at `root`, or shall stand there."""
+        return cls(root / "sources", root / "folder")
+
+    @classmethod
     def fresh(cls, root: Path, sources: Path = ROOT) -> Workspace:
         """A copy of `sources`, and a folder with the tiny configuration alone."""
-        new = cls(root / "sources", root / "folder")
+        new = cls.of(root)
         new.sources.mkdir(parents=True)
         new.folder.mkdir()
         for name in SOURCES:
@@ -66,7 +71,7 @@ class Workspace:
 
     def copy(self, root: Path) -> Workspace:
         """A copy of everything, modification times included."""
-        new = Workspace(root / "sources", root / "folder")
+        new = Workspace.of(root)
         _copy(self.sources, new.sources)
         _copy(self.folder, new.folder)
         return new
