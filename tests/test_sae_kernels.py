@@ -13,8 +13,12 @@ from torch.testing import assert_close
 
 from homolog.config import parse_decomposition
 from homolog.decompositions.base import Member
-from homolog.decompositions.sae.fast import kernels
-from homolog.decompositions.sae.fast.base import Proposer, fast_step_of, one_by_one
+from homolog.decompositions.sae.fast.base import fast_step_of, one_by_one
+from homolog.decompositions.sae.fast.kernels import choosing, going_back, proposing
+from homolog.decompositions.sae.fast.kernels.adam import adam_rows
+from homolog.decompositions.sae.fast.kernels.compiled import LANES, in_blocks
+from homolog.decompositions.sae.fast.lists import ByLatent, Largest
+from homolog.decompositions.sae.fast.proposer import Proposer
 from homolog.decompositions.sae.initial import initialise
 from homolog.decompositions.sae.optimiser import after_step, plain_step
 from homolog.decompositions.samples import InMemory
@@ -119,7 +123,7 @@ def test_training_ends_at_the_same_fvu(name):
 
 
 def test_every_recipe_that_has_a_fast_step_is_tried():
-    folder = Path(kernels.__file__).parent
+    folder = Path(going_back.__file__).parents[1]
     having = {path.stem for path in folder.parent.glob("*.py") if "def fast_step" in path.read_text()} - {"base"}
     tried = {type(load(METHODS[name.partition(",")[0]])()) for name in RECIPES}
     assert having <= {owner.__module__.rpartition(".")[2] for kind in tried for owner in kind.__mro__}
@@ -137,53 +141,6 @@ def test_what_the_kernels_do_not_cover_is_left_to_the_plain_path(method, options
     assert fast_step_of(recipe, initialise(recipe, [member])) is None
 
 
-# Kernels against their obvious versions
-
-
-def proposed_by(proposer: Proposer, x: torch.Tensor) -> np.ndarray:
-    inputs = proposer.inputs(len(x))
-    inputs[:, : x.shape[1]] = x
-    return proposer(inputs, proposer.outputs(len(x)))
-
-
-@pytest.mark.parametrize(("latents", "k"), [(80, 4), (33, 3), (512, 8), (40, 40), (7, 1)])
-def test_the_largest_chosen_are_the_largest(latents, k):
-    x, encoder, bias = (
-        gaussian(*shape, seed=s).float() for s, shape in enumerate([(200, 16), (latents, 16), (latents,)])
-    )
-    x = x / x.norm(dim=1, keepdim=True)
-    encoder, bias = encoder / encoder.norm(dim=1, keepdim=True), bias / 10
-    proposer = Proposer(latents, 16, 32)
-    proposer.update(encoder.numpy(), bias.numpy(), float(x.norm(dim=1).max()))
-    index, code = np.zeros(200 * k, np.int32), np.zeros(200 * k, np.float32)
-    start, count = np.arange(200) * k, np.zeros(200, np.int32)
-    kernels.choose_largest(
-        proposed_by(proposer, x), proposer.error, x.numpy(), encoder.numpy(), bias.numpy(), k, index, code, start, count
-    )
-    values, order = (x @ encoder.T + bias).topk(k)
-    for r in range(200):
-        positive = values[r] > 0
-        assert count[r] == positive.sum()
-        place = slice(start[r], start[r] + count[r])
-        assert set(index[place].tolist()) == set(order[r][positive].tolist())
-        assert_close(torch.from_numpy(np.sort(code[place])), values[r][positive].flip(0), rtol=1e-5, atol=1e-6)
-
-
-def test_ties_and_rows_without_a_positive_value():
-    encoder, bias = torch.ones(50, 4) / 2, torch.zeros(50)
-    x = torch.stack([torch.ones(4), -torch.ones(4), torch.zeros(4)])
-    proposer = Proposer(50, 4, 32)
-    proposer.update(encoder.numpy(), bias.numpy(), float(x.norm(dim=1).max()))
-    index, code = np.zeros(9, np.int32), np.zeros(9, np.float32)
-    start, count = np.arange(3) * 3, np.zeros(3, np.int32)
-    kernels.choose_largest(
-        proposed_by(proposer, x), proposer.error, x.numpy(), encoder.numpy(), bias.numpy(), 3, index, code, start, count
-    )
-    assert count.tolist() == [3, 0, 0]
-    assert len(set(index[:3].tolist())) == 3
-    assert (code[:3] == 2).all()
-
-
 def test_what_is_not_a_number_is_not_hidden():
     x = planted(300)
     recipe, stack = set_up("topk_sae", x)
@@ -192,9 +149,148 @@ def test_what_is_not_a_number_is_not_hidden():
     assert not torch.isfinite(losses.total).all()
 
 
-@pytest.mark.parametrize("shards", [1, 2])
+# Kernels against their obvious versions
+
+
+def dictionary(latents, units, seed=0):
+    """An encoder of unit norm, a small bias, and inputs of unit norm."""
+    x, encoder, bias = (
+        gaussian(*s, seed=seed + i).float() for i, s in enumerate([(200, units), (latents, units), (latents,)])
+    )
+    return x / x.norm(dim=1, keepdim=True), encoder / encoder.norm(dim=1, keepdim=True), bias / 10
+
+
+def largest_of(x, encoder, bias, k):
+    """What is chosen as the k largest of each sample: latents and codes, one after another, and where each begins."""
+    proposer = Proposer(*encoder.shape)
+    proposer.update(encoder.numpy(), bias.numpy(), float(x.norm(dim=1).max()))
+    half = proposer.inputs(len(x))
+    half[:, : x.shape[1]] = x
+    largest = Largest(proposer, len(x), k)
+    return largest(half, in_blocks(x.numpy()), in_blocks(encoder.numpy()), bias.numpy())
+
+
+@pytest.mark.parametrize("units", [16, 128, 67])
+@pytest.mark.parametrize(("latents", "k"), [(80, 4), (33, 3), (512, 8), (40, 40), (7, 1)])
+def test_the_largest_chosen_are_the_largest(latents, k, units):
+    x, encoder, bias = dictionary(latents, units)
+    chosen = largest_of(x, encoder, bias, k)
+    values, order = (x @ encoder.T + bias).topk(k)
+    for r in range(len(x)):
+        positive = values[r] > 0
+        here = slice(chosen.start[r], chosen.start[r + 1])
+        assert chosen.index[here].tolist() == sorted(order[r][positive].tolist())
+        assert_close(torch.from_numpy(np.sort(chosen.code[here])), values[r][positive].flip(0), rtol=1e-5, atol=1e-6)
+
+
+def test_where_all_are_alike_room_runs_out_and_none_is_lost():
+    """All latents of all samples are proposed, which is far more than lists have room for."""
+    x, encoder, bias = torch.ones(300, 4), torch.ones(200, 4) / 2, torch.zeros(200)
+    chosen = largest_of(x, encoder, bias, 3)
+    assert chosen.start.tolist() == list(range(0, 901, 3))
+    assert chosen.latents.tolist() == [0, 1, 2] * 300
+    assert (chosen.codes == 2).all()
+
+
+def test_ties_and_rows_without_a_positive_value():
+    encoder, bias = torch.ones(50, 4) / 2, torch.zeros(50)
+    x = torch.stack([torch.ones(4), -torch.ones(4), torch.zeros(4)])
+    chosen = largest_of(x, encoder, bias, 3)
+    assert chosen.start.tolist() == [0, 3, 3, 3]
+    assert len(set(chosen.latents.tolist())) == 3
+    assert (chosen.codes == 2).all()
+
+
+@pytest.mark.parametrize("bound", [1, 90, 100])
+def test_what_reaches_a_bound_is_counted_and_listed(bound):
+    proposed = torch.randint(-100, 100, (30, 96), generator=seeded(0)).to(torch.int16).numpy()
+    expected = proposed >= bound
+    index, start = np.zeros(expected.sum() + LANES, np.int32), np.zeros(31, np.int64)
+    assert proposing.count_reaching(proposed, bound) == expected.sum()
+    proposing.list_reaching(proposed, bound, index, start)
+    assert index[: start[-1]].tolist() == expected.nonzero()[1].tolist()
+    assert np.diff(start).tolist() == expected.sum(1).tolist()
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+def test_the_kth_largest_parts_k_from_the_rest(k):
+    values = gaussian(40).float().numpy()
+    bound = np.int32(choosing.kth_largest(values.view(np.int32), 0, 40, k)).view(np.float32)
+    assert (values >= bound).sum() == min(k, (values > 0).sum())
+    assert choosing.kth_largest(np.ones(9, np.float32).view(np.int32), 0, 9, 3) == np.float32(1).view(np.int32)
+
+
+def test_bfloat16_is_rounded_as_torch_rounds():
+    x = torch.cat([gaussian(50, 40).float(), torch.tensor([0.0, 1 + 2**-8, 1 + 3 * 2**-8, 3e38]).expand(40, 4).T])
+    bits = np.zeros(x.shape, np.int16)
+    norm = proposing.halve(x.numpy(), bits)
+    assert torch.equal(torch.from_numpy(bits), x.to(torch.bfloat16).view(torch.int16))
+    assert norm == np.inf
+    assert proposing.halve(x[:50].numpy(), bits) == pytest.approx(float(x[:50].norm(dim=1).max()), rel=1e-6)
+
+
+@pytest.mark.parametrize("units", [16, 128])
+@pytest.mark.parametrize("ends", [[30], [10, 20, 30]])
+def test_going_back_gives_the_gradients_of_the_plain_sum(ends, units):
+    """Of scale / 2 * the sum over levels of the squared errors, in two shards, by autograd in float64."""
+    x, encoder, _ = dictionary(30, units)
+    codes = (x @ encoder.T).relu()
+    codes[:, 7], codes[5] = 0, 0
+    decoder, scale = gaussian(30, units, seed=9).float(), 0.7
+    z, directions = (a.double().requires_grad_() for a in (codes, decoder))
+    loss, left = 0, []
+    for end in ends:
+        left.append(x - z[:, :end] @ directions[:end])
+        loss = loss + scale / 2 * left[-1].square().sum()
+    to_codes, to_directions = torch.autograd.grad(loss, [z, directions])
+
+    by_latent, shards = ByLatent(30, 2), [slice(0, 90), slice(90, 200)]
+    seen, total = np.zeros((len(ends), *x.shape), np.float32), np.zeros((2, units), np.float32)
+    squares, lists = np.zeros((2, len(ends))), []
+    for s, rows in enumerate(shards):
+        active = codes[rows] > 0
+        start = np.concatenate([[0], active.sum(1).cumsum(0).numpy()])
+        index = active.nonzero()[:, 1].int().numpy()
+        lists.append((index, codes[rows][active].numpy(), start, np.zeros(len(index), np.float32)))
+        going_back.reconstruct(
+            in_blocks(x[rows].numpy()), in_blocks(decoder.numpy()), *lists[s][:3], np.asarray(ends),
+            in_blocks(seen)[:, rows], lists[s][3], in_blocks(total)[s], squares[s],
+        )  # fmt: skip
+        going_back.count_samples(*lists[s][:3], by_latent.place[s])
+    by_latent.places()
+    for s, rows in enumerate(shards):
+        slope = np.full(len(lists[s][0]), 0.5, np.float32)
+        going_back.by_latent(*lists[s], slope, scale, rows.start, by_latent.place[s], *by_latent.lists()[1:])
+    of_encoder, of_decoder = np.empty((30, units), np.float32), np.empty((30, units), np.float32)
+    of_encoder_bias = np.empty(30, np.float32)
+    for part in ((0, 11), (11, 30)):
+        going_back.gradients(
+            in_blocks(x.numpy()), in_blocks(seen), np.asarray(ends), *by_latent.lists(), *part,
+            in_blocks(of_encoder), of_encoder_bias, in_blocks(of_decoder),
+        )  # fmt: skip
+
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    to_active = torch.where(codes > 0, to_codes + 0.5, 0)
+    assert_close(torch.from_numpy(squares.sum(0)), torch.stack([e.detach().square().sum() for e in left]), **close)
+    assert_close(torch.from_numpy(seen[-1]).double(), left[-1].detach(), **close)
+    assert_close(torch.from_numpy(total.sum(0)).double(), sum(left).detach().sum(0), **close)
+    assert_close(torch.from_numpy(of_decoder).double(), to_directions, **close)
+    assert_close(torch.from_numpy(of_encoder).double(), to_active.T @ x.double(), **close)
+    assert_close(torch.from_numpy(of_encoder_bias).double(), to_active.sum(0), **close)
+
+    bias = np.empty(units, np.float32)
+    going_back.to_bias(total, scale, encoder.numpy(), of_encoder_bias, bias)
+    expected = -scale * sum(left).detach().sum(0) - to_active.sum(0) @ encoder.double()
+    assert_close(torch.from_numpy(bias).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_spread_is_the_sum_of_squares_about_the_mean():
+    x = gaussian(100, 7).float() + 3
+    assert going_back.spread_of(x.numpy()) == pytest.approx(float((x - x.mean(0)).square().sum()), rel=1e-5)
+
+
 @pytest.mark.parametrize("on_sphere", [False, True])
-def test_the_adam_kernel_is_torch_adam(shards, on_sphere):
+def test_the_adam_kernel_is_torch_adam(on_sphere):
     p = gaussian(5, 7).float()
     if on_sphere:
         p /= p.norm(dim=1, keepdim=True)
@@ -202,19 +298,12 @@ def test_the_adam_kernel_is_torch_adam(shards, on_sphere):
     theirs = torch.nn.Parameter(p.clone())
     optimizer = torch.optim.Adam([theirs], lr=1e-2)
     for t in range(1, 4):
-        gradients = gaussian(shards, 5, 7, seed=t).float()
-        whole = gradients.sum(0)
-        theirs.grad = whole - (whole * theirs).sum(1, keepdim=True) * theirs.detach() if on_sphere else whole
-        theirs.grad = theirs.grad.detach()
+        gradient = gaussian(5, 7, seed=t).float()
+        theirs.grad = gradient.clone()
+        if on_sphere:
+            theirs.grad -= (gradient * theirs.detach()).sum(1, keepdim=True) * theirs.detach()
         optimizer.step()
         if on_sphere:
             theirs.data /= theirs.data.norm(dim=1, keepdim=True)
-        buffer = gradients.numpy().copy()
-        kernels.adam_rows(ours, buffer, first, second, on_sphere, 1e-2 / (1 - 0.9**t), (1 - 0.999**t) ** -0.5)
-        assert not buffer.any()
+        adam_rows(ours, gradient.numpy(), first, second, on_sphere, 1e-2 / (1 - 0.9**t), (1 - 0.999**t) ** -0.5)
         assert_close(torch.from_numpy(ours), theirs.detach(), rtol=1e-5, atol=1e-6)
-
-
-def test_spread_is_the_sum_of_squares_about_the_mean():
-    x = gaussian(100, 7).float() + 3
-    assert kernels.spread_of(x.numpy()) == pytest.approx(float((x - x.mean(0)).square().sum()), rel=1e-5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,20 +13,16 @@ from torch import Tensor
 
 from homolog.decompositions.sae.auxiliary import aux_k, dead
 from homolog.decompositions.sae.base import Losses, SparseAutoencoder, Stack
-from homolog.decompositions.sae.fast import kernels
-from homolog.decompositions.sae.fast.kernels import Array
+from homolog.decompositions.sae.fast.kernels import going_back
+from homolog.decompositions.sae.fast.kernels.adam import adam_rows
+from homolog.decompositions.sae.fast.kernels.compiled import Array, empty, in_blocks
+from homolog.decompositions.sae.fast.kernels.proposing import centre
+from homolog.decompositions.sae.fast.lists import ByLatent, Chosen, Largest
+from homolog.decompositions.sae.fast.proposer import Proposer, bits_in
 from homolog.decompositions.sae.optimiser import BETA_1, BETA_2, lr_factor
 
 # Rows from which on a batch is split in two shards, which may run on two threads; fixed, so that bits are.
 SPLIT = 2048
-# Bytes of proposals that are made and used at a time, so that they stay in the second-level cache.
-CACHE = 2**20
-
-# What the bfloat16 product may err by, for inputs and encoder rows of unit norm, times the root of the units: 8
-# standard deviations of the rounding (2^-9 each) of that many products.
-ERROR = 8 * 2**-9
-# Whether the processor multiplies bfloat16 by itself; else the proposals are made in float32.
-NATIVE = any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("amx_tile", "avx512_bf16"))
 TINY = float(np.finfo(np.float32).tiny)
 NOTHING = np.empty(0, np.float32)
 
@@ -41,76 +36,6 @@ def one_by_one(jobs: Sequence[Job]) -> None:
         job()
 
 
-@dataclass
-class Chosen:
-    """Active latents of some samples: which, their codes, and where in these lists each sample's begin and how many."""
-
-    index: Array
-    code: Array
-    start: Array
-    count: Array
-
-    @classmethod
-    def room(cls, samples: int, places: int, each: int = 0) -> Chosen:
-        """Room for so many active latents; `each`: for so many of each sample."""
-        start = np.arange(samples) * each
-        return cls(np.zeros(places, np.int32), np.zeros(places, np.float32), start, np.zeros(samples, np.int32))
-
-    def arrays(self) -> tuple[Array, Array, Array, Array]:
-        """As the kernels take them."""
-        return self.index, self.code, self.start, self.count
-
-
-class Proposer:
-    """The encoder in bfloat16, padded to whole columns: which latents may be active?
-
-    The bias is a column of the product, whose inputs end in a one: `columns` `(units + 1, padded to a multiple of 32)`.
-    """
-
-    def __init__(self, latents: int, units: int, columns: int) -> None:
-        self.latents, self.units, self.columns, self.blocks = latents, units, columns, -(-latents // columns)
-        self.encoder = torch.zeros(self.blocks * columns, 32 * (units // 32 + 1), dtype=torch.bfloat16)
-        self.encoder[latents:, units] = -3e38  # What is padded is never proposed.
-        self.error = 0.0
-
-    def inputs(self, samples: int) -> Tensor:
-        """Room for inputs in bfloat16."""
-        room = torch.zeros(samples, self.encoder.shape[1], dtype=torch.bfloat16)
-        room[:, self.units] = 1
-        return room
-
-    def outputs(self, samples: int) -> Tensor:
-        """Room for proposals: made once, since new memory costs as much as the product."""
-        return torch.empty(samples, len(self.encoder), dtype=torch.bfloat16)
-
-    def update(self, encoder: Array, encoder_bias: Array, norm: float, shift: float = 0.0) -> None:
-        """Take the parameters of this step, for inputs of at most a `norm`; `error` is then what proposals may err by.
-
-        Proposals are shifted up by that, and by `shift`: as integers only positive numbers are in order.
-        """
-        product = ERROR * norm * kernels.largest_norm(encoder) / self.units**0.5
-        self.error = float(product + 2**-8 * np.abs(encoder_bias).max(initial=0))
-        self.encoder[: self.latents, : self.units].copy_(torch.from_numpy(encoder))
-        raised = encoder_bias + np.float32(shift + self.error)
-        self.encoder[: self.latents, self.units].copy_(torch.from_numpy(raised))
-
-    def __call__(self, inputs: Tensor, out: Tensor) -> Array:
-        """Pre-activations `(sample, block, column)` of bfloat16 `inputs`, bfloat16 as int16, in `out`."""
-        out = out[: len(inputs)]
-        if NATIVE:
-            torch.mm(inputs, self.encoder.T, out=out)
-        else:
-            out.copy_(torch.mm(inputs.float(), self.encoder.float().T))
-        proposed: Array = out.view(torch.int16).numpy().reshape(len(inputs), self.blocks, self.columns)
-        return proposed
-
-    def padded(self, values: Array, fill: float) -> Array:
-        """One number for each latent, in the layout of the proposals."""
-        whole = np.full(self.blocks * self.columns, fill, values.dtype)
-        whole[: self.latents] = values
-        return whole.reshape(self.blocks, self.columns)
-
-
 class FastStep:
     """The fast step of one member; a recipe says how its active latents are chosen and what its loss adds."""
 
@@ -119,13 +44,16 @@ class FastStep:
         latents, units = stack.parameters["encoder"].shape[1:]
         self.latents, self.units = latents, units
         self.shards = [slice(0, batch)] if batch < SPLIT else [slice(0, batch // 2), slice(batch // 2, batch)]
-        count = len(self.shards)
+        self.ends = np.asarray(self.levels())
         self.array = {name: p[0].numpy() for name, p in stack.parameters.items()}
-        self.gradient = {name: np.zeros((count, *np.atleast_2d(p).shape), np.float32) for name, p in self.array.items()}
-        self.proposer = Proposer(latents, units, self.columns())
-        self.x, self.residual = np.empty((batch, units), np.float32), np.empty((batch, units), np.float32)
+        self.gradient = {name: empty(*p.shape) for name, p in self.array.items()}
+        self.proposer = Proposer(latents, units)
         self.half = self.proposer.inputs(batch)
-        self.room = [self.proposer.outputs(self.rows_at_once()) for _ in self.shards]
+        self.bits = bits_in(self.half)
+        self.x, self.left = empty(batch, units), empty(len(self.ends), batch, units)
+        self.total = empty(len(self.shards), units)
+        self.squares = np.zeros((len(self.shards), len(self.ends)))
+        self.by_latent = ByLatent(latents, len(self.shards))
         self.steps = self._adam_steps()
 
     def _adam_steps(self) -> list[Callable[..., None]]:
@@ -134,24 +62,22 @@ class FastStep:
         for name, p in self.array.items():
             on_sphere = name == "decoder" and self.recipe.on_sphere(self.stack.options)
             moments = (held[name][0].numpy() for held in (self.stack.first, self.stack.second))
-            new, first, second = (np.atleast_2d(a) for a in (p, *moments))
-            middle = 0 if len(self.shards) == 1 else len(new) // 2
-            for part in (slice(0, middle), slice(middle, None)):
-                if len(new[part]):
-                    arrays = new[part], self.gradient[name][:, part], first[part], second[part]
-                    steps.append(partial(kernels.adam_rows, *arrays, on_sphere))
+            new, gradient, first, second = (np.atleast_2d(a) for a in (p, self.gradient[name], *moments))
+            for part in self.parts(len(new)):
+                arrays = new[part], gradient[part], first[part], second[part]
+                steps.append(partial(adam_rows, *arrays, on_sphere))
         return steps
+
+    def parts(self, rows: int) -> list[slice]:
+        """Rows of a parameter that one thread takes."""
+        middle = 0 if len(self.shards) == 1 else rows // 2
+        return [part for part in (slice(0, middle), slice(middle, rows)) if part.stop > part.start]
 
     # What recipes differ in
 
-    def columns(self) -> int:
-        """Columns of the proposals: enough that a bound on their maxima is near to the k-th largest."""
-        wanted = 8 * self.stack.options.get("k", 8)
-        return int(min(512, max(32, 2 ** round(np.log2(wanted)))))
-
-    def rows_at_once(self) -> int:
-        """Samples of a shard whose proposals are held at the same time."""
-        return max(part.stop - part.start for part in self.shards)
+    def levels(self) -> list[int]:
+        """Up to which latent each of the nested reconstructions goes."""
+        return [self.latents]
 
     def choose(self) -> list[Chosen]:
         """Active latents of each shard, from `x` and `half`: the inputs less the bias, in float32 and bfloat16."""
@@ -159,34 +85,28 @@ class FastStep:
 
     def scale(self, batch: int, spread: float) -> float:
         """Twice the factor on the sum of squared errors; the loss is an FVU unless a recipe differs."""
-        return 2 / spread
+        return 2 / spread / len(self.ends)
 
-    def slope(self, chosen: Chosen, batch: int) -> Array:
-        """Derivative of what the recipe adds to the loss by each code; empty where it adds nothing."""
-        return NOTHING
+    def slopes(self, chosen: list[Chosen], batch: int) -> list[Array]:
+        """Derivatives of what the recipe adds to the loss by the codes of each shard; empty where it adds nothing."""
+        return [NOTHING for _ in chosen]
 
-    def terms(self, chosen: list[Chosen], squares: list[Any], spread: float, batch: int) -> dict[str, float]:
-        """What is logged besides L0, from the sums of squares of each shard."""
-        return {"fvu": sum(squares) / spread}
+    def terms(self, squares: Array, spread: float, batch: int) -> dict[str, float]:
+        """What is logged besides L0, from the sums of squares of each level."""
+        return {"fvu": float(squares[-1]) / spread}
 
-    def total(self, terms: dict[str, float], spread: float, batch: int) -> float:
+    def total_of(self, terms: dict[str, float], spread: float, batch: int) -> float:
         """The loss, without AuxK."""
         return terms["fvu"]
 
-    def derivatives(self, s: int, chosen: Chosen) -> Array:
-        """Where to put the derivative by each code of a shard, for the recipes that need it."""
-        return NOTHING
-
-    def own_gradients(self) -> None:
-        """Add the gradients of a recipe's own parameters."""
+    def own_gradients(self, chosen: list[Chosen], scale: float) -> None:
+        """Put the gradients of a recipe's own parameters into `gradient`."""
 
     # The step
 
     def centre(self, x: Float[Tensor, "members batch units"]) -> None:
         """Put the inputs less the bias into `x` and `half`."""
-        kernels.centre(x[0].numpy(), self.array["bias"], self.x)
-        self.norm = kernels.largest_norm(self.x)
-        self.half[:, : self.units].copy_(torch.from_numpy(self.x))
+        self.norm = centre(x[0].numpy(), self.array["bias"], self.x, self.bits)
 
     @torch.no_grad()
     def __call__(self, recipe: SparseAutoencoder, stack: Stack, x: Float[Tensor, "members batch units"]) -> Losses:
@@ -197,38 +117,57 @@ class FastStep:
         """The step on the inputs that `centre` has put down."""
         stack, spread = self.stack, batch * float(self.stack.variance[0])
         chosen = self.choose()
-        scale, squares = self.scale(batch, spread), [0.0] * len(chosen)
-
-        def back(s: int) -> None:
-            squares[s] = self.back(s, chosen[s], scale, batch)
-
-        self.run([partial(back, s) for s in range(len(chosen))])
-        fired = np.zeros(self.latents, bool)
-        active = sum(kernels.mark_fired(*c.arrays(), fired) for c in chosen)
-        terms = self.terms(chosen, squares, spread, batch)
-        total = self.total(terms, spread, batch)
+        scale = self.scale(batch, spread)
+        self.go_back(chosen, self.slopes(chosen, batch), scale)
+        self.own_gradients(chosen, scale)
+        terms = self.terms(self.squares.sum(0), spread, batch)
+        total = self.total_of(terms, spread, batch)
         if stack.options["dead"] == "auxk":
             terms["auxiliary"] = self.auxiliary()
             total += stack.options["aux_coefficient"] * terms["auxiliary"]
-        terms["l0"] = active / batch
-        self.update()
+        begin = self.by_latent.begin
+        terms["l0"] = int(begin[-1]) / batch
+        self.update(scale)
         values = torch.tensor([*terms.values(), total])
         named = {name: values[i : i + 1] for i, name in enumerate(terms)}
-        residual = torch.from_numpy(self.residual)[None]
-        return Losses(values[-1:], named, torch.from_numpy(fired)[None], residual)
+        fired = torch.from_numpy(begin[1:] > begin[:-1])[None]
+        return Losses(values[-1:], named, fired, torch.from_numpy(self.left[-1])[None])
 
-    def back(self, s: int, chosen: Chosen, scale: float, batch: int) -> Any:
-        """Add one shard's gradients to its buffers; its sum of squares."""
-        x = self.x[self.shards[s]]
-        return kernels.go_back(
-            x, x, self.array["decoder"], *chosen.arrays(), self.slope(chosen, batch), scale, *self.buffers(s),
-            self.residual[self.shards[s]], self.derivatives(s, chosen),
-        )  # fmt: skip
+    def go_back(self, chosen: list[Chosen], slopes: list[Array], scale: float) -> None:
+        """The residual, its sums of squares, and the gradients of encoder and decoder."""
+        x, left, decoder = in_blocks(self.x), in_blocks(self.left), in_blocks(self.array["decoder"])
+        by_latent, total = self.by_latent, in_blocks(self.total)
 
-    def buffers(self, s: int) -> tuple[Array, Array, Array, Array]:
-        """Gradients of one shard: encoder, encoder bias, decoder, bias."""
-        g = self.gradient
-        return g["encoder"][s], g["encoder_bias"][s, 0], g["decoder"][s], g["bias"][s, 0]
+        def reconstruct(s: int) -> None:
+            c, rows = chosen[s], self.shards[s]
+            going_back.reconstruct(
+                x[rows], decoder, *c.arrays(), self.ends, left[:, rows], c.towards, total[s], self.squares[s]
+            )
+            going_back.count_samples(*c.arrays(), by_latent.place[s])
+
+        def turn(s: int) -> None:
+            c = chosen[s]
+            going_back.by_latent(
+                *c.arrays(),
+                c.towards,
+                slopes[s],
+                scale,
+                self.shards[s].start,
+                by_latent.place[s],
+                *by_latent.lists()[1:],
+            )
+
+        def add_up(part: slice) -> None:
+            of = self.gradient
+            going_back.gradients(
+                x, left, self.ends, *by_latent.lists(), part.start, part.stop,
+                in_blocks(of["encoder"]), of["encoder_bias"], in_blocks(of["decoder"]),
+            )  # fmt: skip
+
+        self.run([partial(reconstruct, s) for s in range(len(chosen))])
+        by_latent.places()
+        self.run([partial(turn, s) for s in range(len(chosen))])
+        self.run([partial(add_up, part) for part in self.parts(self.latents)])
 
     def auxiliary(self) -> float:
         """AuxK and its gradients: the dead latents alone as a small dictionary that explains the residual."""
@@ -237,27 +176,37 @@ class FastStep:
             return 0.0
         encoder, encoder_bias, decoder = (self.array[name][gone] for name in ("encoder", "encoder_bias", "decoder"))
         samples, k = len(self.x), min(aux_k(options, self.units), len(gone))
-        proposer = Proposer(len(gone), self.units, 32)
+        proposer = Proposer(len(gone), self.units)
         proposer.update(encoder, encoder_bias, self.norm)
-        chosen, proposed = Chosen.room(samples, samples * k, k), proposer(self.half, proposer.outputs(samples))
-        kernels.choose_largest(proposed, proposer.error, self.x, encoder, encoder_bias, k, *chosen.arrays())
-        spread = max(kernels.spread_of(self.residual), TINY)
-        of_encoder, of_decoder, of_bias = (np.zeros_like(a) for a in (encoder, decoder, encoder_bias))
-        squares = kernels.go_back(
-            self.residual, self.x, decoder, *chosen.arrays(), NOTHING, 2 * options["aux_coefficient"] / spread,
-            of_encoder, of_bias, of_decoder, np.zeros(self.units, np.float32), np.empty_like(self.residual), NOTHING,
+        x, residual = in_blocks(self.x), self.left[-1]
+        chosen = Largest(proposer, samples, k)(self.half, x, in_blocks(encoder), encoder_bias)
+        spread = max(going_back.spread_of(residual), TINY)
+        left, squares, ends = in_blocks(np.empty_like(residual))[None], np.zeros(1), np.asarray([len(gone)])
+        going_back.reconstruct(
+            in_blocks(residual), in_blocks(decoder), *chosen.arrays(), ends, left, chosen.towards,
+            np.empty(left.shape[2:], np.float32), squares,
         )  # fmt: skip
-        for name, found in (("encoder", of_encoder), ("decoder", of_decoder)):
-            self.gradient[name][0][gone] += found
-        self.gradient["encoder_bias"][0, 0][gone] += of_bias
-        return float(squares / spread)
+        by_latent = ByLatent(len(gone), 1)
+        going_back.count_samples(*chosen.arrays(), by_latent.place[0])
+        by_latent.places()
+        going_back.by_latent(
+            *chosen.arrays(), chosen.towards, NOTHING, 2 * options["aux_coefficient"] / spread, 0, by_latent.place[0],
+            *by_latent.lists()[1:],
+        )  # fmt: skip
+        found = {"encoder": encoder, "encoder_bias": encoder_bias, "decoder": decoder}
+        found = {name: np.empty_like(p) for name, p in found.items()}
+        going_back.gradients(
+            x, left, ends, *by_latent.lists(), 0, len(gone),
+            in_blocks(found["encoder"]), found["encoder_bias"], in_blocks(found["decoder"]),
+        )  # fmt: skip
+        for name, gradient in found.items():
+            self.gradient[name][gone] += gradient
+        return float(squares[0] / spread)
 
-    def update(self) -> None:
-        """Adam on all parameters; gradient buffers come back empty."""
-        stack, t = self.stack, self.stack.step + 1
-        self.own_gradients()
-        # The bias also acts through the encoder's input.
-        self.gradient["bias"][0, 0] -= self.gradient["encoder_bias"].sum((0, 1)) @ self.array["encoder"]
+    def update(self, scale: float) -> None:
+        """Adam on all parameters."""
+        stack, t, of = self.stack, self.stack.step + 1, self.gradient
+        going_back.to_bias(self.total, scale, self.array["encoder"], of["encoder_bias"], of["bias"])
         rate = self.recipe.learning_rate(stack.options) * lr_factor(stack.step, stack.options) / (1 - BETA_1**t)
         correction = 1 / (1 - BETA_2**t) ** 0.5
         self.run([partial(step, rate, correction) for step in self.steps])

@@ -6,10 +6,12 @@ import numpy as np
 import torch
 
 from homolog.decompositions.sae.batch_topk import remember_threshold
-from homolog.decompositions.sae.fast import kernels
-from homolog.decompositions.sae.fast.base import Chosen
-from homolog.decompositions.sae.fast.kernels import Array
-from homolog.decompositions.sae.fast.threshold import NEVER, FastThreshold, bits_of, value_of
+from homolog.decompositions.sae.fast.kernels.choosing import keep_above, kth_largest
+from homolog.decompositions.sae.fast.kernels.compiled import Array
+from homolog.decompositions.sae.fast.kernels.proposing import NEVER, SLACK, count_reaching
+from homolog.decompositions.sae.fast.lists import Chosen
+from homolog.decompositions.sae.fast.proposer import bits_of, value_of
+from homolog.decompositions.sae.fast.threshold import FastThreshold
 
 
 class FastBatchTopK(FastThreshold):
@@ -23,28 +25,26 @@ class FastBatchTopK(FastThreshold):
         wanted, proposed = self.stack.options["k"] * len(self.x), self.propose()
         bound = self.guess = self.bound(proposed, wanted)
         # The bound and what reaches it may both err.
-        lowered = np.asarray([max(0.0, float(value_of(bound)) - 2 * self.proposer.error)])
-        reached = int(bits_of(lowered)[0]) - kernels.SLACK
-        chosen = self.above(proposed, self.lowest(reached), np.zeros(self.latents, np.float32))
-        codes = np.concatenate([c.code for c in chosen])
+        reached = max(1, bits_of(max(0.0, value_of(bound) - 2 * self.proposer.error)) - SLACK)
+        counts = [count_reaching(p, reached) for p in proposed]
+        chosen = self.above(proposed, reached, counts, np.zeros(self.latents, np.float32))
+        codes = np.concatenate([c.codes for c in chosen])
         smallest = codes.min(initial=np.inf)
         if len(codes) > wanted:
-            smallest = np.partition(codes, len(codes) - wanted)[len(codes) - wanted]
+            value = np.int32(kth_largest(codes.view(np.int32), 0, len(codes), wanted)).view(np.float32)
+            cut = np.full(self.latents, np.nextafter(value, np.float32(0)))
             for c in chosen:
-                kernels.keep_reaching(*c.arrays(), smallest)
+                keep_above(*c.arrays(), cut)
+            smallest = min(c.codes.min(initial=np.inf) for c in chosen)
         remember_threshold(self.stack, torch.tensor([float(smallest)]))
         return chosen
 
-    def lowest(self, bound: int) -> Array:
-        """The same bound for all latents, in the layout of the proposals."""
-        return self.proposer.padded(np.full(self.latents, max(1, bound), np.int16), NEVER)
-
     def bound(self, proposed: list[Array], wanted: int) -> int:
         """A bound that `wanted` proposals reach and hardly more, sought from the last one on."""
-        low, high, step = 1, NEVER - 1, 2
+        low, high, step = 1, NEVER, 2
         middle = self.guess or (low + high) // 2
         while high - low > 1:
-            count = sum(kernels.count_reaching(p, self.lowest(middle)) for p in proposed)
+            count = sum(count_reaching(p, middle) for p in proposed)
             if count < wanted:
                 high, middle = middle, middle - step
             else:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from homolog.decompositions.sae.base import SparseAutoencoder, Stack
-from homolog.decompositions.sae.fast import kernels
-from homolog.decompositions.sae.fast.base import Chosen, Run
-from homolog.decompositions.sae.fast.kernels import Array
+from homolog.decompositions.sae.fast.kernels.compiled import Array
+from homolog.decompositions.sae.fast.kernels.thresholds import jump, to_threshold
+from homolog.decompositions.sae.fast.lists import Chosen
 from homolog.decompositions.sae.fast.penalised import FastPenalised
 from homolog.decompositions.sae.jumprelu import JumpReLU
 
@@ -18,12 +17,6 @@ class FastJumpReLU(FastPenalised):
 
     recipe: JumpReLU
 
-    def __init__(self, recipe: SparseAutoencoder, stack: Stack, batch: int, run: Run) -> None:
-        super().__init__(recipe, stack, batch, run)
-        self.near: list[Array] = []
-        self.by_code: list[Array] = []
-        self.chosen: list[Chosen] = []
-
     def threshold(self) -> Array:
         """Of each latent."""
         return self.array["threshold"]
@@ -32,32 +25,28 @@ class FastJumpReLU(FastPenalised):
         return self.threshold() - np.float32(self.stack.options["bandwidth"] / 2)
 
     def choose(self) -> list[Chosen]:
-        self.chosen = super().choose()
-        self.near = [np.zeros(len(c.code), bool) for c in self.chosen]
-        self.by_code = [np.zeros_like(c.code) for c in self.chosen]
-        for c, near in zip(self.chosen, self.near, strict=True):
-            kernels.jump(c.index, c.code, self.threshold(), self.stack.options["bandwidth"], near)
-        counted = [(c.code > 0) & (c.index >= self.stack.options["dense"]) for c in self.chosen]
-        self.l0 = sum(int(c.sum()) for c in counted) / len(self.x)
-        return self.chosen
+        chosen, width, dense = super().choose(), self.stack.options["bandwidth"], self.stack.options["dense"]
+        self.near = [np.empty(len(c.codes), bool) for c in chosen]
+        counted = [
+            jump(*c.arrays(), self.threshold(), width, dense, near) for c, near in zip(chosen, self.near, strict=True)
+        ]
+        self.l0 = sum(counted) / len(self.x)
+        return chosen
 
-    def derivatives(self, s: int, chosen: Chosen) -> Array:
-        return self.by_code[s]
-
-    def own_gradients(self) -> None:
-        batch = sum(len(c.count) for c in self.chosen)
-        l0 = torch.tensor(self.l0, requires_grad=True)
+    def own_gradients(self, chosen: list[Chosen], scale: float) -> None:
+        options, l0 = self.stack.options, torch.tensor(self.l0, requires_grad=True)
         with torch.enable_grad():
-            (slope,) = torch.autograd.grad(self.factor() * self.recipe.penalty(l0, self.stack.options), l0)
-        penalty = np.full(self.latents, float(slope) / batch, np.float32)
-        penalty[: self.stack.options["dense"]] = 0
-        width, threshold = self.stack.options["bandwidth"], self.threshold()
-        for c, near, by_code in zip(self.chosen, self.near, self.by_code, strict=True):
-            kernels.to_threshold(c.index, near, by_code, threshold, width, penalty, self.gradient["threshold"][0, 0])
+            (slope,) = torch.autograd.grad(self.factor() * self.recipe.penalty(l0, options), l0)
+        penalty = np.full(self.latents, float(slope) / len(self.x), np.float32)
+        penalty[: options["dense"]] = 0
+        of_threshold = self.gradient["threshold"]
+        of_threshold[:] = 0
+        for c, near in zip(chosen, self.near, strict=True):
+            to_threshold(c.index, near, c.towards, scale, self.threshold(), options["bandwidth"], penalty, of_threshold)
 
-    def terms(self, chosen: list[Chosen], squares: list[float], spread: float, batch: int) -> dict[str, float]:
-        return super().terms(chosen, squares, spread, batch) | {"penalty": self.l0}
+    def terms(self, squares: Array, spread: float, batch: int) -> dict[str, float]:
+        return super().terms(squares, spread, batch) | {"penalty": self.l0}
 
-    def total(self, terms: dict[str, float], spread: float, batch: int) -> float:
+    def total_of(self, terms: dict[str, float], spread: float, batch: int) -> float:
         penalty = float(self.recipe.penalty(torch.tensor(self.l0), self.stack.options))
         return terms["fvu"] * spread / batch + self.factor() * penalty

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from homolog.decompositions.sae.base import Losses, SparseAutoencoder, Stack, warmup
-from homolog.decompositions.sae.fast import kernels
-from homolog.decompositions.sae.fast.base import Chosen
-from homolog.decompositions.sae.fast.kernels import Array
-from homolog.decompositions.sae.fast.threshold import NEVER, FastThreshold, bits_of
+from homolog.decompositions.sae.fast.kernels.compiled import Array
+from homolog.decompositions.sae.fast.kernels.proposing import count_reaching
+from homolog.decompositions.sae.fast.lists import Chosen
+from homolog.decompositions.sae.fast.threshold import FastThreshold
 from homolog.decompositions.sae.optimiser import plain_step
 
 
@@ -25,15 +24,14 @@ class FastPenalised(FastThreshold):
     def __call__(self, recipe: SparseAutoencoder, stack: Stack, x: Float[Tensor, "members batch units"]) -> Losses:
         cut = self.cut()
         self.centre(x)
-        shift = max(0.0, -float(cut.min()))
-        self.proposer.update(self.array["encoder"], self.array["encoder_bias"], self.norm, shift)
-        bits = bits_of(np.maximum(cut + np.float32(shift), 0)) - kernels.SLACK
-        lowest = self.proposer.padded(np.maximum(1, bits).astype(np.int16), NEVER)
+        # What exceeds its cut is proposed as positive: the cut goes off the bias, and what proposals may err by on it.
+        self.proposer.update(self.array["encoder"], self.array["encoder_bias"] - cut, self.norm)
         proposed = self.propose()
-        if sum(kernels.count_reaching(s, lowest) for s in proposed) > self.DENSE * self.latents * x.shape[1]:
+        counts = [count_reaching(p, 1) for p in proposed]
+        if sum(counts) > self.DENSE * self.latents * x.shape[1]:
             with torch.enable_grad():
                 return plain_step(recipe, stack, x)
-        self.prepared = proposed, lowest, cut
+        self.prepared = proposed, 1, counts, cut
         return self.sparse_step(x.shape[1])
 
     def cut(self) -> Array:

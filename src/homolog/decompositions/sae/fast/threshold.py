@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
-from homolog.decompositions.sae.fast import kernels
-from homolog.decompositions.sae.fast.base import NOTHING, Chosen, FastStep
-from homolog.decompositions.sae.fast.kernels import Array
-
-# As bfloat16, what no proposal reaches.
-NEVER = 32767
+from homolog.decompositions.sae.base import SparseAutoencoder, Stack
+from homolog.decompositions.sae.fast.base import NOTHING, FastStep, Run
+from homolog.decompositions.sae.fast.kernels.choosing import evaluate, keep_above
+from homolog.decompositions.sae.fast.kernels.compiled import Array, in_blocks
+from homolog.decompositions.sae.fast.kernels.proposing import list_reaching
+from homolog.decompositions.sae.fast.lists import Chosen
 
 
 class FastThreshold(FastStep):
     """All latents above a bound of their own."""
+
+    def __init__(self, recipe: SparseAutoencoder, stack: Stack, batch: int, run: Run) -> None:
+        super().__init__(recipe, stack, batch, run)
+        self.room = [self.proposer.outputs(s.stop - s.start) for s in self.shards]
 
     def propose(self) -> list[Array]:
         """Proposals of each shard."""
@@ -27,26 +29,16 @@ class FastThreshold(FastStep):
         self.run([partial(of, s) for s in range(len(proposed))])
         return proposed
 
-    def above(self, proposed: list[Array], lowest: Array, cut: Array) -> list[Chosen]:
-        """The latents above their cuts among those whose proposals reach `lowest`."""
-        chosen = [Chosen.room(len(p), kernels.count_reaching(p, lowest) + 1) for p in proposed]
+    def above(self, proposed: list[Array], bound: int, counts: list[int], cut: Array) -> list[Chosen]:
+        """The latents above their cuts among those whose proposals reach a bound, of which there are `counts`."""
+        chosen = [Chosen.room(len(p), count) for p, count in zip(proposed, counts, strict=True)]
+        x, encoder = in_blocks(self.x), in_blocks(self.array["encoder"])
 
         def of(s: int) -> None:
-            c, encoder, encoder_bias = chosen[s], self.array["encoder"], self.array["encoder_bias"]
-            rows = self.x[self.shards[s]]
-            found = kernels.choose_above(proposed[s], rows, encoder, encoder_bias, lowest, cut, *c.arrays())
-            c.index, c.code = c.index[:found], c.code[:found]
+            c = chosen[s]
+            list_reaching(proposed[s], bound, c.index, c.start)
+            evaluate(x[self.shards[s]], encoder, self.array["encoder_bias"], *c.arrays())
+            keep_above(*c.arrays(), cut)
 
         self.run([partial(of, s) for s in range(len(chosen))])
         return chosen
-
-
-def bits_of(values: Array) -> Array:
-    """Positive numbers as bfloat16 (cut off, not rounded) in an integer."""
-    bits: Array = (np.asarray(values, np.float32).view(np.uint32) >> 16).astype(np.int64)
-    return bits
-
-
-def value_of(bits: int) -> np.float32:
-    """The bfloat16 of some bits."""
-    return np.uint32(bits << 16).view(np.float32)

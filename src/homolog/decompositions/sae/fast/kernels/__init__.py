@@ -1,0 +1,1 @@
+"""Kernels of the fast path, compiled by numba."""
