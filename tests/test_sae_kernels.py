@@ -16,7 +16,7 @@ from homolog.decompositions.base import Member
 from homolog.decompositions.sae.fast.base import fast_step_of, one_by_one
 from homolog.decompositions.sae.fast.kernels import choosing, going_back, proposing
 from homolog.decompositions.sae.fast.kernels.adam import adam_rows
-from homolog.decompositions.sae.fast.kernels.compiled import LANES, in_blocks
+from homolog.decompositions.sae.fast.kernels.compiled import LANES, by_block, in_blocks
 from homolog.decompositions.sae.fast.lists import ByLatent, Largest
 from homolog.decompositions.sae.fast.proposer import Proposer
 from homolog.decompositions.sae.initial import initialise
@@ -167,10 +167,10 @@ def largest_of(x, encoder, bias, k):
     half = proposer.inputs(len(x))
     half[:, : x.shape[1]] = x
     largest = Largest(proposer, len(x), k)
-    return largest(half, in_blocks(x.numpy()), in_blocks(encoder.numpy()), bias.numpy())
+    return largest(half, by_block(x.numpy()), 0, by_block(encoder.numpy()), bias.numpy())
 
 
-@pytest.mark.parametrize("units", [16, 128, 67])
+@pytest.mark.parametrize("units", [16, 256, 131])
 @pytest.mark.parametrize(("latents", "k"), [(80, 4), (33, 3), (512, 8), (40, 40), (7, 1)])
 def test_the_largest_chosen_are_the_largest(latents, k, units):
     x, encoder, bias = dictionary(latents, units)
@@ -229,7 +229,7 @@ def test_bfloat16_is_rounded_as_torch_rounds():
     assert proposing.halve(x[:50].numpy(), bits) == pytest.approx(float(x[:50].norm(dim=1).max()), rel=1e-6)
 
 
-@pytest.mark.parametrize("units", [16, 128])
+@pytest.mark.parametrize("units", [16, 256])
 @pytest.mark.parametrize("ends", [[30], [10, 20, 30]])
 def test_going_back_gives_the_gradients_of_the_plain_sum(ends, units):
     """Of scale / 2 * the sum over levels of the squared errors, in two shards, by autograd in float64."""
@@ -245,7 +245,8 @@ def test_going_back_gives_the_gradients_of_the_plain_sum(ends, units):
     to_codes, to_directions = torch.autograd.grad(loss, [z, directions])
 
     by_latent, shards = ByLatent(30, 2), [slice(0, 90), slice(90, 200)]
-    seen, total = np.zeros((len(ends), *x.shape), np.float32), np.zeros((2, units), np.float32)
+    blocks = by_block(x.numpy())
+    seen, total = np.zeros((len(ends), *blocks.shape), np.float32), np.zeros((2, units), np.float32)
     squares, lists = np.zeros((2, len(ends))), []
     for s, rows in enumerate(shards):
         active = codes[rows] > 0
@@ -253,8 +254,8 @@ def test_going_back_gives_the_gradients_of_the_plain_sum(ends, units):
         index = active.nonzero()[:, 1].int().numpy()
         lists.append((index, codes[rows][active].numpy(), start, np.zeros(len(index), np.float32)))
         going_back.reconstruct(
-            in_blocks(x[rows].numpy()), in_blocks(decoder.numpy()), *lists[s][:3], np.asarray(ends),
-            in_blocks(seen)[:, rows], lists[s][3], in_blocks(total)[s], squares[s],
+            blocks, rows.start, by_block(decoder.numpy()), *lists[s][:3], np.asarray(ends), seen, lists[s][3],
+            in_blocks(total)[s], squares[s],
         )  # fmt: skip
         going_back.count_samples(*lists[s][:3], by_latent.place[s])
     by_latent.places()
@@ -265,14 +266,14 @@ def test_going_back_gives_the_gradients_of_the_plain_sum(ends, units):
     of_encoder_bias = np.empty(30, np.float32)
     for part in ((0, 11), (11, 30)):
         going_back.gradients(
-            in_blocks(x.numpy()), in_blocks(seen), np.asarray(ends), *by_latent.lists(), *part,
+            blocks, seen, np.asarray(ends), *by_latent.lists(), *part,
             in_blocks(of_encoder), of_encoder_bias, in_blocks(of_decoder),
         )  # fmt: skip
 
     close = {"rtol": 1e-4, "atol": 1e-5}
     to_active = torch.where(codes > 0, to_codes + 0.5, 0)
     assert_close(torch.from_numpy(squares.sum(0)), torch.stack([e.detach().square().sum() for e in left]), **close)
-    assert_close(torch.from_numpy(seen[-1]).double(), left[-1].detach(), **close)
+    assert_close(torch.from_numpy(seen[-1].swapaxes(0, 1).reshape(x.shape)).double(), left[-1].detach(), **close)
     assert_close(torch.from_numpy(total.sum(0)).double(), sum(left).detach().sum(0), **close)
     assert_close(torch.from_numpy(of_decoder).double(), to_directions, **close)
     assert_close(torch.from_numpy(of_encoder).double(), to_active.T @ x.double(), **close)

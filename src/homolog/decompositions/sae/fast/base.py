@@ -15,7 +15,7 @@ from homolog.decompositions.sae.auxiliary import aux_k, dead
 from homolog.decompositions.sae.base import Losses, SparseAutoencoder, Stack
 from homolog.decompositions.sae.fast.kernels import going_back
 from homolog.decompositions.sae.fast.kernels.adam import adam_rows
-from homolog.decompositions.sae.fast.kernels.compiled import Array, empty, in_blocks
+from homolog.decompositions.sae.fast.kernels.compiled import Array, by_block, empty, in_blocks
 from homolog.decompositions.sae.fast.kernels.proposing import centre
 from homolog.decompositions.sae.fast.lists import ByLatent, Chosen, Largest
 from homolog.decompositions.sae.fast.proposer import Proposer, bits_in
@@ -42,7 +42,7 @@ class FastStep:
     def __init__(self, recipe: SparseAutoencoder, stack: Stack, batch: int, run: Run) -> None:
         self.recipe, self.stack, self.run = recipe, stack, run
         latents, units = stack.parameters["encoder"].shape[1:]
-        self.latents, self.units = latents, units
+        self.latents, self.units, self.batch = latents, units, batch
         self.shards = [slice(0, batch)] if batch < SPLIT else [slice(0, batch // 2), slice(batch // 2, batch)]
         self.ends = np.asarray(self.levels())
         self.array = {name: p[0].numpy() for name, p in stack.parameters.items()}
@@ -50,7 +50,9 @@ class FastStep:
         self.proposer = Proposer(latents, units)
         self.half = self.proposer.inputs(batch)
         self.bits = bits_in(self.half)
-        self.x, self.left = empty(batch, units), empty(len(self.ends), batch, units)
+        blocks, columns = in_blocks(self.array["bias"]).shape
+        self.x, self.left = empty(blocks, batch, columns), empty(len(self.ends), blocks, batch, columns)
+        self.blocks = {name: by_block(self.array[name]) for name in ("encoder", "decoder")}
         self.total = empty(len(self.shards), units)
         self.squares = np.zeros((len(self.shards), len(self.ends)))
         self.by_latent = ByLatent(latents, len(self.shards))
@@ -104,17 +106,21 @@ class FastStep:
 
     # The step
 
-    def centre(self, x: Float[Tensor, "members batch units"]) -> None:
-        """Put the inputs less the bias into `x` and `half`."""
+    def prepare(self, x: Float[Tensor, "members batch units"], encoder_bias: Array) -> None:
+        """Put down the inputs less the bias, and the parameters as the kernels take them."""
         self.norm = centre(x[0].numpy(), self.array["bias"], self.x, self.bits)
+        self.proposer.update(self.array["encoder"], encoder_bias, self.norm)
+        for name, blocks in self.blocks.items():
+            if len(blocks) > 1:
+                blocks[:] = in_blocks(self.array[name]).swapaxes(0, 1)
 
     @torch.no_grad()
     def __call__(self, recipe: SparseAutoencoder, stack: Stack, x: Float[Tensor, "members batch units"]) -> Losses:
-        self.centre(x)
+        self.prepare(x, self.array["encoder_bias"])
         return self.sparse_step(x.shape[1])
 
     def sparse_step(self, batch: int) -> Losses:
-        """The step on the inputs that `centre` has put down."""
+        """The step on the inputs that `prepare` has put down."""
         stack, spread = self.stack, batch * float(self.stack.variance[0])
         chosen = self.choose()
         scale = self.scale(batch, spread)
@@ -131,17 +137,22 @@ class FastStep:
         values = torch.tensor([*terms.values(), total])
         named = {name: values[i : i + 1] for i, name in enumerate(terms)}
         fired = torch.from_numpy(begin[1:] > begin[:-1])[None]
-        return Losses(values[-1:], named, fired, torch.from_numpy(self.left[-1])[None])
+        return Losses(values[-1:], named, fired, torch.from_numpy(self.residual())[None])
+
+    def residual(self) -> Array:
+        """What the reconstruction leaves `(sample, unit)`."""
+        residual: Array = self.left[-1].swapaxes(0, 1).reshape(self.batch, self.units)
+        return residual
 
     def go_back(self, chosen: list[Chosen], slopes: list[Array], scale: float) -> None:
         """The residual, its sums of squares, and the gradients of encoder and decoder."""
-        x, left, decoder = in_blocks(self.x), in_blocks(self.left), in_blocks(self.array["decoder"])
+        x, left, decoder = self.x, self.left, self.blocks["decoder"]
         by_latent, total = self.by_latent, in_blocks(self.total)
 
         def reconstruct(s: int) -> None:
-            c, rows = chosen[s], self.shards[s]
+            c, before = chosen[s], self.shards[s].start
             going_back.reconstruct(
-                x[rows], decoder, *c.arrays(), self.ends, left[:, rows], c.towards, total[s], self.squares[s]
+                x, before, decoder, *c.arrays(), self.ends, left, c.towards, total[s], self.squares[s]
             )
             going_back.count_samples(*c.arrays(), by_latent.place[s])
 
@@ -175,16 +186,15 @@ class FastStep:
         if not len(gone):
             return 0.0
         encoder, encoder_bias, decoder = (self.array[name][gone] for name in ("encoder", "encoder_bias", "decoder"))
-        samples, k = len(self.x), min(aux_k(options, self.units), len(gone))
+        k = min(aux_k(options, self.units), len(gone))
         proposer = Proposer(len(gone), self.units)
         proposer.update(encoder, encoder_bias, self.norm)
-        x, residual = in_blocks(self.x), self.left[-1]
-        chosen = Largest(proposer, samples, k)(self.half, x, in_blocks(encoder), encoder_bias)
-        spread = max(going_back.spread_of(residual), TINY)
-        left, squares, ends = in_blocks(np.empty_like(residual))[None], np.zeros(1), np.asarray([len(gone)])
+        chosen = Largest(proposer, self.batch, k)(self.half, self.x, 0, by_block(encoder), encoder_bias)
+        spread = max(going_back.spread_of(self.residual()), TINY)
+        left, squares, ends = np.empty_like(self.left[-1:]), np.zeros(1), np.asarray([len(gone)])
         going_back.reconstruct(
-            in_blocks(residual), in_blocks(decoder), *chosen.arrays(), ends, left, chosen.towards,
-            np.empty(left.shape[2:], np.float32), squares,
+            self.left[-1], 0, by_block(decoder), *chosen.arrays(), ends, left, chosen.towards,
+            np.empty_like(self.total[0]).reshape(left.shape[1], -1), squares,
         )  # fmt: skip
         by_latent = ByLatent(len(gone), 1)
         going_back.count_samples(*chosen.arrays(), by_latent.place[0])
@@ -196,7 +206,7 @@ class FastStep:
         found = {"encoder": encoder, "encoder_bias": encoder_bias, "decoder": decoder}
         found = {name: np.empty_like(p) for name, p in found.items()}
         going_back.gradients(
-            x, left, ends, *by_latent.lists(), 0, len(gone),
+            self.x, left, ends, *by_latent.lists(), 0, len(gone),
             in_blocks(found["encoder"]), found["encoder_bias"], in_blocks(found["decoder"]),
         )  # fmt: skip
         for name, gradient in found.items():

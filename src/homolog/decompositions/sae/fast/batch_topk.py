@@ -21,8 +21,7 @@ class FastBatchTopK(FastThreshold):
     guess = 0
 
     def choose(self) -> list[Chosen]:
-        self.proposer.update(self.array["encoder"], self.array["encoder_bias"], self.norm)
-        wanted, proposed = self.stack.options["k"] * len(self.x), self.propose()
+        wanted, proposed = self.stack.options["k"] * self.batch, self.propose()
         bound = self.guess = self.bound(proposed, wanted)
         # The bound and what reaches it may both err.
         reached = max(1, bits_of(max(0.0, value_of(bound) - 2 * self.proposer.error)) - SLACK)

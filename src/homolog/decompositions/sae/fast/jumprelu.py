@@ -30,14 +30,14 @@ class FastJumpReLU(FastPenalised):
         counted = [
             jump(*c.arrays(), self.threshold(), width, dense, near) for c, near in zip(chosen, self.near, strict=True)
         ]
-        self.l0 = sum(counted) / len(self.x)
+        self.l0 = sum(counted) / self.batch
         return chosen
 
     def own_gradients(self, chosen: list[Chosen], scale: float) -> None:
         options, l0 = self.stack.options, torch.tensor(self.l0, requires_grad=True)
         with torch.enable_grad():
             (slope,) = torch.autograd.grad(self.factor() * self.recipe.penalty(l0, options), l0)
-        penalty = np.full(self.latents, float(slope) / len(self.x), np.float32)
+        penalty = np.full(self.latents, float(slope) / self.batch, np.float32)
         penalty[: options["dense"]] = 0
         of_threshold = self.gradient["threshold"]
         of_threshold[:] = 0

@@ -65,13 +65,13 @@ class Largest:
         self.listed = Chosen.room(samples, samples * min(2 * k + 16, width) + width)
         self.chosen = Chosen.room(samples, samples * k)
 
-    def __call__(self, half: Tensor, x: Array, encoder: Array, encoder_bias: Array) -> Chosen:
-        """From inputs less the bias in bfloat16 and in float32."""
-        listed, samples, done, last = self.listed, len(x), 0, 0
+    def __call__(self, half: Tensor, x: Array, before: int, encoder: Array, encoder_bias: Array) -> Chosen:
+        """From inputs less the bias, in bfloat16 and in float32; there the shard begins after `before` samples."""
+        listed, samples, done, last = self.listed, len(half), 0, 0
 
         def decide() -> None:
             lists = listed.index, listed.code, listed.start[: last - done + 1]
-            evaluate(x[done:last], encoder, encoder_bias, *lists)
+            evaluate(x, before + done, encoder, encoder_bias, *lists)
             keep_largest(self.k, *lists, self.chosen.index, self.chosen.code, self.chosen.start[done : last + 1])
 
         for first in range(0, samples, self.rows):

@@ -23,9 +23,8 @@ class FastPenalised(FastThreshold):
     @torch.no_grad()
     def __call__(self, recipe: SparseAutoencoder, stack: Stack, x: Float[Tensor, "members batch units"]) -> Losses:
         cut = self.cut()
-        self.centre(x)
         # What exceeds its cut is proposed as positive: the cut goes off the bias, and what proposals may err by on it.
-        self.proposer.update(self.array["encoder"], self.array["encoder_bias"] - cut, self.norm)
+        self.prepare(x, self.array["encoder_bias"] - cut)
         proposed = self.propose()
         counts = [count_reaching(p, 1) for p in proposed]
         if sum(counts) > self.DENSE * self.latents * x.shape[1]:

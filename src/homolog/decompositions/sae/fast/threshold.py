@@ -7,7 +7,7 @@ from functools import partial
 from homolog.decompositions.sae.base import SparseAutoencoder, Stack
 from homolog.decompositions.sae.fast.base import NOTHING, FastStep, Run
 from homolog.decompositions.sae.fast.kernels.choosing import evaluate, keep_above
-from homolog.decompositions.sae.fast.kernels.compiled import Array, in_blocks
+from homolog.decompositions.sae.fast.kernels.compiled import Array
 from homolog.decompositions.sae.fast.kernels.proposing import list_reaching
 from homolog.decompositions.sae.fast.lists import Chosen
 
@@ -32,12 +32,12 @@ class FastThreshold(FastStep):
     def above(self, proposed: list[Array], bound: int, counts: list[int], cut: Array) -> list[Chosen]:
         """The latents above their cuts among those whose proposals reach a bound, of which there are `counts`."""
         chosen = [Chosen.room(len(p), count) for p, count in zip(proposed, counts, strict=True)]
-        x, encoder = in_blocks(self.x), in_blocks(self.array["encoder"])
+        encoder, encoder_bias = self.blocks["encoder"], self.array["encoder_bias"]
 
         def of(s: int) -> None:
             c = chosen[s]
             list_reaching(proposed[s], bound, c.index, c.start)
-            evaluate(x[self.shards[s]], encoder, self.array["encoder_bias"], *c.arrays())
+            evaluate(self.x, self.shards[s].start, encoder, encoder_bias, *c.arrays())
             keep_above(*c.arrays(), cut)
 
         self.run([partial(of, s) for s in range(len(chosen))])

@@ -6,7 +6,6 @@ from functools import partial
 
 from homolog.decompositions.sae.base import SparseAutoencoder, Stack
 from homolog.decompositions.sae.fast.base import FastStep, Run
-from homolog.decompositions.sae.fast.kernels.compiled import in_blocks
 from homolog.decompositions.sae.fast.lists import Chosen, Largest
 
 
@@ -18,12 +17,11 @@ class FastTopK(FastStep):
         self.largest = [Largest(self.proposer, s.stop - s.start, stack.options["k"]) for s in self.shards]
 
     def choose(self) -> list[Chosen]:
-        encoder, encoder_bias, x = self.array["encoder"], self.array["encoder_bias"], in_blocks(self.x)
-        self.proposer.update(encoder, encoder_bias, self.norm)
+        encoder, encoder_bias = self.blocks["encoder"], self.array["encoder_bias"]
 
         def of(s: int) -> None:
             rows = self.shards[s]
-            self.largest[s](self.half[rows], x[rows], in_blocks(encoder), encoder_bias)
+            self.largest[s](self.half[rows], self.x, rows.start, encoder, encoder_bias)
 
         self.run([partial(of, s) for s in range(len(self.shards))])
         return [largest.chosen for largest in self.largest]

@@ -8,14 +8,15 @@ from homolog.decompositions.sae.fast.kernels.compiled import Array, add_products
 
 
 @kernel
-def evaluate(x: Array, encoder: Array, encoder_bias: Array, index: Array, code: Array, start: Array) -> None:
-    """Pre-activations of the listed latents; `x` has the bias taken off."""
-    samples, blocks, _ = x.shape
-    for c in range(start[0], start[samples]):
+def evaluate(
+    x: Array, before: int, encoder: Array, encoder_bias: Array, index: Array, code: Array, start: Array
+) -> None:
+    """Pre-activations of the listed latents; the list begins `before` samples into `x`, the centred inputs."""
+    for c in range(start[0], start[len(start) - 1]):
         code[c] = encoder_bias[index[c]]
-    for b in range(blocks):
-        for r in range(samples):
-            add_products(encoder, b, index, start[r], start[r + 1], x[r, b], code)
+    for b in range(len(x)):
+        for r in range(len(start) - 1):
+            add_products(encoder[b], index, start[r], start[r + 1], x[b, before + r], code)
 
 
 @part_of_kernel

@@ -4,9 +4,9 @@ Per step, a dense autoencoder of F latents spends 10 B d F flops on B samples of
 only the encoder's product (2 B d F) has to be dense; decoding and all gradients cost 8 B d k. `proposing` says which
 latents may be active, `choosing` which are, `going_back` what follows for the gradients, `adam` takes the step.
 
-Wide rows are cut into blocks, so that all rows' part of a block stays in the second-level cache: arrays of `units`
-columns are `(row, block, column)` here, see `in_blocks`. Lists of latents by sample hold those of sample r from
-``start[r]`` up to ``start[r + 1]``, in ascending order. Loops run in a fixed order: bits don't depend on threads.
+Wide rows are cut into blocks, so that all rows' part of a block stays in the second-level cache: what is fetched row by
+row in no order is stored as `(block, row, column)`. Lists of latents by sample hold those of sample r from ``start[r]``
+up to ``start[r + 1]``, in ascending order. Loops run in a fixed order: bits don't depend on threads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ kernel = numba.njit(fastmath=FAST, nogil=True, cache=True, boundscheck=False, er
 # A call costs as much as what these do.
 part_of_kernel = numba.njit(fastmath=FAST, boundscheck=False, error_model="numpy", inline="always")
 # Columns of a block at most.
-BLOCK = 64
+BLOCK = 128
 # Values that `append_reaching` takes at a time.
 LANES = 16
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -46,31 +46,37 @@ def in_blocks(array: Array) -> Array:
     return array.reshape(*array.shape[:-1], -1, max(fitting, default=units))
 
 
+def by_block(array: Array) -> Array:
+    """`(row, unit)` as `(block, row, column)`: the same memory where there is one block, else a copy."""
+    blocks: Array = np.ascontiguousarray(in_blocks(array).swapaxes(0, 1))
+    return blocks
+
+
 @part_of_kernel
-def add_rows(rows: Array, block: int, index: Array, weight: Array, first: int, last: int, out: Array) -> None:
-    """Add the rows of a list, ``weight[c] * rows[index[c], block]``; four at a time, to load and store `out` less."""
+def add_rows(rows: Array, index: Array, weight: Array, first: int, last: int, out: Array) -> None:
+    """Add the rows of a list, ``weight[c] * rows[index[c]]``; four at a time, to load and store `out` less."""
     c = first
     while c + 4 <= last:
-        row_0, row_1 = rows[index[c], block], rows[index[c + 1], block]
-        row_2, row_3 = rows[index[c + 2], block], rows[index[c + 3], block]
+        row_0, row_1 = rows[index[c]], rows[index[c + 1]]
+        row_2, row_3 = rows[index[c + 2]], rows[index[c + 3]]
         w_0, w_1, w_2, w_3 = weight[c], weight[c + 1], weight[c + 2], weight[c + 3]
         for t in range(len(out)):
             out[t] += w_0 * row_0[t] + w_1 * row_1[t] + w_2 * row_2[t] + w_3 * row_3[t]
         c += 4
     while c < last:
-        row_0, w_0 = rows[index[c], block], weight[c]
+        row_0, w_0 = rows[index[c]], weight[c]
         for t in range(len(out)):
             out[t] += w_0 * row_0[t]
         c += 1
 
 
 @part_of_kernel
-def add_products(rows: Array, block: int, index: Array, first: int, last: int, vector: Array, out: Array) -> None:
-    """Add ``rows[index[c], block] . vector`` to ``out[c]``; four at a time, so that none waits for another."""
+def add_products(rows: Array, index: Array, first: int, last: int, vector: Array, out: Array) -> None:
+    """Add ``rows[index[c]] . vector`` to ``out[c]``; four at a time, so that none waits for another."""
     c = first
     while c + 4 <= last:
-        row_0, row_1 = rows[index[c], block], rows[index[c + 1], block]
-        row_2, row_3 = rows[index[c + 2], block], rows[index[c + 3], block]
+        row_0, row_1 = rows[index[c]], rows[index[c + 1]]
+        row_2, row_3 = rows[index[c + 2]], rows[index[c + 3]]
         sum_0 = sum_1 = sum_2 = sum_3 = np.float32(0)
         for t in range(len(vector)):
             sum_0 += row_0[t] * vector[t]
@@ -83,7 +89,7 @@ def add_products(rows: Array, block: int, index: Array, first: int, last: int, v
         out[c + 3] += sum_3
         c += 4
     while c < last:
-        row_0, sum_0 = rows[index[c], block], np.float32(0)
+        row_0, sum_0 = rows[index[c]], np.float32(0)
         for t in range(len(vector)):
             sum_0 += row_0[t] * vector[t]
         out[c] += sum_0

@@ -17,42 +17,42 @@ from homolog.decompositions.sae.fast.kernels.compiled import Array, add_products
 
 @kernel
 def reconstruct(
-    goal: Array, decoder: Array, index: Array, code: Array, start: Array, ends: Array,
+    goal: Array, before: int, decoder: Array, index: Array, code: Array, start: Array, ends: Array,
     left: Array, towards: Array, total: Array, squares: Array,
 ) -> None:  # fmt: skip
-    """What the latents before ``ends[n]`` leave of `goal`, level by level.
+    """What the latents up to ``ends[n]`` leave of `goal`, level by level; the list begins after `before` samples of it.
 
-    Out: `left` `(level, sample, block, column)`, summed over a level and all after it, the last being the residual;
+    Out: `left` `(level, block, sample, column)`, summed over a level and all after it, the last being the residual;
     `towards` ``left . W_dec,i`` of each code; `total` the sum of ``left[0]`` over samples; `squares` by level.
     """
-    samples, blocks, columns = goal.shape
-    levels = len(ends)
+    blocks, _, columns = goal.shape
+    samples, levels = len(start) - 1, len(ends)
     sum_of = np.empty(columns, np.float32)
     towards[: start[samples]] = 0
     total[:] = 0
     squares[:] = 0
     for b in range(blocks):
-        into = total[b]
+        into, directions = total[b], decoder[b]
         for r in range(samples):
-            c, before = start[r], goal[r, b]
+            c, rest = start[r], goal[b, before + r]
             for n in range(levels):
                 first = c
                 while c < start[r + 1] and index[c] < ends[n]:
                     c += 1
                 sum_of[:] = 0
-                add_rows(decoder, b, index, code, first, c, sum_of)
-                here, square = left[n, r, b], np.float32(0)
+                add_rows(directions, index, code, first, c, sum_of)
+                here, square = left[n, b, before + r], np.float32(0)
                 for t in range(columns):
-                    rest = before[t] - sum_of[t]
-                    square += rest * rest
-                    here[t] = rest
+                    error = rest[t] - sum_of[t]
+                    square += error * error
+                    here[t] = error
                 squares[n] += square
-                before = here
+                rest = here
             for n in range(levels - 2, -1, -1):
-                here, after = left[n, r, b], left[n + 1, r, b]
+                here, after = left[n, b, before + r], left[n + 1, b, before + r]
                 for t in range(columns):
                     here[t] += after[t]
-            here = left[0, r, b]
+            here = left[0, b, before + r]
             for t in range(columns):
                 into[t] += here[t]
             c = start[r]
@@ -60,7 +60,7 @@ def reconstruct(
                 first = c
                 while c < start[r + 1] and index[c] < ends[n]:
                     c += 1
-                add_products(decoder, b, index, first, c, left[n, r, b], towards)
+                add_products(directions, index, first, c, left[n, b, before + r], towards)
 
 
 @kernel
@@ -110,23 +110,24 @@ def gradients(
     x: Array, left: Array, ends: Array, begin: Array, sample: Array, weight: Array, derivative: Array,
     first: int, last: int, of_encoder: Array, of_encoder_bias: Array, of_decoder: Array,
 ) -> None:  # fmt: skip
-    """Gradients of the latents from `first` to before `last`, from the lists by latent."""
+    """Gradients `(latent, block, column)` of the latents from `first` to before `last`, from the lists by latent."""
     for f in range(first, last):
         total = np.float32(0)
         for c in range(begin[f], begin[f + 1]):
             total += derivative[c]
         of_encoder_bias[f] = total
-    for b in range(x.shape[1]):
+    for b in range(len(x)):
         level = 0
         for f in range(first, last):
             while f >= ends[level]:
                 level += 1
             row = of_decoder[f, b]
             row[:] = 0
-            add_rows(left[level], b, sample, weight, begin[f], begin[f + 1], row)
+            add_rows(left[level, b], sample, weight, begin[f], begin[f + 1], row)
+        for f in range(first, last):
             row = of_encoder[f, b]
             row[:] = 0
-            add_rows(x, b, sample, derivative, begin[f], begin[f + 1], row)
+            add_rows(x[b], sample, derivative, begin[f], begin[f + 1], row)
 
 
 @kernel

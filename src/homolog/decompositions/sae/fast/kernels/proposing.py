@@ -53,16 +53,20 @@ def halve_column(values: Array, shift: float, bits: Array, column: int) -> None:
 
 @kernel
 def centre(batch: Array, bias: Array, centred: Array, bits: Array) -> float:
-    """The batch less the bias, in float32 and as bfloat16; returns its largest norm."""
-    samples, units = batch.shape
+    """The batch less the bias, in blocks `(block, sample, column)` and as bfloat16; returns its largest norm."""
+    blocks, samples, columns = centred.shape
     largest = np.float32(0)
     for r in range(samples):
-        row, out, rounded, square = batch[r], centred[r], bits[r], np.float32(0)
-        for t in range(units):
-            value = row[t] - bias[t]
-            square += value * value
-            out[t] = value
-            rounded[t] = half(value)
+        square = np.float32(0)
+        for b in range(blocks):
+            first = b * columns
+            row, off, rounded = batch[r, first:], bias[first:], bits[r, first:]
+            out = centred[b, r]
+            for t in range(columns):
+                value = row[t] - off[t]
+                square += value * value
+                out[t] = value
+                rounded[t] = half(value)
         largest = max(largest, square)
     return np.sqrt(largest)
 
