@@ -127,6 +127,10 @@ class SparseAutoencoder(Decomposition):
         """The class of the fast step (`fast.base.FastStep`), or None where the kernels don't cover `options`."""
         return None
 
+    def gpu_step(self, options: dict[str, Any]) -> Any:
+        """The class of the stacked step (`gpu.step.StackedStep`), or None where it doesn't cover `options`."""
+        return None
+
     def constrain(self, p: Parameters) -> None:
         """Bring parameters of the recipe's own back to where they may lie, in place, after each step."""
 

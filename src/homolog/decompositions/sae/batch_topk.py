@@ -52,6 +52,11 @@ class BatchTopK(SparseAutoencoder):
 
         return None if options["dense"] else FastBatchTopK
 
+    def gpu_step(self, options: dict[str, Any]) -> Any:
+        from homolog.decompositions.sae.gpu.batch_topk import StackedBatchTopK
+
+        return None if options["dense"] else StackedBatchTopK
+
     def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="jumprelu", threshold=inference_threshold(p, stack))
 

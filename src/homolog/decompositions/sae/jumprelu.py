@@ -73,6 +73,11 @@ class JumpReLU(SparseAutoencoder):
 
         return FastJumpReLU
 
+    def gpu_step(self, options: dict[str, Any]) -> Any:
+        from homolog.decompositions.sae.gpu.jumprelu import StackedJumpReLU
+
+        return StackedJumpReLU
+
     def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="jumprelu", threshold=p["threshold"][0])
 

@@ -51,6 +51,11 @@ class Matryoshka(BatchTopK):
 
         return FastMatryoshka
 
+    def gpu_step(self, options: dict[str, Any]) -> Any:
+        from homolog.decompositions.sae.gpu.matryoshka import StackedMatryoshka
+
+        return StackedMatryoshka
+
 
 def prefixes(n_latents: int, levels: int) -> list[int]:
     """Ends of the nested prefixes, each half as long as the next."""

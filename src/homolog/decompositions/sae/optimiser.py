@@ -81,9 +81,14 @@ def keep_near(stack: Stack, cosine: float) -> None:
 @torch.no_grad()
 def after_step(stack: Stack, x: Float[Tensor, "members batch units"], losses: Losses) -> None:
     """Count how long latents have been silent, and start dead ones anew where that is asked for."""
-    batch, options = x.shape[1], stack.options
+    batch = x.shape[1]
     stack.silent = torch.where(losses.fired, 0, stack.silent + batch)
     stack.step += 1
-    every = max(1, options["dead_after"] // batch)
-    if options["dead"] == "resample" and stack.step % every == 0 and stack.step < options["steps"]:
+    if resamples(stack, batch):
         resample(stack, x, losses.residual.detach())
+
+
+def resamples(stack: Stack, batch: int) -> bool:
+    """Whether dead latents start anew now, after as many steps as make up `dead_after` samples."""
+    options, every = stack.options, max(1, stack.options["dead_after"] // batch)
+    return options["dead"] == "resample" and stack.step % every == 0 and stack.step < options["steps"]

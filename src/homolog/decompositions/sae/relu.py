@@ -72,6 +72,11 @@ class ReLU(SparseAutoencoder):
 
         return None if options["decoder"] != "unit_norm" else FastReLU
 
+    def gpu_step(self, options: dict[str, Any]) -> Any:
+        from homolog.decompositions.sae.gpu.relu import StackedReLU
+
+        return None if options["decoder"] != "unit_norm" else StackedReLU
+
     def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         if self.on_sphere(stack.options):  # Where even a division by 1 would round.
             return as_dictionary(p, p["decoder"], activation="relu")

@@ -59,5 +59,10 @@ class TopK(SparseAutoencoder):
 
         return None if options["dense"] or options["multi"] else FastTopK
 
+    def gpu_step(self, options: dict[str, Any]) -> Any:
+        from homolog.decompositions.sae.gpu.topk import StackedTopK
+
+        return None if options["dense"] or options["multi"] else StackedTopK
+
     def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="topk", k=stack.options["k"], dense=stack.options["dense"])

@@ -12,50 +12,59 @@ import torch
 from torch import Tensor
 
 from homolog.decompositions.base import Member, Progress
+from homolog.decompositions.sae import curves
 from homolog.decompositions.sae.auxiliary import dead
 from homolog.decompositions.sae.base import Losses, SparseAutoencoder, Stack
 from homolog.decompositions.sae.checkpoint import Checkpoint
+from homolog.decompositions.sae.curves import CHUNK
 from homolog.decompositions.sae.fast.base import Job, Run, fast_step_of, one_by_one
-from homolog.decompositions.sae.finishing import EXPLODED, finish, report_diverged
+from homolog.decompositions.sae.finishing import finish, report_diverged
+from homolog.decompositions.sae.gpu.blocks import STACKED, blocks
+from homolog.decompositions.sae.gpu.program import Program, RowNumbers
+from homolog.decompositions.sae.gpu.step import gpu_step_of
 from homolog.decompositions.sae.initial import initialise
 from homolog.decompositions.sae.optimiser import after_step, plain_step
 from homolog.decompositions.samples import Shuffled
 from homolog.dictionary import Dictionary
 
-# Steps that a member takes before the next one has its turn: its parameters stay in the cache for so long. Fewer where
-# their batches would take more memory than this.
-CHUNK, CHUNK_BYTES = 32, 2**24
-# Members that share one tensor program on a GPU: always so many, so that none's bits depend on how many there are.
-STACKED = 8
+# A member takes `CHUNK` steps before the next one has its turn: its parameters stay in the cache for so long. Fewer
+# where their batches would take more memory than this.
+CHUNK_BYTES = 2**24
 
 Step = Callable[[SparseAutoencoder, Stack, Tensor], Losses]
 
 
 def train(recipe: SparseAutoencoder, members: list[Member], progress: Progress) -> list[Dictionary]:
     """Train `members` from their initialisations, or from where a checkpoint of them stands; results in their order."""
-    groups = _groups(members)
+    groups = _divided(recipe, members)
     stacks = [initialise(recipe, [members[i] for i in group]) for group in groups]
     for stack in stacks:
-        _prepare_curves(stack)
+        curves.prepare(stack)
     checkpoint = Checkpoint(recipe.checkpoint, recipe.fingerprint, members)
     checkpoint.restore(stacks)
-    streams = _streams(members)
+    programs = _programs(recipe, stacks) if _on_gpu(members) else {}
+    streams = _streams(stacks, programs)
     longest = max(s.options["steps"] for s in stacks)
     # Of those that are still at it, all of which stand at one step: chunks begin where they would have.
     first = min((s.step for s in stacks if _going(s)), default=longest)
-    largest = max(key[-1] * stream.samples.units for key, stream in streams.items())
+    largest = max(stream.size * stream.samples.units for stream in streams.values())
     chunk = max(1, min(CHUNK, CHUNK_BYTES // (4 * largest)))
     bar = progress(range(first, longest, chunk))
     kept: dict[int, Step] = {}
-    with _workers(recipe.threads) as run:
+    with _workers(1 if _on_gpu(members) else recipe.threads) as run:
         for start in bar:
             batches, going = _Batches(streams), [stack for stack in stacks if _going(stack)]
             # Threads share out the members; a few large ones they share out within, as far as a step can be split.
             few = len(going) < recipe.threads
             within = run if few else one_by_one
-            jobs = [_chunk_of(recipe, s, start + chunk, batches, within, kept if few else {}) for s in going]
+            jobs = [
+                programs[id(s)].chunk(start + chunk, batches)
+                if id(s) in programs
+                else _chunk_of(recipe, s, start + chunk, batches, within, kept if few else {})
+                for s in going
+            ]
             (one_by_one if few else run)(jobs)
-            _show(bar, stacks)
+            curves.show(bar, stacks)
             checkpoint.save(stacks)
         by_index: dict[int, Dictionary] = {}
         run([partial(_finish, recipe, stack, group, by_index) for group, stack in zip(groups, stacks, strict=True)])
@@ -66,7 +75,8 @@ def train(recipe: SparseAutoencoder, members: list[Member], progress: Progress) 
 
 
 def _finish(recipe: SparseAutoencoder, stack: Stack, group: list[int], results: dict[int, Dictionary]) -> None:
-    results.update(zip(group, finish(recipe, stack), strict=True))
+    # Those that fill a block up stand behind it, and are asked for nothing.
+    results.update(zip(dict.fromkeys(group), finish(recipe, stack), strict=False))
 
 
 def _going(stack: Stack) -> bool:
@@ -74,19 +84,40 @@ def _going(stack: Stack) -> bool:
     return stack.step < stack.options["steps"] and bool((stack.diverged < 0).any())
 
 
+def _on_gpu(members: list[Member]) -> bool:
+    return members[0].activations.device.type != "cpu"
+
+
+def _divided(recipe: SparseAutoencoder, members: list[Member]) -> list[list[int]]:
+    """Members that train as one program: on a GPU in blocks as far as there is a stacked step for them."""
+    stacked = blocks(recipe, members) if _on_gpu(members) else []
+    taken = {i for block in stacked for i in block}
+    rest = [i for i in range(len(members)) if i not in taken]
+    plain = _groups([members[i] for i in rest]) if rest else []
+    return stacked + [[rest[i] for i in group] for group in plain]
+
+
 def _groups(members: list[Member]) -> list[list[int]]:
-    """Members that train as one program: on the CPU each by itself; on a GPU `STACKED` of equal options and rows.
+    """Members whose plain steps are one program: on the CPU each by itself; on a GPU `STACKED` of equal options and
+    rows.
 
     A block that isn't full is filled up with its last member, whose copies' results nobody takes.
     """
-    if members[0].activations.device.type == "cpu":
+    if not _on_gpu(members):
         return [[i] for i in range(len(members))]
     alike: dict[str, list[int]] = {}
     for i, member in enumerate(members):
         size = min(member.options["batch_size"], member.activations.samples)
         alike.setdefault(repr((sorted(member.options.items()), size, member.activations.samples)), []).append(i)
-    blocks = [g[i : i + STACKED] for g in alike.values() for i in range(0, len(g), STACKED)]
-    return [block + [block[-1]] * (STACKED - len(block)) for block in blocks]
+    full = [g[i : i + STACKED] for g in alike.values() for i in range(0, len(g), STACKED)]
+    return [block + [block[-1]] * (STACKED - len(block)) for block in full]
+
+
+def _programs(recipe: SparseAutoencoder, stacks: list[Stack]) -> dict[int, Program]:
+    """The programs of those stacks that have a stacked step, by identity."""
+    steps = [(stack, gpu_step_of(recipe, stack.options)) for stack in stacks]
+    pool = torch.cuda.graph_pool_handle() if torch.cuda.is_available() else None
+    return {id(stack): Program(recipe, stack, step, pool) for stack, step in steps if step is not None}
 
 
 def _order_key(member: Member) -> tuple[Any, ...]:
@@ -96,8 +127,16 @@ def _order_key(member: Member) -> tuple[Any, ...]:
     return *member.key, seed, member.rows, size
 
 
-def _streams(members: list[Member]) -> dict[tuple[Any, ...], Shuffled]:
-    return {key: Shuffled(m.activations, ("order", *key[:-1]), key[-1]) for m in members for key in [_order_key(m)]}
+def _streams(stacks: list[Stack], programs: dict[int, Program]) -> dict[tuple[Any, ...], Shuffled]:
+    """What members are fed from, by key; the last part of it says whether that is numbers of rows."""
+    streams: dict[tuple[Any, ...], Shuffled] = {}
+    for stack in stacks:
+        for member in stack.members:
+            key, by_number = _order_key(member), id(stack) in programs and programs[id(stack)].by_number
+            if (key, by_number) not in streams:
+                source = RowNumbers(member.activations) if by_number else member.activations
+                streams[key, by_number] = Shuffled(source, ("order", *key[:-1]), key[-1])
+    return streams
 
 
 class _Batches:
@@ -107,8 +146,8 @@ class _Batches:
         self.streams = streams
         self.read: dict[tuple[tuple[Any, ...], int], Tensor] = {}
 
-    def __call__(self, member: Member, step: int) -> Tensor:
-        key = _order_key(member)
+    def __call__(self, member: Member, step: int, by_number: bool = False) -> Tensor:
+        key = _order_key(member), by_number
         if (key, step) not in self.read:
             self.read[key, step] = self.streams[key].batch(step)
         return self.read[key, step]
@@ -143,7 +182,7 @@ def _chunk_of(
     """
     steps = range(stack.step, min(end, stack.options["steps"]))
     chosen = [[batches(member, step) for member in stack.members] for step in steps]
-    logged = _log_steps(stack.options)
+    logged = curves.log_steps(stack.options)
 
     def job() -> None:
         if chosen and id(stack) not in kept:
@@ -154,11 +193,10 @@ def _chunk_of(
             at = logged.get(stack.step)
             losses = step_of(recipe, stack, x)
             if at is not None:
-                _log(stack, at, losses)
+                curves.log(stack, at, losses.terms | {"dead_fraction": dead(stack).float().mean(1)})
             after_step(stack, x, losses)
-            if stack.step % CHUNK == 0 or stack.step == stack.options["steps"]:
-                exploded = ~(losses.terms["fvu"] < EXPLODED).cpu()
-                stack.diverged[exploded & (stack.diverged < 0)] = stack.step
+            if curves.due(stack, stack.step):
+                curves.note_diverged(stack, stack.step, losses.terms["fvu"])
 
     return job
 
@@ -168,40 +206,3 @@ def _stepper(recipe: SparseAutoencoder, stack: Stack, batch: int, run: Run) -> S
     fast = fast_step_of(recipe, stack)
     step: Step = plain_step if fast is None else fast(recipe, stack, batch, run)
     return step
-
-
-def _log_steps(options: dict[str, Any]) -> dict[int, int]:
-    """Which steps are logged, and as which point of the curve: evenly spread from the first to the last."""
-    points = min(options["log_points"], options["steps"])
-    chosen = torch.linspace(0, options["steps"] - 1, points, dtype=torch.float64).round().int().tolist()
-    return {step: i for i, step in enumerate(sorted(set(chosen)))}
-
-
-def _prepare_curves(stack: Stack) -> None:
-    steps = list(_log_steps(stack.options))
-    stack.curves["step"] = torch.tensor(steps, dtype=torch.float32).expand(len(stack.members), -1).clone()
-
-
-def _log(stack: Stack, point: int, losses: Losses) -> None:
-    values = losses.terms | {"dead_fraction": dead(stack).float().mean(1)}
-    for name, value in values.items():
-        curve = stack.curves.setdefault(name, torch.full_like(stack.curves["step"], torch.nan))
-        curve[:, point] = value.detach().cpu()
-
-
-def _show(bar: Any, stacks: list[Stack]) -> None:
-    """FVU and L0 of the best, median and worst member, on bars that can show them."""
-    if not hasattr(bar, "set_postfix_str") or getattr(bar, "disable", False):
-        return
-    latest: dict[int, tuple[float, float]] = {}
-    for member, fvu, l0 in (
-        (m, *c) for s in stacks for m, *c in zip(s.members, s.curves["fvu"], s.curves["l0"], strict=True)
-    ):
-        seen = fvu.isfinite().nonzero()
-        if len(seen):  # A filled stack shows its last member once.
-            latest[id(member)] = float(fvu[seen[-1, 0]]), float(l0[seen[-1, 0]])
-    if not latest:
-        return
-    ranked = sorted(latest.values())
-    chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
-    bar.set_postfix_str(", ".join(f"{name} FVU {fvu:.3f} L0 {l0:.1f}" for name, (fvu, l0) in chosen.items()))

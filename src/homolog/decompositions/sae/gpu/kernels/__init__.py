@@ -1,0 +1,1 @@
+"""Triton kernels of the stacked step, one a file; `gpu.operations` holds the obvious version of each."""
