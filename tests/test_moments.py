@@ -10,6 +10,7 @@ import torch
 from making import gaussian
 from torch.testing import assert_close
 
+from homolog.decompositions import moments as module
 from homolog.decompositions.moments import PART, moments, shifted
 from homolog.decompositions.samples import BLOCK, InMemory, Samples
 
@@ -87,6 +88,29 @@ def test_a_large_mean_costs_no_digits(mean):
     if abs(mean) == 1e9:
         naive = far.T @ far / len(far) - torch.outer(far.mean(0), far.mean(0))
         assert not torch.allclose(naive, plain.covariance, rtol=0.1)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e6])
+def test_off_the_cpu_the_moments_are_the_same(mean, monkeypatch):
+    """By what other devices take, on the CPU: against the array in float64 at once, and against the CPU's own way."""
+    x, y = gaussian(2 * BLOCK + 77, 5).mul(50).round() + mean, gaussian(2 * BLOCK + 77, 3, seed=1)
+    sides = InMemory(x.float()), InMemory(y.float())
+    own = moments(*sides)
+    monkeypatch.setattr(module, "_add_gram", module._add_whole)
+    seen, both = moments(*sides), torch.cat([x.float(), y.float()], 1).double()
+    assert_close(seen.mean, both.mean(0), rtol=1e-12, atol=1e-12)
+    centred = both - both.mean(0)
+    assert_close(seen.covariance, centred.T @ centred / len(both), rtol=1e-9, atol=1e-9)
+    assert_close(seen.covariance, own.covariance, rtol=1e-12, atol=1e-12)
+    assert torch.equal(seen.covariance, seen.covariance.T)
+
+
+def test_off_the_cpu_no_blas_of_the_cpu_is_asked():
+    """A meta tensor has a shape and no numbers: only torch can take it."""
+    rows, gram = (torch.empty(n, 3, dtype=torch.float64, device="meta") for n in (5, 3))
+    module._add_gram(rows, gram)
+    with pytest.raises(Exception, match="meta"):
+        module._add_triangle(rows, gram)
 
 
 def test_a_first_block_that_is_not_like_the_rest_does_no_harm():
