@@ -27,7 +27,7 @@ def blocks(recipe: SparseAutoencoder, members: list[Member]) -> list[list[int]]:
         if step is None:
             continue
         batch = min(options["batch_size"], member.activations.samples)
-        shared = {name: value for name, value in options.items() if name not in step.varying or value is None}
+        shared = {name: value for name, value in options.items() if name not in step.varying}
         key = repr((sorted(shared.items()), step.kind(options), batch))
         alike.setdefault(key, []).append(i)
         sizes[key] = max(1, min(STACKED, BUSY // (batch * options["n_latents"])))

@@ -27,6 +27,10 @@ class StackedJumpReLU(StackedStep):
         self.coefficient, self.width = own("coefficient"), own("bandwidth")[:, None, None]
         self.target, self.target_coefficient = own("target_l0"), own("target_coefficient")
 
+    @classmethod
+    def kind(cls, options: dict[str, Any]) -> Any:
+        return options["target_l0"] is None
+
     def rules(self) -> dict[str, Rule]:
         return {"factor": penalty_factor}
 

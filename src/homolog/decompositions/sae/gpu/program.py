@@ -85,8 +85,9 @@ class Program:
 
     def _load(self, batches: list[list[Tensor]]) -> None:
         chunk = torch.stack([torch.stack(members) for members in batches])
-        if len(chunk) > len(self.fed):  # The first one is the longest.
+        if len(chunk) > len(self.fed):  # The first one is the longest, so that this is done once.
             self.fed = torch.empty_like(chunk)
+            self.tried.clear()
             self.graphs.clear()
         self.fed[: len(chunk)].copy_(chunk)
 
