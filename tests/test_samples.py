@@ -14,7 +14,9 @@ from torch.testing import assert_close
 
 from homolog.activations import describe_hook_points, stream_activations
 from homolog.decompositions import samples as module
+from homolog.decompositions.joint import Joint
 from homolog.decompositions.samples import BLOCK, InMemory, Samples, Shuffled
+from homolog.decompositions.split import Part
 from homolog.store import activation_samples
 from homolog.store.activation_samples import InFile, choose_samples, open_activations
 from homolog.store.activations import read_activations, write_activations
@@ -23,6 +25,7 @@ from homolog.tasks.base import HALF_A, HALF_B, TRAIN, Data
 
 HOOK_POINTS = ["hidden_0", "hidden_1", "logits"]
 KEY = ("made", 3)
+FLOATS = [np.dtype(name) for name in ("f2", "f4", "f8")]
 
 
 @pytest.fixture
@@ -78,6 +81,8 @@ def test_a_file_gives_the_bits_that_memory_gives(
         assert torch.equal(all_rows(samples), expected)
         assert torch.equal(torch.cat([samples.read(i, i + 1) for i in range(len(index))]), expected)
         assert torch.equal(samples.read(3, 17), expected[3:17])
+        order = torch.randperm(len(index), generator=torch.Generator().manual_seed(1))
+        assert torch.equal(samples.take(order), expected[order])
         assert torch.equal(samples.mean, InMemory(expected).mean)
     assert torch.equal(choose_samples(read, index, read.gauge).whole(), expected)
     assert torch.equal(choose_samples(opened, index, None).whole(), read.values[index])
@@ -94,6 +99,26 @@ def test_layout_and_type_of_a_dataset_do_not_matter(tmp_path: Path, layout: Any,
     assert [len(block) for block in samples.blocks()] == [BLOCK, BLOCK, BLOCK, 17]
     assert torch.equal(all_rows(samples), expected)
     assert_close(samples.mean, expected.double().mean(0))
+    assert samples.at_random == (layout in ({"chunks": (7, 5)}, {}) and np.dtype(dtype) in FLOATS)
+    order = torch.randperm(len(values), generator=torch.Generator().manual_seed(1))[:100]
+    assert torch.equal(samples.take(order), expected[order])
+
+
+def test_a_file_that_does_not_hold_its_rows_as_they_are_is_read_all_the_same(tmp_path: Path) -> None:
+    """Behind a user block, and with chunks that were never written, whose rows are zero."""
+    values = gaussian(100, 5).float()
+    with h5py.File(tmp_path / "block.h5", "w", userblock_size=512) as file:
+        file.create_dataset("x", data=values)
+    with h5py.File(tmp_path / "holes.h5", "w") as file:
+        file.create_dataset("x", (100, 5), "f4", chunks=(10, 5))[:40] = values[:40]
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(1))
+    holed = torch.cat([values[:40], torch.zeros(60, 5)])
+    for name, expected in {"block": values, "holes": holed}.items():
+        samples = of_file(tmp_path / f"{name}.h5")
+        assert not samples.at_random
+        assert torch.equal(samples.take(order), expected[order])
+        whole = Shuffled(samples, KEY, 100).batch(0)
+        assert torch.equal(whole, Shuffled(InMemory(expected), KEY, 100).batch(0))
 
 
 def test_rows_far_apart_are_found_without_reading_what_lies_between(
@@ -109,6 +134,10 @@ def test_rows_far_apart_are_found_without_reading_what_lies_between(
     monkeypatch.setattr(samples, "_read_slab", lambda first, out: lengths.append(len(out)) or read(first, out))
     samples.whole()
     assert sum(lengths) < 20
+    spans: list[tuple[int, int]] = []
+    monkeypatch.setattr(samples._mapped, "expect", spans.extend)
+    samples.expect([(0, 5), (5, 8)])
+    assert spans == [(0, 12), (500, 501), (998, 1000)]
     with pytest.raises(ValueError, match="the rows to read must ascend, each once, and these 3 don't"):
         of_file(tmp_path / "a.h5", index=torch.tensor([1, 3, 2]))
 
@@ -119,13 +148,26 @@ def test_blocks_may_be_left_before_the_end(tmp_path: Path) -> None:
     assert not samples.constant
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "compressed", "part", "joint"])
 def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Samples:
-    """103 rows, in blocks of 8 (the last of 7), 4 to a buffer: four buffers, the last of them small."""
+    """103 rows, in blocks of 8 (the last of 7), 4 of them mixed at a time: four groups, the last of them small.
+
+    In memory, in a file of which rows are taken at random or not, as every other row of one, and side by side in two.
+    """
     monkeypatch.setattr(module, "SHUFFLED_BLOCK", 8)
-    monkeypatch.setattr(module, "BUFFERED_BLOCKS", 4)
-    in_memory = InMemory(numbered(103))
-    return in_memory if request.param == "memory" else of_file(write(tmp_path / "a.h5", in_memory.values))
+    monkeypatch.setattr(module, "MIXED_BLOCKS", 4)
+    values, path = numbered(103), tmp_path / "a.h5"
+    match request.param:
+        case "memory":
+            return InMemory(values)
+        case "file":
+            return of_file(write(path, values, chunks=(10, 2)))
+        case "compressed":
+            return of_file(write(path, values, chunks=(10, 2), compression="gzip"))
+        case "part":
+            return Part(of_file(write(path, numbered(206) / 2)), torch.arange(0, 206, 2))
+    write(path, values[:, :1])
+    return Joint([of_file(path), of_file(write(tmp_path / "b.h5", values[:, 1:] / 2))], [1.0, 2.0])
 
 
 @pytest.mark.parametrize("size", [1, 10, 103, 250])
@@ -213,24 +255,36 @@ samples, limit = samples_of(sys.argv[1], in_memory_bytes=0), int(sys.argv[2])
 held = 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1])
 resource.setrlimit(resource.RLIMIT_DATA, (held + limit, held + limit))
 print(sum(len(block) for block in samples.blocks()))
-shuffled = Shuffled(samples, ("memory",), 4096)
-print(sum(len(shuffled.batch(step)) for step in range(samples.samples // 4096)))
+def mapped():
+    return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("RssFile")).split()[1])
+
+before = mapped()
+shuffled = [Shuffled(samples, ("memory", seed), 4096) for seed in range(2)]
+print(sum(len(each.batch(step)) for step in range(samples.samples // 4096) for each in shuffled))
+print(mapped() - before)
 samples.whole()
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits on memory are those of Linux")
-def test_reading_takes_no_more_memory_than_its_buffers(tmp_path: Path) -> None:
-    """A file of 300 MB is read in 64 MiB: two buffers of 16 MiB or three blocks of 2 MiB, stacks of threads, slabs.
+@pytest.mark.skipif(sys.platform != "linux", reason="limits on memory are those of Linux")
+@pytest.mark.parametrize("compressed", [False, True])
+def test_reading_takes_no_more_memory_than_its_buffers(tmp_path: Path, compressed: bool) -> None:
+    """A file of 300 MB is read in 64 MiB: three blocks of 2 MiB, stacks of threads, slabs.
 
-    Reading it whole fails there, so the limit does bind.
+    So are two shuffled streams of it, which hold no rows of their own; of a compressed file each holds 16 MiB. What
+    is mapped for them is 16 MiB for each at the end, give or take. Reading it whole fails there, so the limit binds.
     """
-    units, rows, limit = 64, 4096 * 286, 64 * 2**20
+    units, rows, streams = 64, 4096 * 286, 2
+    limit = (64 + 16 * streams * compressed) * 2**20
     with h5py.File(tmp_path / "large.h5", "w") as file:
-        data = file.create_dataset("x", (rows, units), "f4", chunks=(8192, units))
+        options = {"compression": "gzip", "compression_opts": 1} if compressed else {}
+        data = file.create_dataset("x", (rows, units), "f4", chunks=(8192, units), **options)
         for start in range(0, rows, 4096 * 26):
             data[start : start + 4096 * 26] = np.ones((4096 * 26, units), "f4")
     command = [sys.executable, "-c", MEASURED, str(tmp_path / "large.h5"), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout.split() == [str(rows), str(rows)], done.stderr
+    in_order, shuffled, mapped = map(int, done.stdout.split())
+    assert (in_order, shuffled) == (rows, streams * rows), done.stderr
+    assert mapped < (16 * streams + 16) * 2**20
     assert "can't allocate memory" in done.stderr

@@ -14,7 +14,7 @@ from homolog.alignment.gauge import Gauge, no_gauge
 from homolog.alignment.nulls import permute_rows, permute_within
 from homolog.decompositions.base import Member, Progress, check_activations
 from homolog.decompositions.fit import ROWS, describe, fit_members
-from homolog.decompositions.samples import InMemory, Samples
+from homolog.decompositions.samples import Block, InMemory, Samples
 from homolog.dictionary import Dictionary
 from homolog.store.activation_samples import StoredActivations, choose_samples
 from homolog.store.activations import Activations
@@ -42,11 +42,21 @@ class Joint(Samples):
         self.parts, self.factors = parts, factors
         self.widths = [part.units for part in parts]
         self.samples, self.units, self.device = lengths[0], sum(self.widths), parts[0].device
-        self.ahead = any(part.ahead for part in parts)
+        self.stored = any(part.stored for part in parts)
+        self.at_random = all(part.at_random for part in parts)
 
     def read(self, start: int, stop: int) -> Float[Tensor, "rows units"]:
-        scaled = [part.read(start, stop) * factor for part, factor in zip(self.parts, self.factors, strict=True)]
-        return torch.cat(scaled, 1)
+        return self._join([part.read(start, stop) for part in self.parts])
+
+    def take(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows units"]:
+        return self._join([part.take(rows) for part in self.parts])
+
+    def expect(self, blocks: list[Block]) -> None:
+        for part in self.parts:
+            part.expect(blocks)
+
+    def _join(self, read: list[Tensor]) -> Float[Tensor, "rows units"]:
+        return torch.cat([x * factor for x, factor in zip(read, self.factors, strict=True)], 1)
 
 
 @dataclass(frozen=True)

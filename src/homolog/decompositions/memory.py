@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from homolog.decompositions.base import Member
-from homolog.decompositions.samples import BUFFERED_BLOCKS, SHUFFLED_BLOCK, Samples
+from homolog.decompositions.samples import Samples
 
 FLOAT32, FLOAT64 = 4, 8
 # Per weight of the encoder and of the decoder: the weight, its gradient, and Adam's two moments.
@@ -35,9 +35,8 @@ def bytes_needed(member: Member) -> int:
 
 
 def bytes_held(samples: Samples) -> int:
-    """Memory that activations take on their device: all of them, or of a file one buffer of shuffled reading."""
-    rows = min(samples.samples, SHUFFLED_BLOCK * BUFFERED_BLOCKS) if samples.ahead else samples.samples
-    return FLOAT32 * rows * samples.units
+    """Memory that activations take on their device: all of them; none where they stay in a file."""
+    return 0 if samples.stored else FLOAT32 * samples.samples * samples.units
 
 
 @contextmanager

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from collections.abc import Iterator
+from functools import cached_property
 from itertools import accumulate
 
 import torch
@@ -19,11 +17,12 @@ from homolog.streams import stream
 # Rows that are read at once in order: fixed, so that sums have the same bits from memory and from a file.
 BLOCK = 8192
 # Shuffled reading: rows of a block that lie side by side in the file, and blocks that are mixed at a time.
-SHUFFLED_BLOCK, BUFFERED_BLOCKS = 2048, 32
+SHUFFLED_BLOCK, MIXED_BLOCKS = 2048, 32
 
-# A buffer of shuffled reading by its epoch and its number in it; its rows, and the order in which they are taken.
+# Rows that lie side by side, by the first and the one behind the last.
+Block = tuple[int, int]
+# Blocks that are mixed, by their epoch and their number in it.
 Place = tuple[int, int]
-Buffer = tuple[Float[Tensor, "rows units"], Int[Tensor, " rows"]]
 
 
 class Samples(ABC):
@@ -32,8 +31,10 @@ class Samples(ABC):
     samples: int
     units: int
     device: torch.device
-    # Whether reading takes so long that the next rows are worth reading while the last ones are worked on.
-    ahead = False
+    # Whether the rows lie in a file, and come onto the device when they are read.
+    stored = False
+    # Whether `take` costs about what reading as many rows in order costs.
+    at_random = False
 
     @abstractmethod
     def read(self, start: int, stop: int) -> Float[Tensor, "rows units"]:
@@ -46,6 +47,13 @@ class Samples(ABC):
     def empty(self, rows: int) -> Float[Tensor, "rows units"]:
         """Room for some rows, where `fill` puts them: on the CPU when they come from a file."""
         return torch.empty(rows, self.units, device=self.device)
+
+    def take(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows units"]:
+        """Rows by number (on the CPU), in any order."""
+        return torch.cat([self.read(row, row + 1) for row in rows.tolist()])
+
+    def expect(self, blocks: list[Block]) -> None:  # noqa: B027 (most have nothing to read ahead)
+        """Say of which blocks rows are going to be taken next, so that a file can be read ahead."""
 
     def blocks(self) -> Iterator[Float[Tensor, "rows units"]]:
         """All rows in order, `BLOCK` at a time."""
@@ -100,6 +108,8 @@ def geometric_median(x: Float[Tensor, "samples units"], iterations: int = 100) -
 class InMemory(Samples):
     """Activations that are there as one tensor."""
 
+    at_random = True
+
     def __init__(self, values: Float[Tensor, "samples units"]) -> None:
         self.values = values
         self.samples, self.units = values.shape
@@ -107,6 +117,9 @@ class InMemory(Samples):
 
     def read(self, start: int, stop: int) -> Float[Tensor, "rows units"]:
         return self.values[start:stop]
+
+    def take(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows units"]:
+        return self.values.index_select(0, rows.to(self.device))
 
     def empty(self, rows: int) -> Float[Tensor, "rows units"]:
         return self.values.new_empty(rows, self.units)
@@ -117,19 +130,18 @@ class Shuffled:
 
     Blocks of 2048 neighbouring rows are permuted, and 32 of them at a time are mixed row by row: near to sequential
     speed from a file, and a full permutation of up to 65,536 rows. Batches run on over the end of an epoch, so
-    `batch(step)` is the same whether training has run through or was taken up again there. Holds one buffer of 65,536
-    rows at most; of a file two, since a thread reads the next one while this one is used up.
+    `batch(step)` is the same whether training has run through or was taken up again there. Holds the numbers of
+    65,536 rows; and those rows themselves (in memory of its own, so once for each key) only where `samples` can't be
+    read at random, as in a compressed file.
     """
 
     def __init__(self, samples: Samples, key: tuple[str | int, ...], batch_size: int) -> None:
         self.samples, self.key, self.size = samples, key, batch_size
-        self._epochs: dict[int, tuple[list[list[int]], list[int]]] = {}
-        self._held: tuple[Place, Buffer] | None = None
-        self._coming: tuple[Place, Callable[[], Buffer]] | None = None
-        self._thread = ThreadPoolExecutor(1) if samples.ahead else None
-        # Used in turn: memory that is new to the process takes as long to get as to read into.
-        rows = min(samples.samples, SHUFFLED_BLOCK * BUFFERED_BLOCKS)
-        self._rooms = deque(samples.empty(rows) for _ in range(2 if samples.ahead else 1))
+        self._epochs: dict[int, tuple[list[list[Block]], list[int]]] = {}
+        self._held: tuple[Place, Int[Tensor, " rows"]] | None = None
+        # Filled again and again: memory that is new to the process takes as long to get as to read into.
+        rows = min(samples.samples, SHUFFLED_BLOCK * MIXED_BLOCKS)
+        self._room = None if samples.at_random else samples.empty(rows)
 
     def batch(self, step: int) -> Float[Tensor, "batch units"]:
         """The batch of one step, counted from 0."""
@@ -138,53 +150,57 @@ class Shuffled:
             epoch, row = divmod(position, self.samples.samples)
             _, starts = self._groups(epoch)
             group = bisect_right(starts, row) - 1
-            rows, order = self._load((epoch, group))
+            order = self._order((epoch, group))
             within = row - starts[group]
-            part = rows.index_select(0, order[within : within + missing])
+            part = self._take(order[within : within + missing])
             parts.append(part)
             position, missing = position + len(part), missing - len(part)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _groups(self, epoch: int) -> tuple[list[list[int]], list[int]]:
-        """The epoch's blocks, by buffer, and the row of the epoch at which each buffer starts."""
+    def _groups(self, epoch: int) -> tuple[list[list[Block]], list[int]]:
+        """The epoch's blocks, by the groups that are mixed, and the row of the epoch at which each group starts."""
         if epoch not in self._epochs:
-            starts = torch.arange(0, self.samples.samples, SHUFFLED_BLOCK)
-            blocks = starts[torch.randperm(len(starts), generator=stream("blocks", *self.key, epoch))].tolist()
+            samples = self.samples.samples
+            starts = torch.arange(0, samples, SHUFFLED_BLOCK)
+            shuffled = starts[torch.randperm(len(starts), generator=stream("blocks", *self.key, epoch))].tolist()
+            blocks = [(start, min(start + SHUFFLED_BLOCK, samples)) for start in shuffled]
             # Sorted, so that a disk is read forwards: the rows are mixed anyway.
-            groups = [sorted(blocks[i : i + BUFFERED_BLOCKS]) for i in range(0, len(blocks), BUFFERED_BLOCKS)]
-            lengths = [sum(self._length(block) for block in group) for group in groups]
+            groups = [sorted(blocks[i : i + MIXED_BLOCKS]) for i in range(0, len(blocks), MIXED_BLOCKS)]
+            lengths = [sum(stop - start for start, stop in group) for group in groups]
             before = {epoch - 1: self._epochs[epoch - 1]} if epoch - 1 in self._epochs else {}
             self._epochs = {**before, epoch: (groups, [0, *accumulate(lengths)][:-1])}
         return self._epochs[epoch]
 
-    def _length(self, block: int) -> int:
-        return min(SHUFFLED_BLOCK, self.samples.samples - block)
-
-    def _load(self, place: Place) -> Buffer:
-        """One buffer; it is kept until another one is loaded, and the one that follows is read meanwhile."""
+    def _order(self, place: Place) -> Int[Tensor, " rows"]:
+        """The rows of one group in the order in which they are taken, by number, or by where the room holds them."""
         if self._held is None or self._held[0] != place:
-            self._held = None  # On a GPU: freed before the next one comes.
-            if self._coming is None or self._coming[0] != place:
-                self._coming = self._ask(place)
-            rows, order = self._coming[1]()
-            self._held = place, (rows.to(self.samples.device), order.to(self.samples.device))
-            self._coming = self._ask(self._after(place)) if self._thread else None
+            blocks = self._groups(place[0])[0][place[1]]
+            if self._room is None:
+                rows = torch.cat([torch.arange(start, stop) for start, stop in blocks])
+                if self._held is None:
+                    self.samples.expect(blocks)
+                self.samples.expect(self._after(place))
+            else:
+                rows = torch.arange(self._fill(self._room, blocks))
+            order = torch.randperm(len(rows), generator=stream("rows", *self.key, *place))
+            self._held = place, rows.index_select(0, order)
         return self._held[1]
 
-    def _after(self, place: Place) -> Place:
+    def _after(self, place: Place) -> list[Block]:
+        """The blocks of the group that follows."""
         epoch, group = place
-        return (epoch, group + 1) if group + 1 < len(self._groups(epoch)[0]) else (epoch + 1, 0)
+        groups = self._groups(epoch)[0]
+        return groups[group + 1] if group + 1 < len(groups) else self._groups(epoch + 1)[0][0]
 
-    def _ask(self, place: Place) -> tuple[Place, Callable[[], Buffer]]:
-        """A buffer as what gives it when called: at once from memory, from a file when the thread has read it."""
-        self._rooms.rotate()
-        read = partial(self._read, place, self._groups(place[0])[0][place[1]], self._rooms[0])
-        return place, self._thread.submit(read).result if self._thread else read
-
-    def _read(self, place: Place, blocks: list[int], room: Float[Tensor, "room units"]) -> Buffer:
+    def _fill(self, room: Float[Tensor, "room units"], blocks: list[Block]) -> int:
+        """Read blocks into the room, one behind the other; gives the number of rows."""
         filled = 0
-        for block in blocks:
-            length = self._length(block)
-            self.samples.fill(room[filled : filled + length], block)
-            filled += length
-        return room[:filled], torch.randperm(filled, generator=stream("rows", *self.key, *place))
+        for start, stop in blocks:
+            self.samples.fill(room[filled : filled + stop - start], start)
+            filled += stop - start
+        return filled
+
+    def _take(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows units"]:
+        if self._room is None:
+            return self.samples.take(rows)
+        return self._room.index_select(0, rows.to(self._room.device)).to(self.samples.device)

@@ -6,21 +6,28 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from homolog.decompositions.samples import InMemory, Samples
+from homolog.decompositions.samples import Block, InMemory, Samples
 from homolog.streams import stream
 
 
 class Part(Samples):
-    """Some rows, ascending, of other samples; what lies between them is read too, and dropped."""
+    """Some rows, ascending, of other samples; in order, what lies between them is read too, and dropped."""
 
     def __init__(self, whole: Samples, index: Int[Tensor, " chosen"]) -> None:
         self._whole, self._index = whole, index
-        self.samples, self.units, self.device, self.ahead = len(index), whole.units, whole.device, whole.ahead
+        self.samples, self.units, self.device = len(index), whole.units, whole.device
+        self.stored, self.at_random = whole.stored, whole.at_random
 
     def read(self, start: int, stop: int) -> Float[Tensor, "rows units"]:
         index = self._index[start:stop]
         span = self._whole.read(int(index[0]), int(index[-1]) + 1)
         return span.index_select(0, (index - index[0]).to(span.device))
+
+    def take(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows units"]:
+        return self._whole.take(self._index[rows])
+
+    def expect(self, blocks: list[Block]) -> None:
+        self._whole.expect([(int(self._index[start]), int(self._index[stop - 1]) + 1) for start, stop in blocks])
 
     def fill(self, out: Float[Tensor, "rows units"], start: int) -> None:
         index = self._index[start : start + len(out)]

@@ -22,6 +22,7 @@ from homolog.alignment.gauge import Gauge
 from homolog.decompositions.samples import BLOCK, InMemory, Samples
 from homolog.store.activations import ARTEFACT, Activations, Rows, facts_of, hook_point_group, not_finite
 from homolog.store.files import open_hdf5
+from homolog.store.mapped_rows import map_rows
 
 # What is read at once: small enough to stay in a core's cache while rows are chosen and the gauge is applied.
 SLAB_BYTES = 4 * 2**20
@@ -37,10 +38,10 @@ class InFile(Samples):
     `index` chooses rows (ascending; all of them by default), `gauge` is applied where one is given. Memory: what is
     asked for, and a slab of 4 MiB; `blocks` holds one block more, which a thread reads while the last one is in use.
     Values that aren't finite raise the error that `not_finite` makes of their number, when they are read in order;
-    `fill`, and so shuffled reading, trusts that this has been done: it would take a quarter of its speed.
+    `fill` and `take`, and so shuffled reading, trust that this has been done: it would take a quarter of their speed.
     """
 
-    ahead = True
+    stored = True
 
     def __init__(
         self,
@@ -55,11 +56,13 @@ class InFile(Samples):
         self._file = _open(path, dataset)
         self._data = self._file[dataset]
         rows, self.units = self._data.shape
-        self._index = torch.arange(rows) if index is None else index.cpu().long()
+        self._index, self._every = torch.arange(rows) if index is None else index.cpu().long(), index is None
         if bool((self._index.diff() <= 0).any()):
             raise ValueError(f"{path}: the rows to read must ascend, each once, and these {len(self._index)} don't.")
         self.samples = len(self._index)
         self._slab_rows = max(1, SLAB_BYTES // max(1, self.units * 4))
+        self._mapped = map_rows(path, self._data)
+        self.at_random = self._mapped is not None
 
     def read(self, start: int, stop: int) -> Float[Tensor, "rows units"]:
         return self._read(start, stop).to(self.device)
@@ -74,6 +77,30 @@ class InFile(Samples):
 
     def fill(self, out: Float[Tensor, "rows units"], start: int) -> None:
         self._fill(out, start, check=False)
+
+    def take(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows units"]:
+        if self._mapped is None:
+            return super().take(rows)
+        out = self.empty(len(rows))
+        chosen = rows if self._every else self._index.index_select(0, rows)
+        # Piece by piece, so that the gauge finds them in the cache.
+        for part, room in zip(torch.split(chosen, self._slab_rows), torch.split(out, self._slab_rows), strict=True):
+            self._mapped.take(part, room)
+            if self._gauge is not None:
+                room.copy_(self._gauge.canonical(room))
+        return out.to(self.device, non_blocking=True)
+
+    def expect(self, blocks: list[tuple[int, int]]) -> None:
+        if self._mapped is None:
+            return
+        self._mapped.expect(blocks if self._every else [span for block in blocks for span in self._spans(*block)])
+
+    def _spans(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """The rows of the file, first and behind the last, among which chosen ones lie: without large holes."""
+        index = self._index[start:stop]
+        ends = (index.diff() > self._slab_rows).nonzero().squeeze(1)
+        firsts, lasts = torch.cat([index[:1], index[ends + 1]]), torch.cat([index[ends], index[-1:]])
+        return [(first, last + 1) for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)]
 
     def _fill(self, out: Float[Tensor, "rows units"], start: int, check: bool) -> None:
         """Write the rows from `start` on into `out`: slab by slab, holes between chosen rows passed over."""
