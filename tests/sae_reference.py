@@ -18,30 +18,35 @@ def loss(name, p, x, options, dead, variance, step=0, data=None, held=None):
     """
     held, spread = held or {}, len(x) * variance
     decoder = mixed_directions(p, data, options["relaxation"]) if name == "archetypal_sae" else p["decoder"]
+    k = k_of(options, step)
     if name == "matching_pursuit_sae":
-        residual = x - write(pursuit_codes(x - p["bias"], decoder, options["k"]), decoder, p["bias"])
+        residual = x - write(pursuit_codes(x - p["bias"], decoder, k), decoder, p["bias"])
         return fvu(residual, spread), residual
     pre = np.array([[row @ (sample - p["bias"]) for row in p["encoder"]] for sample in x]) + p["encoder_bias"]
-    codes = codes_of(name, pre, p, options)
+    norm = norms(decoder, options)
+    codes = codes_of(name, pre, p, options, k)
     residual = x - write(codes, decoder, p["bias"])
     if name in ("relu_sae", "jumprelu_sae", "gated_sae"):
         total = (residual**2).sum() / len(x)
         warm = min(1, (step + 1) / (options["penalty_warmup"] * options["steps"])) if options["penalty_warmup"] else 1
-        total += warm * sparsity(name, pre, codes, p, options, step)
+        total += warm * sparsity(name, pre, codes, p, options, step, norm)
     else:
         total = fvu(residual, spread)
     if name == "gated_sae":
-        by_gate = write(np.maximum(pre, 0), held.get("decoder", decoder), held.get("bias", p["bias"]))
+        # What is held is the direction: a free norm isn't the decoder's, but scales what the gate gives.
+        direction = (held.get("decoder", decoder).T / norms(held.get("decoder", decoder), options)).T
+        by_gate = write(np.maximum(pre, 0) * norm, direction, held.get("bias", p["bias"]))
         total += ((x - by_gate) ** 2).sum() / len(x)
     if name == "topk_sae" and options["multi"]:
-        wide = topk_codes(pre, 4 * options["k"], options["dense"])
-        total += fvu(x - write(wide, decoder, p["bias"]), spread) / 8
+        wide = topk_codes(pre * norm, 4 * k, options["dense"])
+        total += fvu(x - write(wide / norm, decoder, p["bias"]), spread) / 8
     if name == "matryoshka_sae":
         total = nested(codes, decoder, p["bias"], x, options["levels"], spread)
     if options["dead"] == "auxk" and dead.any():
         target = held.get("residual", residual)
         count = options["aux_k"] or x.shape[1] // 2
-        explained = write(topk_codes(np.where(dead, pre, -np.inf), count), decoder, 0)
+        before = magnitudes(pre, p) if name == "gated_sae" else pre
+        explained = write(topk_codes(np.where(dead, before * norm, -np.inf), count) / norm, decoder, 0)
         total += options["aux_coefficient"] * fvu(target - explained, ((target - target.mean(0)) ** 2).sum())
     return total, residual
 
@@ -54,17 +59,34 @@ def write(codes, decoder, bias):
     return np.array([bias + sum(z * direction for z, direction in zip(row, decoder, strict=True)) for row in codes])
 
 
-def codes_of(name, pre, p, options):
+def k_of(options, step):
+    """How many latents are selected: on a straight line from k_start to k, which the step at k_warmup's end has."""
+    if options.get("k_start") is None:
+        return options.get("k")
+    done = min(1, (step + 1) / (options["k_warmup"] * options["steps"]))
+    return round((1 - done) * options["k_start"] + done * options["k"])
+
+
+def norms(decoder, options):
+    """What codes are weighted by, in whatever says which of them are on and how much that costs."""
+    return np.linalg.norm(decoder, axis=1) if options["decoder"] == "norm_weighted" else np.ones(len(decoder))
+
+
+def codes_of(name, pre, p, options, k):
+    norm = norms(p["decoder"], options) if "decoder" in p else 1
     if name in ("topk_sae", "archetypal_sae"):
-        return topk_codes(pre, options["k"], options["dense"])
+        return topk_codes(pre * norm, k, options["dense"]) / norm
     if name in ("batch_topk_sae", "matryoshka_sae"):
-        return batch_codes(pre, options["k"], options["dense"])
+        return batch_codes(pre * norm, k, options["dense"]) / norm
     if name == "jumprelu_sae":
-        return np.where(pre > p["threshold"], pre, 0)
+        return np.where(pre * norm > p["threshold"], pre, 0)
     if name == "gated_sae":
-        magnitude = (pre - p["encoder_bias"]) * np.exp(p["log_rescale"]) + p["magnitude_bias"]
-        return np.where(pre > 0, np.maximum(magnitude, 0), 0)
+        return np.where(pre > 0, np.maximum(magnitudes(pre, p), 0), 0)
     return np.maximum(pre, 0)
+
+
+def magnitudes(gate, p):
+    return (gate - p["encoder_bias"]) * np.exp(p["log_rescale"]) + p["magnitude_bias"]
 
 
 def topk_codes(pre, k, dense=0):
@@ -96,18 +118,17 @@ def pursuit_codes(centred, decoder, k):
     return codes
 
 
-def sparsity(name, pre, codes, p, options, step):
+def sparsity(name, pre, codes, p, options, step, norm):
     """The penalty as the recipe weighs it, once warm; dense latents come first and are free of it."""
     total, free = 0.0, options["dense"]
     for row, z in zip(pre, codes, strict=True):
         for i in range(free, len(row)):
             if name == "gated_sae":
-                total += max(row[i], 0)
+                total += max(row[i], 0) * norm[i]
             elif name == "jumprelu_sae":
-                total += row[i] > p["threshold"][i]
+                total += row[i] * norm[i] > p["threshold"][i]
             else:
-                norm = np.linalg.norm(p["decoder"][i]) if options["decoder"] == "norm_weighted" else 1
-                total += concave(z[i] * norm, options, step)
+                total += concave(z[i] * norm[i], options, step)
     mean = total / len(pre)
     if name == "jumprelu_sae" and options["target_l0"] is not None:
         return options["target_coefficient"] * (mean / options["target_l0"] - 1) ** 2
@@ -162,11 +183,13 @@ def differences(name, p, x, options, h=1e-6, **state):
 def threshold_gradient(p, x, options, warm=1.0):
     """Of JumpReLU's thresholds: the pseudo-derivatives of Rajamanoharan et al. (2024b), equations 11 and 12.
 
-    dz/dt = -t / width and d1/dt = -1 / width for each pre-activation within half a width of t.
+    dz/dt = -t / width and d1/dt = -1 / width for each pre-activation within half a width of t; both z and the
+    pre-activation are those of a direction of unit norm.
     """
-    threshold, width, batch = p["threshold"], options["bandwidth"], len(x)
-    pre = (x - p["bias"]) @ p["encoder"].T + p["encoder_bias"]
-    residual = x - write(np.where(pre > threshold, pre, 0), p["decoder"], p["bias"])
+    threshold, width, batch, norm = p["threshold"], options["bandwidth"], len(x), norms(p["decoder"], options)
+    pre = ((x - p["bias"]) @ p["encoder"].T + p["encoder_bias"]) * norm
+    directions = (p["decoder"].T / norm).T
+    residual = x - write(np.where(pre > threshold, pre, 0), directions, p["bias"])
     l0 = (pre > threshold)[:, options["dense"] :].sum() / batch
     slope = options["coefficient"]
     if options["target_l0"] is not None:
@@ -175,7 +198,7 @@ def threshold_gradient(p, x, options, warm=1.0):
     for i, t in enumerate(threshold):
         for row, error in zip(pre, residual, strict=True):
             if abs(row[i] - t) < width / 2:
-                by_code = -2 / batch * (error @ p["decoder"][i])
+                by_code = -2 / batch * (error @ directions[i])
                 gradient[i] += by_code * -t / width
                 gradient[i] += warm * slope / batch * -1 / width if i >= options["dense"] else 0
     return gradient

@@ -147,6 +147,7 @@ OTHERWISE: dict[str, list[Any]] = {
     "dense": [0, 3],
     "fixed": [0, 16],
     "k": [1, 2],
+    "k_start": [2, 16],
     "levels": [1, 2],
 }
 
@@ -162,8 +163,9 @@ ONLY_ZERO |= {("archetypal_sae", "fixed")}
 def two_values(method: str, key: str) -> list[Any]:
     """Two values that the key of a method may take; one, or none, where there is no choice."""
     if key == "dead":
-        alone = {"gated_sae": ["none"], "jumprelu_sae": ["none"]}
-        return (alone | {"matching_pursuit_sae": ["none", "resample"]}).get(method, ["none", "auxk"])
+        return ["none", "resample" if method == "matching_pursuit_sae" else "auxk"]
+    if key == "decoder" and method in ("matching_pursuit_sae", "archetypal_sae"):
+        return ["unit_norm"]
     if method == "jumprelu_sae" and key == "target_l0":
         return []  # Not beside a coefficient: it has a test of its own.
     if (method, key) in ONLY_ZERO:
@@ -225,6 +227,8 @@ def test_jumprelu_takes_a_target_in_place_of_a_coefficient():
     [
         ("topk_sae", {"k": 16}),
         ("topk_sae", {"k": 4, "multi": True}),
+        ("topk_sae", {"k": 4, "k_start": 4, "k_warmup": 1, "multi": True}),
+        ("topk_sae", {"k": 1, "k_start": 16, "k_warmup": 0}),
         ("topk_sae", {"k": 4, "dense": 12, "fixed": 16, "aux_k": 16}),
         ("topk_sae", {"lr_warmup": 0, "lr_decay": 1, "fixed_cosine": 1, "aux_coefficient": 0}),
         ("relu_sae", {"dense": 15, "p_end": 1}),
@@ -252,7 +256,10 @@ def test_all_sparse_autoencoders_share_their_common_options():
     names = [name for name in NEEDED if name.endswith("_sae")]
     points = [parse_decomposition(spec(name)).expand()[0] for name in names]
     shared = set(points[0]).intersection(*points)
-    assert {"order_seed", "lr_warmup", "encoder_init", "dead", "dense", "fixed", "engine"} <= shared
+    assert {"order_seed", "lr_warmup", "encoder_init", "decoder", "dead", "dense", "fixed", "engine"} <= shared
+    selecting = [point for point in points if "k" in point]
+    assert len(selecting) == 5
+    assert all(point.items() >= {"k_start": None, "k_warmup": 0.5}.items() for point in selecting)
     for key in shared - {"dead"}:  # Which one serves depends on the method; nothing else does.
         assert len({point[key] for point in points}) == 1, key
 

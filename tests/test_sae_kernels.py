@@ -42,6 +42,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "jumprelu_sae, target": {"target_l0": 3.0, "threshold_init": 0.25, "bandwidth": 0.05, "dense": 3},
     "jumprelu_sae, wide": {"coefficient": 0.02, "threshold_init": 0.1, "bandwidth": 0.3},
 }
+# Whose fast steps differ from those above in a part alone: their steps are compared, their trainings aren't.
+ALSO: dict[str, dict[str, Any]] = {
+    "topk_sae, falling k": {"k": 2, "k_start": 40, "k_warmup": 0.1},
+    "batch_topk_sae, falling k": {"k": 2, "k_start": 12, "k_warmup": 0.05},
+    "jumprelu_sae, AuxK": {"coefficient": 0.02, "threshold_init": 0.25, "bandwidth": 0.05, "dead": "auxk"},
+}
 RECIPE = pytest.mark.parametrize("name", RECIPES)
 
 
@@ -58,7 +64,7 @@ def planted(samples: int, seed: int = 0) -> torch.Tensor:
 def set_up(name: str, x: torch.Tensor, **more: Any) -> tuple[Any, Any]:
     """A recipe and one member before its first step."""
     method = name.partition(",")[0]
-    options = parse_decomposition({"method": method, **COMMON, **RECIPES[name], **more}).expand()[0]
+    options = parse_decomposition({"method": method, **COMMON, **(RECIPES | ALSO)[name], **more}).expand()[0]
     recipe = load(METHODS[method])()
     stack = initialise(recipe, [Member(options, 0, "all", InMemory(x), None, ("test",))])
     if method == "relu_sae":  # as after some training: a dense member's steps are plain ones
@@ -74,8 +80,9 @@ def set_equal(stack: Any, other: Any) -> None:
     other.memory |= {name: value.clone() for name, value in stack.memory.items()}
 
 
-@RECIPE
-@pytest.mark.parametrize("batch", [256, 2050])
+@pytest.mark.parametrize(
+    ("name", "batch"), [(name, batch) for name in RECIPES for batch in (256, 2050)] + [(name, 256) for name in ALSO]
+)
 def test_one_fast_step_is_a_plain_step(name, batch):
     """From equal state, over training: losses, gradients (through the moments), what fired and what is remembered."""
     x = planted(3000)

@@ -62,6 +62,14 @@ def test_planted_orthogonal_features_are_found_again(name):
     assert cosine(directions, d.directions).max(1).values.mean() > 0.9
 
 
+@pytest.mark.parametrize("name", ["topk_sae", "jumprelu_sae"])
+def test_a_free_decoder_finds_them_too_and_is_stored_with_directions_of_unit_norm(name):
+    directions, x = planted()
+    d = fit_one(name, x, **EASY | FINDS[name] | {"decoder": "norm_weighted"})
+    assert cosine(directions, d.directions).max(1).values.mean() > 0.9
+    assert_close(d.directions.norm(dim=1), torch.ones(24))
+
+
 # Shrinkage
 
 STRENGTH, SHARE = 2.0, 0.2
@@ -144,6 +152,15 @@ def test_batch_selection_has_k_in_the_mean_and_its_threshold_about_k_elsewhere(n
     assert_close(one_by_one, d.codes(x[2000:2100]))
 
 
+@pytest.mark.parametrize("name", ["topk_sae", "batch_topk_sae"])
+def test_a_k_that_falls_is_the_l0_of_every_step_and_ends_at_k(name):
+    d = fit_one(name, planted()[1], **EASY | {"k": 2, "k_start": 5, "k_warmup": 0.5, "steps": 60, "log_points": 60})
+    falls = torch.tensor([max(2, round(5 - 3 * (step + 1) / 30)) for step in range(60)]).float()
+    assert (d.curves["l0"] <= falls).all()  # Fewer where fewer are positive.
+    assert (d.curves["l0"] > 0.9 * falls).all()
+    assert d.k == (2 if name == "topk_sae" else 0)
+
+
 def test_auxk_revives_dead_latents():
     """Real images, twice as many latents as pixels: under half as many dead ones in each of two members.
 
@@ -158,7 +175,9 @@ def test_auxk_revives_dead_latents():
     assert all(revived < left / 2 for revived, left in zip(dead["auxk"], dead["none"], strict=True)), dead
 
 
-@pytest.mark.parametrize("name", ["relu_sae", "topk_sae", "batch_topk_sae", "matching_pursuit_sae"])
+@pytest.mark.parametrize(
+    "name", ["relu_sae", "topk_sae", "batch_topk_sae", "matching_pursuit_sae", "jumprelu_sae", "gated_sae"]
+)
 def test_resampling_revives_latents_that_can_never_fire(name):
     """They are set to point away from all samples: left alone they stay dead for ever."""
     x = planted()[1]

@@ -42,6 +42,8 @@ class SparseAutoencoderOptions(SeededOptions, OvercompleteOptions):
     """Where the decoder's bias starts (the geometric median: Bricken et al., 2023)."""
     input_scale: Grid[Literal["unit_mean_square", "none"]] = "unit_mean_square"
     """Inputs are scaled to a mean square norm of one while training, or taken as they are."""
+    decoder: Grid[Literal["unit_norm", "norm_weighted"]] = "unit_norm"
+    """Directions of unit norm (Bricken et al., 2023), or free ones, whose norms weigh codes (Conerly et al., 2024)."""
     aux_k: Grid[Count] | None = None
     """With dead: auxk, dead latents that model the residual; null: half of the units (Gao et al., 2024, app. A.2)."""
     aux_coefficient: Grid[NonNegative] = 1 / 32
@@ -84,9 +86,21 @@ class SelectingOptions(SparseAutoencoderOptions):
 
     k: Grid[Count]
     """Latents that are active on each sample."""
+    k_start: Grid[Count] | None = None
+    """Where k starts in training, to fall linearly to its value and stay there (Makhzani & Frey, 2013); null: at k."""
+    k_warmup: Grid[Fraction] = 0.5
+    """With k_start, fraction of steps over which k falls."""
 
     def contradictions_of_sparsity(self, sparse: int, name: str) -> Iterator[tuple[str, str]]:
         yield from at_most("k", max(self.choices("k")), sparse, name)
+        if self.k_start is not None:
+            yield from at_most("k_start", max(self.choices("k_start")), sparse, name)
+            least, k = min(self.choices("k_start")), max(self.choices("k"))
+            if least < k:
+                yield (
+                    "k_start",
+                    f"{least}, of k = {k}; allowed: at least k, since it falls to k; raise k_start or lower k",
+                )
 
 
 class ReLUOptions(SparseAutoencoderOptions):
@@ -98,8 +112,6 @@ class ReLUOptions(SparseAutoencoderOptions):
     """Weight of the penalty."""
     penalty: Grid[Literal["l1", "lp", "tanh", "sqrt"]] = "l1"
     """L1 (Bricken et al., 2023), Lp with falling p (Karvonen et al., 2024), tanh (Jermyn et al., 2024), or sqrt."""
-    decoder: Grid[Literal["unit_norm", "norm_weighted"]] = "unit_norm"
-    """Directions of unit norm (Bricken et al., 2023), or free ones that weigh the penalty (Conerly et al., 2024)."""
     p_end: Grid[PositiveFraction] = 0.5
     """With penalty: lp, where its exponent ends; it starts at 1 and falls linearly (Karvonen et al., 2024)."""
     penalty_warmup: Grid[Fraction] = 0.05
@@ -120,12 +132,13 @@ class TopKOptions(SelectingOptions):
 
     def contradictions_of_sparsity(self, sparse: int, name: str) -> Iterator[tuple[str, str]]:
         yield from super().contradictions_of_sparsity(sparse, name)
-        most = max(self.choices("k"))
+        key = "k" if self.k_start is None else "k_start"
+        most = max(self.choices(key))
         if any(self.choices("multi")) and most <= sparse < 4 * most:
             yield (
                 "multi",
-                f"true, of k = {most} and {name} = {sparse}; allowed: true if 4 k is at most {name}, else false; "
-                "lower k or raise n_latents",
+                f"true, of {key} = {most} and {name} = {sparse}; allowed: true if 4 {key} is at most {name}, else "
+                f"false; lower {key} or raise n_latents",
             )
 
 
@@ -159,8 +172,8 @@ class JumpReLUOptions(SparseAutoencoderOptions):
     """Where thresholds start (Rajamanoharan et al., 2024b)."""
     penalty_warmup: Grid[Fraction] = 0.05
     """Fraction of steps over which the penalty's weight rises from zero."""
-    dead: Literal["none"] = "none"
-    """Dead latents are left dead."""
+    dead: Grid[Literal["auxk", "resample", "none"]] = "none"
+    """Dead latents are left dead, model the residual (auxk: Gao et al., 2024), or are drawn anew (resample)."""
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         allowed = "allowed: exactly one of coefficient and target_l0"
@@ -183,8 +196,8 @@ class GatedOptions(SparseAutoencoderOptions):
     """Weight of the L1 penalty on the gate."""
     penalty_warmup: Grid[Fraction] = 0.05
     """Fraction of steps over which the penalty's weight rises from zero."""
-    dead: Literal["none"] = "none"
-    """Dead latents are left dead."""
+    dead: Grid[Literal["auxk", "resample", "none"]] = "none"
+    """Dead latents are left dead, model the residual (auxk: Gao et al., 2024), or are drawn anew (resample)."""
 
 
 class MatryoshkaOptions(SelectingOptions):
@@ -223,6 +236,8 @@ class MatchingPursuitOptions(SelectingOptions):
     """Every latent is found in its turn."""
     dead: Grid[Literal["resample", "none"]] = "none"
     """Dead latents are left dead, or are drawn anew (resample: Bricken et al., 2023)."""
+    decoder: Literal["unit_norm"] = "unit_norm"
+    """Directions have unit norm: a code is the inner product with one."""
 
 
 class ArchetypalOptions(SelectingOptions):
@@ -236,6 +251,8 @@ class ArchetypalOptions(SelectingOptions):
     """How far a direction may stand off the hull (Fel et al., 2025)."""
     dead: Grid[Literal["auxk", "none"]] = "none"
     """Dead latents are left dead, or model the residual (auxk: Gao et al., 2024)."""
+    decoder: Literal["unit_norm"] = "unit_norm"
+    """Directions have unit norm: they follow from the hull."""
     dense: Literal[0] = 0
     """None: all latents are selected from."""
     fixed: Literal[0] = 0

@@ -18,9 +18,8 @@ from homolog.decompositions.sae.base import (
     Stack,
     as_dictionary,
     decode,
-    mean_l0,
+    k_at,
     pre_activations,
-    sum_of_squares,
 )
 from homolog.decompositions.sae.initial import random_rows
 from homolog.dictionary import Dictionary
@@ -35,11 +34,14 @@ class Archetypal(SparseAutoencoder):
 
     C are `candidates` data points less their mean, drawn by each member for itself: the published stability came from a
     C that was found once by k-means and shared by all seeds. L, the relaxation, has rows of norm at most `relaxation`
-    times the mean norm of C's (ibid., RA-SAE; 0 is the plain archetypal dictionary). Loss: as TopK's.
+    times the mean norm of C's (ibid., RA-SAE; 0 is the plain archetypal dictionary). Loss: as TopK's. Directions follow
+    from mixtures, so they can't be drawn anew (no ``resample``), nor have a norm of their own (no free decoder).
     """
 
     name = "Archetypal"
     default_lr = 1e-3
+    dead = ("auxk", "none")
+    decoders = ("unit_norm",)
 
     def memory(self, members: list[Member], scale: Float[Tensor, " members"]) -> dict[str, Tensor]:
         drawn = [
@@ -72,16 +74,16 @@ class Archetypal(SparseAutoencoder):
         mixed = torch.bmm(p["mixture"].softmax(2), data) + p["relaxation"] * (limit / length).clamp_max(1.0)
         return mixed / mixed.norm(dim=2, keepdim=True).clamp_min(1e-12)
 
-    def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+    def own_losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
         options = stack.options
         decoder, pre = self.directions(p, stack.memory["candidates"], options), pre_activations(p, x)
-        codes = top_k(pre, options["k"])
+        codes = top_k(pre, k_at(options, stack.step))
         residual = x - decode(codes, decoder, p["bias"])
-        fvu = sum_of_squares(residual) / stack.total_variance(x)
+        fvu = stack.fvu(residual)
         auxiliary = auxiliary_loss(pre, residual, decoder, stack)
         total = fvu + options["aux_coefficient"] * auxiliary
-        return Losses(total, {"fvu": fvu, "auxiliary": auxiliary, "l0": mean_l0(codes)}, (codes > 0).any(1), residual)
+        return Losses.of(total, {"fvu": fvu, "auxiliary": auxiliary}, codes, residual)
 
-    def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
+    def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         directions = self.directions(p, stack.memory["candidates"], stack.options)
         return as_dictionary(p, directions, activation="topk", k=stack.options["k"])

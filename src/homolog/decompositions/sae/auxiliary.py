@@ -8,9 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from homolog.decompositions.sae.base import Stack, sum_of_squares
+from homolog.decompositions.sae.base import Stack, on_unit_directions, sum_of_squares
 from homolog.decompositions.sae.initial import own_stream
 from homolog.encoding import top_k
+
+# Parameters with a number for each latent.
+BY_LATENT = ("encoder_bias", "threshold", "log_rescale", "magnitude_bias")
 
 
 def dead(stack: Stack) -> Bool[Tensor, "members latents"]:
@@ -47,9 +50,13 @@ def resample(
     """Start dead latents anew at inputs that are badly explained (Bricken et al., 2023, appendix).
 
     An input is drawn with probability proportional to its squared loss; the direction points at it from the bias, the
-    encoder row is a fifth of the mean norm of the living ones, and the optimiser forgets what it knew of the latent.
+    encoder row is a fifth of the mean norm of the living ones (each times its direction's norm, where that is free),
+    biases are 0, and the optimiser forgets what it knew of the latent. A threshold is to the encoder row as at the
+    start, so that a latent that reads so softly can fire.
     """
     p, gone = stack.parameters, dead(stack)
+    read = on_unit_directions(p, stack.options)
+    scalars = [name for name in BY_LATENT if name in p]
     if stack.held is not None:
         gone &= ~stack.held
     for i, member in enumerate(stack.members):
@@ -66,10 +73,12 @@ def resample(
         toward = toward / toward.norm(dim=1, keepdim=True).clamp_min(1e-12)
         p["decoder"][i, latents] = toward
         if "encoder" in p:
-            p["encoder"][i, latents] = toward * 0.2 * p["encoder"][i, alive].norm(dim=1).mean()
-            p["encoder_bias"][i, latents] = 0
+            length = 0.2 * read["encoder"][i, alive].norm(dim=1).mean()
+            p["encoder"][i, latents] = toward * length
+            for name in scalars:
+                p[name][i, latents] = stack.options["threshold_init"] * length if name == "threshold" else 0
         for moments in (stack.first, stack.second):
-            for name in ("decoder", "encoder", "encoder_bias"):
+            for name in ("decoder", "encoder", *scalars):
                 if name in moments:
                     moments[name][i, latents] = 0
         stack.silent[i, latents] = 0

@@ -28,6 +28,18 @@ class Losses:
     fired: Bool[Tensor, "members latents"]
     residual: Float[Tensor, "members batch units"]
 
+    @classmethod
+    def of(
+        cls,
+        total: Float[Tensor, " members"],
+        terms: dict[str, Float[Tensor, " members"]],
+        codes: Float[Tensor, "members batch latents"],
+        residual: Float[Tensor, "members batch units"],
+    ) -> Losses:
+        """With L0, the mean number of codes that aren't zero, as the last term, and what fired: both from `codes`."""
+        l0 = (codes != 0).to(codes.dtype).sum(2).mean(1)
+        return cls(total, terms | {"l0": l0}, (codes > 0).any(1), residual)
+
 
 @dataclass
 class Stack:
@@ -65,6 +77,10 @@ class Stack:
         """
         return x.shape[1] * self.variance
 
+    def fvu(self, residual: Float[Tensor, "members batch units"]) -> Float[Tensor, " members"]:
+        """What a reconstruction leaves of a batch, over the data's variance."""
+        return sum_of_squares(residual) / self.total_variance(residual)
+
     def arrays(self) -> dict[str, Tensor]:
         """All that training changes, by name: what a checkpoint holds."""
         groups = {"parameter": self.parameters, "first": self.first, "second": self.second, "memory": self.memory}
@@ -77,12 +93,16 @@ class SparseAutoencoder(Decomposition):
     """``z = act(W_enc (x - b_dec) + b_enc)``, ``x^ = W_dec' z + b_dec``: what all recipes share.
 
     Parameters are stacked: ``encoder`` and ``decoder`` `(member, latent, unit)`, ``encoder_bias`` `(member, latent)`,
-    ``bias`` `(member, unit)`, and a recipe's own. Rows of the decoder are directions of unit norm, unless the recipe
-    says otherwise. Inputs are scaled to unit mean square norm, and the scale is folded back at the end.
+    ``bias`` `(member, unit)`, and a recipe's own. Rows of the decoder are directions of unit norm, or, for the option
+    `decoder` ``norm_weighted``, free: see `on_unit_directions`. Inputs are scaled to unit mean square norm, and the
+    scale is folded back at the end.
     """
 
     name: str
     default_lr: float | None = None
+    # What the options `dead` and `decoder` may be.
+    dead: tuple[str, ...] = ("auxk", "resample", "none")
+    decoders: tuple[str, ...] = ("unit_norm", "norm_weighted")
 
     def fit(self, members: list[Member], progress: Progress = iter) -> list[Dictionary]:
         from homolog.decompositions.sae.training import train  # the trainer takes recipes, and they it
@@ -95,6 +115,9 @@ class SparseAutoencoder(Decomposition):
     def check(self, options: dict[str, Any]) -> None:
         """Raise ValueError when options contradict each other."""
         latents, dense, k = options["n_latents"], options["dense"], options.get("k", 0)
+        for key, allowed in (("dead", self.dead), ("decoder", self.decoders)):
+            if options[key] not in allowed:
+                raise ValueError(f"{self.name}: {key} = {options[key]!r}, but allowed is {' or '.join(allowed)}.")
         if latents < 1:
             raise ValueError(f"{self.name}: n_latents = {latents}, but at least 1 is needed.")
         if options["fixed"] > latents:
@@ -105,6 +128,12 @@ class SparseAutoencoder(Decomposition):
             besides = f" besides {dense} dense ones" if dense else ""
             raise ValueError(
                 f"{self.name}: k = {k} latents can't be active{besides} among n_latents = {latents}: lower k."
+            )
+        start = options.get("k_start")
+        if start is not None and not k <= start <= latents - dense:
+            raise ValueError(
+                f"{self.name}: k_start = {start}, from which k falls to {k}, but allowed is {k} to {latents - dense}: "
+                "change k_start."
             )
 
     def learning_rate(self, options: dict[str, Any]) -> float:
@@ -119,9 +148,13 @@ class SparseAutoencoder(Decomposition):
         """The parameters that the recipe trains, made from the common ones."""
         return common
 
-    @abstractmethod
     def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
         """Losses on one batch at step `stack.step`; may update ``stack.memory``, on which no gradient depends."""
+        return self.own_losses(on_unit_directions(p, stack.options), x, stack)
+
+    @abstractmethod
+    def own_losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+        """The same, of parameters whose directions have unit norm."""
 
     def fast_step(self, options: dict[str, Any]) -> Any:
         """The class of the fast step (`fast.base.FastStep`), or None where the kernels don't cover `options`."""
@@ -136,11 +169,42 @@ class SparseAutoencoder(Decomposition):
 
     def on_sphere(self, options: dict[str, Any]) -> bool:
         """Whether directions keep unit norm, so that only the gradient off them counts."""
-        return True
+        return bool(options["decoder"] == "unit_norm")
 
-    @abstractmethod
     def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         """The first member as a dictionary, in the scale of training; `finish` brings it back to the activations'."""
+        return self.own_dictionary(on_unit_directions(p, stack.options), stack)
+
+    @abstractmethod
+    def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
+        """The same, of parameters whose directions have unit norm."""
+
+
+def on_unit_directions(p: Parameters, options: dict[str, Any]) -> Parameters:
+    """The same autoencoder with directions of unit norm: a free norm moved to the encoder, and so into the code.
+
+    ``z_i = act(w_i x + b_i)`` times ``d_i`` writes what ``act(|d_i| (w_i x + b_i))`` times ``d_i / |d_i|`` does, for a
+    ReLU. So a free decoder is trained as one of unit norm whose codes and pre-activations are weighted by the norms:
+    by them latents are penalised (Conerly et al., 2024), selected, gated, and held against their thresholds, which
+    keeps all of it from depending on how a latent's scale is shared out between encoder and decoder. Gradients run
+    through the norms. With ``unit_norm`` the parameters as they are, since even a division by 1 would round.
+    """
+    if options["decoder"] == "unit_norm":
+        return p
+    norm = p["decoder"].norm(dim=2).clamp_min(1e-12)
+    biases = {name: p[name] * norm for name in ("encoder_bias", "magnitude_bias") if name in p}
+    return p | biases | {"encoder": p["encoder"] * norm[..., None], "decoder": p["decoder"] / norm[..., None]}
+
+
+def k_at(options: dict[str, Any], step: int) -> int:
+    """How many latents are selected at a step: falls from `k_start`, if there is one, to `k`, and stays there.
+
+    Linearly over the first `k_warmup` of all steps, which keeps latents from dying early (Makhzani & Frey, 2013).
+    """
+    k, start = options["k"], options["k_start"]
+    if start is None:
+        return int(k)
+    return round(start + (k - start) * warmup(step, options["steps"], options["k_warmup"]))
 
 
 def pre_activations(p: Parameters, x: Float[Tensor, "members batch units"]) -> Float[Tensor, "members batch latents"]:
@@ -158,11 +222,6 @@ def decode(
 def sum_of_squares(x: Float[Tensor, "members batch units"]) -> Float[Tensor, " members"]:
     """Over samples and units."""
     return x.square().sum((1, 2))
-
-
-def mean_l0(codes: Float[Tensor, "members batch latents"]) -> Float[Tensor, " members"]:
-    """Mean number of codes that aren't zero."""
-    return (codes != 0).to(codes.dtype).sum(2).mean(1)
 
 
 def warmup(step: int, steps: int, fraction: float) -> float:

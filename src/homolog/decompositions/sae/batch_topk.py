@@ -17,9 +17,8 @@ from homolog.decompositions.sae.base import (
     Stack,
     as_dictionary,
     decode,
-    mean_l0,
+    k_at,
     pre_activations,
-    sum_of_squares,
 )
 from homolog.dictionary import Dictionary
 
@@ -36,28 +35,28 @@ class BatchTopK(SparseAutoencoder):
     def memory(self, members: list[Member], scale: Float[Tensor, " members"]) -> dict[str, Tensor]:
         return {"threshold": torch.full_like(scale, -1.0)}
 
-    def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+    def own_losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
         options = stack.options
         pre = pre_activations(p, x)
-        codes = largest_of_batch(pre, options["k"], options["dense"])
+        codes = largest_of_batch(pre, k_at(options, stack.step), options["dense"])
         remember_threshold(stack, smallest_code(codes[..., options["dense"] :]))
         residual = x - decode(codes, p["decoder"], p["bias"])
-        fvu = sum_of_squares(residual) / stack.total_variance(x)
+        fvu = stack.fvu(residual)
         auxiliary = auxiliary_loss(pre, residual, p["decoder"], stack)
         total = fvu + options["aux_coefficient"] * auxiliary
-        return Losses(total, {"fvu": fvu, "auxiliary": auxiliary, "l0": mean_l0(codes)}, (codes > 0).any(1), residual)
+        return Losses.of(total, {"fvu": fvu, "auxiliary": auxiliary}, codes, residual)
 
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.batch_topk import FastBatchTopK
 
-        return None if options["dense"] else FastBatchTopK
+        return None if options["dense"] or not self.on_sphere(options) else FastBatchTopK
 
     def gpu_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.gpu.batch_topk import StackedBatchTopK
 
-        return None if options["dense"] else StackedBatchTopK
+        return None if options["dense"] or not self.on_sphere(options) else StackedBatchTopK
 
-    def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
+    def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="jumprelu", threshold=inference_threshold(p, stack))
 
 
@@ -77,7 +76,9 @@ def smallest_code(codes: Float[Tensor, "members batch latents"]) -> Float[Tensor
 
 
 def remember_threshold(stack: Stack, smallest: Float[Tensor, " members"]) -> None:
-    """Take the batch's smallest code into the running mean; the first one starts it."""
+    """Take the batch's smallest code into the running mean; the first one at k itself starts it."""
+    if k_at(stack.options, stack.step) != stack.options["k"]:
+        return
     old, momentum = stack.memory["threshold"], stack.options["threshold_momentum"]
     new = torch.where(old < 0, smallest, momentum * old + (1 - momentum) * smallest)
     stack.memory["threshold"] = torch.where(torch.isfinite(new), new, old)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from homolog.decompositions.sae.auxiliary import auxiliary_loss
 from homolog.decompositions.sae.base import (
     Losses,
     Parameters,
@@ -15,7 +16,6 @@ from homolog.decompositions.sae.base import (
     Stack,
     as_dictionary,
     decode,
-    mean_l0,
     pre_activations,
     sum_of_squares,
     warmup,
@@ -28,7 +28,9 @@ class Gated(SparseAutoencoder):
 
     Loss: mean of |x - x^|^2 + coefficient * |relu(gate)|_1 + |x - x^(relu(gate))|^2, the last through a decoder that it
     doesn't train (ibid., equation 8). Since the paths share W, what is learned is a JumpReLU (ibid., section 3.2), and
-    is stored as one. Dense latents aren't penalised.
+    is stored as one. Dense latents aren't penalised. AuxK takes the magnitudes: a dead latent's gate, below 0 on all
+    samples, would pass no gradient, but the weights are shared. With a free decoder both paths are weighted by its
+    norms, and so is the penalty.
     """
 
     name = "Gated"
@@ -38,7 +40,7 @@ class Gated(SparseAutoencoder):
         zeros = torch.zeros_like(common["encoder_bias"])
         return common | {"log_rescale": zeros, "magnitude_bias": zeros.clone()}
 
-    def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+    def own_losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
         options, batch = stack.options, x.shape[1]
         gate = pre_activations(p, x)
         projected = gate - p["encoder_bias"][:, None]
@@ -48,12 +50,13 @@ class Gated(SparseAutoencoder):
         penalty = gate.relu()[..., options["dense"] :].sum((1, 2)) / batch
         by_gate = x - decode(gate.relu(), p["decoder"].detach(), p["bias"].detach())
         factor = options["coefficient"] * warmup(stack.step, options["steps"], options["penalty_warmup"])
+        auxiliary = auxiliary_loss(magnitude, residual, p["decoder"], stack)
         total = (sum_of_squares(residual) + sum_of_squares(by_gate)) / batch + factor * penalty
-        terms = {"fvu": sum_of_squares(residual) / stack.total_variance(x), "penalty": penalty}
-        terms |= {"gate_fvu": sum_of_squares(by_gate) / stack.total_variance(x), "l0": mean_l0(codes)}
-        return Losses(total, terms, (codes > 0).any(1), residual)
+        total = total + options["aux_coefficient"] * auxiliary
+        terms = {"fvu": stack.fvu(residual), "penalty": penalty, "gate_fvu": stack.fvu(by_gate), "auxiliary": auxiliary}
+        return Losses.of(total, terms, codes, residual)
 
-    def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
+    def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         # gate > 0 says W (x - b_dec) > -b_enc, so magnitude > b_mag - exp(r) b_enc; and it counts only above 0.
         rescale = p["log_rescale"].exp()
         threshold = (p["magnitude_bias"] - rescale * p["encoder_bias"]).clamp_min(0)

@@ -18,6 +18,9 @@ from homolog.streams import stream
 
 # Options that must not change what is drawn: the order of the data, what is logged, and who computes.
 WITHOUT_DRAWS = {"order_seed", "log_points", "engine"}
+# Options that came after the first results, and what they are when they change nothing: then draws are as they were.
+# So is `decoder`, except for ReLU (the one with a `penalty`), which has always had it.
+LATER = {"k_start": None, "k_warmup": 0.5}
 
 
 def initialise(recipe: SparseAutoencoder, members: list[Member]) -> Stack:
@@ -68,7 +71,12 @@ def member_of(stack: Stack, i: int) -> tuple[Parameters, Stack]:
 
 def own_stream(purpose: str, member: Member, *more: int) -> torch.Generator:
     """A stream that no other grid point shares: options are part of the key, but for those that change no draw."""
-    options = {name: value for name, value in member.options.items() if name not in WITHOUT_DRAWS}
+    later = LATER if "penalty" in member.options else LATER | {"decoder": "unit_norm"}
+    options = {
+        name: value
+        for name, value in member.options.items()
+        if name not in WITHOUT_DRAWS and (name not in later or value != later[name])
+    }
     return stream(purpose, *member.key, member.seed, member.rows, json.dumps(options, sort_keys=True), *more)
 
 

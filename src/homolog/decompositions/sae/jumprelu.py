@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from homolog.decompositions.sae.auxiliary import auxiliary_loss
 from homolog.decompositions.sae.base import (
     Losses,
     Parameters,
@@ -15,7 +16,6 @@ from homolog.decompositions.sae.base import (
     Stack,
     as_dictionary,
     decode,
-    mean_l0,
     pre_activations,
     sum_of_squares,
     warmup,
@@ -30,7 +30,8 @@ class JumpReLU(SparseAutoencoder):
     derivative but at the jump, so its gradient is taken through a rectangle of width `bandwidth` around it, on the
     pre-activation (ibid., equations 11 and 12). The threshold itself is trained, not its logarithm: Adam would move
     that by the learning rate at most, and so a threshold by a factor, and short trainings would end where they began.
-    Dense latents aren't counted in L0.
+    Dense latents aren't counted in L0. With a free decoder thresholds are of pre-activations times the norm, and so is
+    the kernel's width. AuxK takes pre-activations above 0, which may be below their thresholds.
     """
 
     name = "JumpReLU"
@@ -50,7 +51,7 @@ class JumpReLU(SparseAutoencoder):
     def constrain(self, p: Parameters) -> None:
         p["threshold"].clamp_(min=0)
 
-    def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+    def own_losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
         options, batch = stack.options, x.shape[1]
         pre, threshold = pre_activations(p, x), p["threshold"][:, None]
         codes = _Jump.apply(pre, threshold, options["bandwidth"])  # type: ignore[no-untyped-call]
@@ -58,9 +59,11 @@ class JumpReLU(SparseAutoencoder):
         active = steps[..., options["dense"] :].sum((1, 2)) / batch
         residual = x - decode(codes, p["decoder"], p["bias"])
         factor = warmup(stack.step, options["steps"], options["penalty_warmup"])
+        auxiliary = auxiliary_loss(pre, residual, p["decoder"], stack)
         total = sum_of_squares(residual) / batch + factor * self.penalty(active, options)
-        terms = {"fvu": sum_of_squares(residual) / stack.total_variance(x), "penalty": active, "l0": mean_l0(codes)}
-        return Losses(total, terms, (codes > 0).any(1), residual)
+        total = total + options["aux_coefficient"] * auxiliary
+        terms = {"fvu": stack.fvu(residual), "penalty": active, "auxiliary": auxiliary}
+        return Losses.of(total, terms, codes, residual)
 
     def penalty(self, l0: Tensor, options: dict[str, Any]) -> Tensor:
         """The part of the loss that depends on the mean number of active latents."""
@@ -71,14 +74,14 @@ class JumpReLU(SparseAutoencoder):
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.jumprelu import FastJumpReLU
 
-        return FastJumpReLU
+        return FastJumpReLU if self.on_sphere(options) else None
 
     def gpu_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.gpu.jumprelu import StackedJumpReLU
 
-        return StackedJumpReLU
+        return StackedJumpReLU if self.on_sphere(options) else None
 
-    def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
+    def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="jumprelu", threshold=p["threshold"][0])
 
 

@@ -14,8 +14,7 @@ from homolog.decompositions.sae.base import (
     Stack,
     as_dictionary,
     decode,
-    mean_l0,
-    sum_of_squares,
+    k_at,
 )
 from homolog.dictionary import Dictionary
 from homolog.encoding import matching_pursuit
@@ -25,20 +24,23 @@ class MatchingPursuit(SparseAutoencoder):
     """k steps of matching pursuit encode, with the directions themselves as the encoder; loss: FVU over the batch.
 
     The gradient runs through all steps. Directions of which one is nearly contained in another can both be found,
-    which a single product with an encoder can't do.
+    which a single product with an encoder can't do. There is no AuxK, since no latent has a pre-activation of its own,
+    and no free decoder: a code is an inner product with a direction of unit norm, in which no norm could be free.
     """
 
     name = "MatchingPursuit"
     default_lr = 1e-3
+    dead = ("resample", "none")
+    decoders = ("unit_norm",)
 
     def own_parameters(self, common: Parameters, memory: dict[str, Tensor], options: dict[str, Any]) -> Parameters:
         return {name: common[name] for name in ("decoder", "bias")}
 
-    def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
-        codes = matching_pursuit(x - p["bias"][:, None], p["decoder"], stack.options["k"])
+    def own_losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+        codes = matching_pursuit(x - p["bias"][:, None], p["decoder"], k_at(stack.options, stack.step))
         residual = x - decode(codes, p["decoder"], p["bias"])
-        fvu = sum_of_squares(residual) / stack.total_variance(x)
-        return Losses(fvu, {"fvu": fvu, "l0": mean_l0(codes)}, (codes > 0).any(1), residual)
+        fvu = stack.fvu(residual)
+        return Losses.of(fvu, {"fvu": fvu}, codes, residual)
 
-    def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
+    def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="matching_pursuit", k=stack.options["k"])

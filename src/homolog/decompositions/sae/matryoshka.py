@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from homolog.decompositions.sae.auxiliary import auxiliary_loss
-from homolog.decompositions.sae.base import Losses, Parameters, Stack, mean_l0, pre_activations, sum_of_squares
+from homolog.decompositions.sae.base import Losses, Parameters, Stack, k_at, pre_activations
 from homolog.decompositions.sae.batch_topk import BatchTopK, largest_of_batch, remember_threshold, smallest_code
 
 
@@ -29,27 +29,27 @@ class Matryoshka(BatchTopK):
                 f"n_latents = {options['n_latents']}: lower levels."
             )
 
-    def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+    def own_losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
         options = stack.options
         pre = pre_activations(p, x)
-        codes = largest_of_batch(pre, options["k"])
+        codes = largest_of_batch(pre, k_at(options, stack.step))
         remember_threshold(stack, smallest_code(codes))
         reconstruction, start, unexplained = p["bias"][:, None].expand_as(x), 0, []
         for end in prefixes(options["n_latents"], options["levels"]):
             reconstruction = reconstruction + torch.bmm(codes[..., start:end], p["decoder"][:, start:end])
-            unexplained.append(sum_of_squares(x - reconstruction) / stack.total_variance(x))
+            unexplained.append(stack.fvu(x - reconstruction))
             start = end
         residual = x - reconstruction
         auxiliary = auxiliary_loss(pre, residual, p["decoder"], stack)
         nested = torch.stack(unexplained).mean(0)
         total = nested + options["aux_coefficient"] * auxiliary
-        terms = {"fvu": unexplained[-1], "nested_fvu": nested, "auxiliary": auxiliary, "l0": mean_l0(codes)}
-        return Losses(total, terms, (codes > 0).any(1), residual)
+        terms = {"fvu": unexplained[-1], "nested_fvu": nested, "auxiliary": auxiliary}
+        return Losses.of(total, terms, codes, residual)
 
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.matryoshka import FastMatryoshka
 
-        return FastMatryoshka
+        return FastMatryoshka if self.on_sphere(options) else None
 
     def gpu_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.gpu.matryoshka import StackedMatryoshka

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from homolog.decompositions.sae.auxiliary import resample
@@ -49,7 +49,7 @@ def update(recipe: SparseAutoencoder, stack: Stack, gradients: Parameters) -> No
             norm.masked_fill_(stack.held[..., None], 1)  # What is frozen isn't even rounded.
         p["decoder"] /= norm
     if stack.held is not None and options["fixed_cosine"] < 1:
-        keep_near(stack, options["fixed_cosine"])
+        keep_near(stack, stack.held, options["fixed_cosine"])
 
 
 def adam(p: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, t: int) -> None:
@@ -67,14 +67,13 @@ def lr_factor(step: int, options: dict[str, Any]) -> float:
     return warmup(step, options["steps"], options["lr_warmup"]) * falling
 
 
-def keep_near(stack: Stack, cosine: float) -> None:
+def keep_near(stack: Stack, held: Bool[Tensor, "members latents"], cosine: float) -> None:
     """Turn held directions back until their cosine with their initialisation is at least `cosine` (soft-frozen)."""
-    assert stack.held is not None
     decoder, initial = stack.parameters["decoder"], stack.start
     along = (decoder * initial).sum(2, keepdim=True) / decoder.norm(dim=2, keepdim=True)
     across = unit(decoder - (decoder * initial).sum(2, keepdim=True) * initial)
     nearest = cosine * initial + (1 - cosine**2) ** 0.5 * across
-    too_far = stack.held[..., None] & (along < cosine)
+    too_far = held[..., None] & (along < cosine)
     stack.parameters["decoder"].copy_(torch.where(too_far, nearest * decoder.norm(dim=2, keepdim=True), decoder))
 
 

@@ -15,9 +15,8 @@ from homolog.decompositions.sae.base import (
     Stack,
     as_dictionary,
     decode,
-    mean_l0,
+    k_at,
     pre_activations,
-    sum_of_squares,
 )
 from homolog.dictionary import Dictionary
 from homolog.encoding import top_k
@@ -34,35 +33,37 @@ class TopK(SparseAutoencoder):
 
     def check(self, options: dict[str, Any]) -> None:
         super().check(options)
-        if options["multi"] and 4 * options["k"] + options["dense"] > options["n_latents"]:
+        key = "k" if options["k_start"] is None else "k_start"
+        wide = 4 * options[key]
+        if options["multi"] and wide + options["dense"] > options["n_latents"]:
             raise ValueError(
-                f"TopK: multi needs 4 k = {4 * options['k']} latents, but n_latents = {options['n_latents']}: lower k."
+                f"TopK: multi needs 4 {key} = {wide} latents, but n_latents = {options['n_latents']}: lower {key}."
             )
 
-    def losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
+    def own_losses(self, p: Parameters, x: Float[Tensor, "members batch units"], stack: Stack) -> Losses:
         options = stack.options
-        pre = pre_activations(p, x)
-        codes = top_k(pre, options["k"], options["dense"])
+        pre, k = pre_activations(p, x), k_at(options, stack.step)
+        codes = top_k(pre, k, options["dense"])
         residual = x - decode(codes, p["decoder"], p["bias"])
-        fvu = sum_of_squares(residual) / stack.total_variance(x)
+        fvu = stack.fvu(residual)
         auxiliary = auxiliary_loss(pre, residual, p["decoder"], stack)
         total = fvu + options["aux_coefficient"] * auxiliary
-        terms = {"fvu": fvu, "auxiliary": auxiliary, "l0": mean_l0(codes)}
+        terms = {"fvu": fvu, "auxiliary": auxiliary}
         if options["multi"]:
-            wide = top_k(pre, 4 * options["k"], options["dense"])
-            terms["wide_fvu"] = sum_of_squares(x - decode(wide, p["decoder"], p["bias"])) / stack.total_variance(x)
+            wide = top_k(pre, 4 * k, options["dense"])
+            terms["wide_fvu"] = stack.fvu(x - decode(wide, p["decoder"], p["bias"]))
             total = total + terms["wide_fvu"] / 8
-        return Losses(total, terms, (codes > 0).any(1), residual)
+        return Losses.of(total, terms, codes, residual)
 
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.topk import FastTopK
 
-        return None if options["dense"] or options["multi"] else FastTopK
+        return None if options["dense"] or options["multi"] or not self.on_sphere(options) else FastTopK
 
     def gpu_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.gpu.topk import StackedTopK
 
-        return None if options["dense"] or options["multi"] else StackedTopK
+        return None if options["dense"] or options["multi"] or not self.on_sphere(options) else StackedTopK
 
-    def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
+    def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="topk", k=stack.options["k"], dense=stack.options["dense"])

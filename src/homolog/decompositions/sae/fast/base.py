@@ -189,7 +189,7 @@ class FastStep:
         k = min(aux_k(options, self.units), len(gone))
         proposer = Proposer(len(gone), self.units)
         proposer.update(encoder, encoder_bias, self.norm)
-        chosen = Largest(proposer, self.batch, k)(self.half, self.x, 0, by_block(encoder), encoder_bias)
+        chosen = Largest(proposer, self.batch, k)(self.half, self.x, 0, by_block(encoder), encoder_bias, k)
         spread = max(going_back.spread_of(self.residual()), TINY)
         left, squares, ends = np.empty_like(self.left[-1:]), np.zeros(1), np.asarray([len(gone)])
         going_back.reconstruct(

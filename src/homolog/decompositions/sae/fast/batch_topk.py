@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from homolog.decompositions.sae.base import k_at
 from homolog.decompositions.sae.batch_topk import remember_threshold
 from homolog.decompositions.sae.fast.kernels.choosing import keep_above, kth_largest
 from homolog.decompositions.sae.fast.kernels.compiled import Array
@@ -21,7 +22,7 @@ class FastBatchTopK(FastThreshold):
     guess = 0
 
     def choose(self) -> list[Chosen]:
-        wanted, proposed = self.stack.options["k"] * self.batch, self.propose()
+        wanted, proposed = k_at(self.stack.options, self.stack.step) * self.batch, self.propose()
         bound = self.guess = self.bound(proposed, wanted)
         # The bound and what reaches it may both err.
         reached = max(1, bits_of(max(0.0, value_of(bound) - 2 * self.proposer.error)) - SLACK)

@@ -54,32 +54,32 @@ class Chosen:
 
 
 class Largest:
-    """Chooses the k largest of each sample, of one shard; holds the room for it."""
+    """Chooses the k largest of each sample, of one shard; holds the room for it, `most` of each sample."""
 
-    def __init__(self, proposer: Proposer, samples: int, k: int) -> None:
-        self.proposer, self.k = proposer, k
+    def __init__(self, proposer: Proposer, samples: int, most: int) -> None:
+        self.proposer = proposer
         width = len(proposer.encoder)
         # So many that their proposals stay in the second-level cache.
         self.rows = min(samples, max(256, CACHE // (2 * width)))
         self.proposals = proposer.outputs(self.rows)
-        self.listed = Chosen.room(samples, samples * min(2 * k + 16, width) + width)
-        self.chosen = Chosen.room(samples, samples * k)
+        self.listed = Chosen.room(samples, samples * min(2 * most + 16, width) + width)
+        self.chosen = Chosen.room(samples, samples * most)
 
-    def __call__(self, half: Tensor, x: Array, before: int, encoder: Array, encoder_bias: Array) -> Chosen:
+    def __call__(self, half: Tensor, x: Array, before: int, encoder: Array, encoder_bias: Array, k: int) -> Chosen:
         """From inputs less the bias, in bfloat16 and in float32; there the shard begins after `before` samples."""
         listed, samples, done, last = self.listed, len(half), 0, 0
 
         def decide() -> None:
             lists = listed.index, listed.code, listed.start[: last - done + 1]
             evaluate(x, before + done, encoder, encoder_bias, *lists)
-            keep_largest(self.k, *lists, self.chosen.index, self.chosen.code, self.chosen.start[done : last + 1])
+            keep_largest(k, *lists, self.chosen.index, self.chosen.code, self.chosen.start[done : last + 1])
 
         for first in range(0, samples, self.rows):
             proposed = self.proposer(half[first : first + self.rows], self.proposals)
             at = 0
             while at < len(proposed):
                 reached = list_largest(
-                    proposed, self.k, self.proposer.error, listed.index, listed.start, at, last - done
+                    proposed, k, self.proposer.error, listed.index, listed.start, at, last - done
                 )
                 at, last = reached, last + reached - at
                 if at < len(proposed):

@@ -8,30 +8,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from homolog.decompositions.sae.base import Losses, sum_of_squares
+from homolog.decompositions.sae.base import Losses, k_at, sum_of_squares
 from homolog.decompositions.sae.gpu import operations
-from homolog.decompositions.sae.gpu.numbers import Rule, k_of
+from homolog.decompositions.sae.gpu.numbers import Rule
 from homolog.decompositions.sae.gpu.step import StackedStep
 
 
 class StackedBatchTopK(StackedStep):
     """The k times B largest of the batch; all of those that equal the last one."""
 
-    varying: ClassVar[set[str]] = StackedStep.varying | {"k", "threshold_momentum"}
+    varying: ClassVar[set[str]] = StackedStep.varying | {"k", "k_start", "k_warmup", "threshold_momentum"}
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
         self.momentum = self.numbers.own("threshold_momentum")
 
     def rules(self) -> dict[str, Rule]:
-        return {"k": k_of}
+        return {"k": k_at, "settled": lambda options, step: k_at(options, step) == options["k"]}
 
     def chosen(self, pre: Float[Tensor, "members batch latents"]) -> Float[Tensor, "members batch latents"]:
         """Codes; their smallest is taken into the running threshold, in place."""
         smallest = operations.cut(pre, self.numbers.count("k").long() * self.batch)
         threshold = self.stack.memory["threshold"]
         new = torch.where(threshold < 0, smallest, self.momentum * threshold + (1 - self.momentum) * smallest)
-        threshold.copy_(torch.where(torch.isfinite(new), new, threshold))
+        known = torch.isfinite(new) & (self.numbers.now("settled") > 0)
+        threshold.copy_(torch.where(known, new, threshold))
         # So asked that what isn't a number stays.
         return torch.where(pre < smallest[:, None, None], 0, pre)
 
@@ -39,4 +40,4 @@ class StackedBatchTopK(StackedStep):
         codes = self.chosen(pre)
         residual, _ = self.densely(codes, -2 / self.spread)
         fvu = sum_of_squares(residual) / self.spread
-        return self.losses(fvu, {"fvu": fvu}, codes, residual)
+        return Losses.of(fvu, {"fvu": fvu}, codes, residual)

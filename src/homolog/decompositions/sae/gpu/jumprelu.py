@@ -55,4 +55,4 @@ class StackedJumpReLU(StackedStep):
         self.gradient["threshold"] = -pulled / self.width[:, 0]
         squares = sum_of_squares(residual)
         terms = {"fvu": squares / self.spread, "penalty": active}
-        return self.losses(squares / self.batch + factor * penalty, terms, codes, residual)
+        return Losses.of(squares / self.batch + factor * penalty, terms, codes, residual)

@@ -38,4 +38,4 @@ class StackedMatryoshka(StackedBatchTopK):
         self.gradient = {name: torch.cat([level[name] for level in reversed(found)], 1) for name in found[0]}
         self.pull_sum = pull.sum(1)
         nested = torch.stack(unexplained).mean(0)
-        return self.losses(nested, {"fvu": unexplained[-1], "nested_fvu": nested}, codes, residual)
+        return Losses.of(nested, {"fvu": unexplained[-1], "nested_fvu": nested}, codes, residual)

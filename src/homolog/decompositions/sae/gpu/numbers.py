@@ -16,16 +16,6 @@ from homolog.decompositions.sae.optimiser import BETA_1, BETA_2, lr_factor
 Rule = Callable[[dict[str, Any], int], float]
 
 
-def k_of(options: dict[str, Any], step: int) -> int:
-    """How many latents are active at a step."""
-    return int(options["k"])
-
-
-def largest_k(options: dict[str, Any]) -> int:
-    """The most that are active at any step; they rise or fall all the way."""
-    return max(k_of(options, step) for step in (0, options["steps"] - 1))
-
-
 class Numbers:
     """Numbers of the members on their device, so that a step that is replayed as a graph reads those of its own time.
 

@@ -50,4 +50,4 @@ class StackedReLU(StackedStep):
         penalty = each[..., dense:].sum((1, 2)) / self.batch
         squares = sum_of_squares(residual)
         terms = {"fvu": squares / self.spread, "penalty": penalty}
-        return self.losses(squares / self.batch + coefficient * penalty, terms, codes, residual)
+        return Losses.of(squares / self.batch + coefficient * penalty, terms, codes, residual)

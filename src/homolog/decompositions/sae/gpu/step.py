@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from homolog.decompositions.sae.auxiliary import aux_k, dead
-from homolog.decompositions.sae.base import Losses, Parameters, SparseAutoencoder, Stack, mean_l0, sum_of_squares
+from homolog.decompositions.sae.base import Losses, Parameters, SparseAutoencoder, Stack, sum_of_squares
 from homolog.decompositions.sae.gpu import operations
 from homolog.decompositions.sae.gpu.numbers import Numbers, Rule
 from homolog.decompositions.sae.gpu.operations import product
@@ -144,16 +144,6 @@ class StackedStep:
             on_sphere = name == "decoder" and self.recipe.on_sphere(self.options)
             operations.adam(rows, gradient, first, second, rate, correction, on_sphere)
         self.recipe.constrain(stack.parameters)
-
-    def losses(
-        self,
-        total: Float[Tensor, " members"],
-        terms: dict[str, Float[Tensor, " members"]],
-        codes: Float[Tensor, "members batch latents"],
-        residual: Float[Tensor, "members batch units"],
-    ) -> Losses:
-        """With what all recipes tell of their codes."""
-        return Losses(total, terms | {"l0": mean_l0(codes)}, (codes > 0).any(1), residual)
 
 
 def gpu_step_of(recipe: SparseAutoencoder, options: dict[str, Any]) -> type[StackedStep] | None:

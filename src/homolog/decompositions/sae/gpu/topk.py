@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from homolog.decompositions.sae.base import Losses, sum_of_squares
+from homolog.decompositions.sae.base import Losses, k_at, sum_of_squares
 from homolog.decompositions.sae.gpu import operations
-from homolog.decompositions.sae.gpu.numbers import Rule, k_of, largest_k
+from homolog.decompositions.sae.gpu.numbers import Rule
 from homolog.decompositions.sae.gpu.step import StackedStep
 
 # Share of active latents up to which lists are used. A list costs three gathers of B k d numbers of 2 bytes, dense
@@ -22,19 +22,19 @@ SPARSE = 1 / 64
 class StackedTopK(StackedStep):
     """Each sample's k largest."""
 
-    varying: ClassVar[set[str]] = StackedStep.varying | {"k"}
+    varying: ClassVar[set[str]] = StackedStep.varying | {"k", "k_start", "k_warmup"}
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self.room = max(largest_k(member.options) for member in self.stack.members)
+        self.room = max(k_at(member.options, 0) for member in self.stack.members)
         self.sparse = self.kind(self.options)
 
     @classmethod
     def kind(cls, options: dict[str, Any]) -> Any:
-        return largest_k(options) <= SPARSE * options["n_latents"]
+        return k_at(options, 0) <= SPARSE * options["n_latents"]
 
     def rules(self) -> dict[str, Rule]:
-        return {"k": k_of}
+        return {"k": k_at}
 
     def forth_and_back(self, pre: Float[Tensor, "members batch latents"]) -> Losses:
         index, code = operations.largest(pre, self.numbers.count("k"), self.room)
