@@ -78,9 +78,7 @@ class Largest:
             proposed = self.proposer(half[first : first + self.rows], self.proposals)
             at = 0
             while at < len(proposed):
-                reached = list_largest(
-                    proposed, k, self.proposer.error, listed.index, listed.start, at, last - done
-                )
+                reached = list_largest(proposed, k, self.proposer.error, listed.index, listed.start, at, last - done)
                 at, last = reached, last + reached - at
                 if at < len(proposed):
                     decide()
