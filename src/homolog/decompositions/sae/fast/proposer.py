@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from homolog.decompositions.sae.fast.kernels.compiled import Array
-from homolog.decompositions.sae.fast.kernels.proposing import halve, halve_column
+from homolog.decompositions.sae.fast.kernels.proposing import halve, halve_raised
 
 # What the bfloat16 product may err by, for inputs and encoder rows of unit norm, times the root of the units: 8
 # standard deviations of the rounding (2^-9 each) of that many products.
@@ -44,13 +44,12 @@ class Proposer:
 
         Proposals are shifted up by that: as integers only positive numbers are in order.
         """
-        largest = halve(encoder, self.bits)
-        self.error = float(ERROR * norm * largest / self.units**0.5 + 2**-8 * np.abs(encoder_bias).max(initial=0))
-        halve_column(encoder_bias, self.error, self.bits, self.units)
+        product = ERROR * norm * halve(encoder, self.bits) / self.units**0.5
+        self.error = halve_raised(encoder_bias, product, self.bits, self.units)
 
     def __call__(self, inputs: Tensor, out: Tensor) -> Array:
         """Pre-activations `(sample, latent)` of bfloat16 `inputs`, bfloat16 as int16, in `out`."""
-        out = out[: len(inputs)]
+        out = out if len(out) == len(inputs) else out[: len(inputs)]
         if NATIVE:
             torch.mm(inputs, self.encoder.T, out=out)
         else:

@@ -45,10 +45,15 @@ def halve(rows: Array, bits: Array) -> float:
 
 
 @kernel
-def halve_column(values: Array, shift: float, bits: Array, column: int) -> None:
-    """Values, shifted, as a column of bfloat16."""
+def halve_raised(values: Array, error: float, bits: Array, column: int) -> float:
+    """Values as a column of bfloat16, raised by `error` and what their own rounding adds; returns the sum of both."""
+    largest = np.float32(0)
     for f in range(len(values)):
-        bits[f, column] = half(values[f] + np.float32(shift))
+        largest = max(largest, abs(values[f]))
+    error += 2**-8 * largest
+    for f in range(len(values)):
+        bits[f, column] = half(values[f] + np.float32(error))
+    return error
 
 
 @kernel
