@@ -12,7 +12,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from homolog.decompositions.sae.fast.kernels.compiled import Array, add_products, add_rows, kernel
+from homolog.decompositions.sae.fast.kernels.compiled import Array, add_products, add_rows, kernel, part_of_kernel
+
+
+@part_of_kernel
+def end_of_level(index: Array, first: int, last: int, end: int) -> int:
+    """Where in a sample's list the latents from `end` on begin."""
+    c = first
+    if c < last and index[last - 1] < end:
+        c = last
+    while c < last and index[c] < end:
+        c += 1
+    return c
 
 
 @kernel
@@ -37,8 +48,7 @@ def reconstruct(
             c, rest = start[r], goal[b, before + r]
             for n in range(levels):
                 first = c
-                while c < start[r + 1] and index[c] < ends[n]:
-                    c += 1
+                c = end_of_level(index, first, start[r + 1], ends[n])
                 sum_of[:] = 0
                 add_rows(directions, index, code, first, c, sum_of)
                 here, square = left[n, b, before + r], np.float32(0)
@@ -58,8 +68,7 @@ def reconstruct(
             c = start[r]
             for n in range(levels):
                 first = c
-                while c < start[r + 1] and index[c] < ends[n]:
-                    c += 1
+                c = end_of_level(index, first, start[r + 1], ends[n])
                 add_products(directions, index, first, c, left[n, b, before + r], towards)
 
 
