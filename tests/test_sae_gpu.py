@@ -153,7 +153,7 @@ def arrays(d: Any) -> list[torch.Tensor]:
 @KIND
 def test_training_ends_where_the_plain_path_ends(name, half, stacked, monkeypatch):
     """Within 1 % in FVU, also when the operands of products are rounded as on a GPU."""
-    x, long = planted(2000), {"steps": 100, "batch_size": 128, "dead_after": 300}
+    x, long = planted(1000), {"steps": 60, "batch_size": 64, "dead_after": 150}
     plain = fit(name, x, engine="plain", **long)
     if half == "bfloat16":
         own = StackedStep.__init__
@@ -167,7 +167,7 @@ def test_training_ends_where_the_plain_path_ends(name, half, stacked, monkeypatc
         assert d.curves.keys() == wanted.curves.keys()
         assert_close(d.curves["fvu"], wanted.curves["fvu"], rtol=0.03, atol=0)
         assert float((d.curves["dead_fraction"] - wanted.curves["dead_fraction"]).abs().mean()) < 0.02
-    assert len(taken) == 100
+    assert len(taken) == 60
 
 
 @pytest.mark.usefixtures("no_shape_checks")

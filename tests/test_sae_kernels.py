@@ -174,7 +174,7 @@ def largest_of(x, encoder, bias, k):
     half = proposer.inputs(len(x))
     half[:, : x.shape[1]] = x
     largest = Largest(proposer, len(x), k)
-    return largest(half, by_block(x.numpy()), 0, by_block(encoder.numpy()), bias.numpy())
+    return largest(half, by_block(x.numpy()), 0, by_block(encoder.numpy()), bias.numpy(), k)
 
 
 @pytest.mark.parametrize("units", [16, 256, 131])
