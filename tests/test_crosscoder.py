@@ -80,6 +80,9 @@ def world():
     codes, values = planted()
     runs = runs_of(values)
     fitted = fit_jointly(spec_of(n_latents=24, steps=400), runs)
+    # Not measured, for there are no networks here: any numbers will do.
+    losses = gaussian(len(fitted), 2, seed=7)
+    fitted = [replace(m, loss={"loss_recovered": loss}) for m, loss in zip(fitted, losses, strict=True)]
     return codes, values, {(m.dictionary.member["control"], m.dictionary.member["rows"]): m for m in fitted}
 
 
@@ -261,6 +264,7 @@ def test_the_file_opens_with_named_dims_and_pads_the_narrower_run(world, file):
             assert mine.control.item() == member.dictionary.member["control"]
             assert mine.fvu.item() == member.dictionary.member["fvu"]
             assert np.array_equal(mine.run_fvu.values, member.fvu.numpy())
+            assert np.array_equal(mine.run_loss_recovered.values, member.loss["loss_recovered"].numpy())
 
 
 def test_a_file_that_is_something_else_is_refused(tmp_path):
@@ -276,7 +280,13 @@ def test_the_figure_says_where_the_runs_stand_between_floor_and_ceiling(world, f
     assert f"{mean[RUNS]:.2f} of 2 runs" in text
     assert f"excess {excess:.2f}" in text
     (figure,) = draw(page)
-    assert len(figure.axes) == 4  # Three panels and a scale of colours.
+    assert len(figure.axes) == 5  # Four panels and a scale of colours.
+    for axes, name in zip(figure.axes[2:4], ("run_fvu_test", "run_loss_recovered"), strict=True):
+        shown = [
+            list(line.get_ydata()) for line in axes.lines if len(line.get_ydata()) == 2 and line.get_marker() == "o"
+        ]
+        chosen = page[name].values[page["rows"].values == "all"].tolist()
+        assert sorted(shown) == sorted(chosen)
 
 
 # Planning
@@ -326,4 +336,6 @@ def test_the_workflow_builds_it_and_knows_when_it_is_done(copied):
         "digits_mlp_retrained/seed_1",
     ]
     assert page.sizes["latent"] == 16 * page.sizes["member"]
+    assert (page.run_loss_spliced >= 0).all()
+    assert page.run_loss_recovered.dims == ("member", "run")
     assert "Nothing to be done" in copied.snakemake("--dry-run", figure).stdout

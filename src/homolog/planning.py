@@ -128,9 +128,11 @@ class Plan:
     # Experiments
 
     def decompose_jointly(self, name: str, decomposition: str) -> str:
-        options = self.config.decompositions[decomposition]
+        options, recipes = self.config.decompositions[decomposition], list(map(self._recipe, self.compared(name)))
         return self._spec(
             runs=[str(run) for run in self.compared(name)],
+            task=self._task(recipes[0]),
+            architectures=[self._architecture(recipe) for recipe in recipes],
             name=decomposition,
             hook_points=self.config.experiments[name].hook_points,
             method=METHODS[options.method],

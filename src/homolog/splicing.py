@@ -42,7 +42,17 @@ def with_loss_recovered(
     it at the hook point from the stored activations would be wrong wherever something passes the hook point by.
     Raises ValueError when the task's data aren't those that were recorded.
     """
-    data = build(spec["task"]).data()
+    data, rows = build(spec["task"]).data(), activations.rows
+    check_data(data, activations)
+    model = restore_model(spec["architecture"], saved.state, saved.sizes)
+    gauge = choose_gauge(spec["gauge"], activations)
+    mean = choose_samples(activations, rows.where(TRAIN), None, device).mean
+    facts = loss_recovered(model, data, activations.hook_point, gauge, mean, dictionaries, device)
+    return [replace(d, member={**d.member, **measured}) for d, measured in zip(dictionaries, facts, strict=True)]
+
+
+def check_data(data: Data, activations: Activations | StoredActivations) -> None:
+    """Raise ValueError when a task's data aren't those that the activations were recorded from."""
     rows = activations.rows
     if not (torch.equal(data.labels, rows.label) and torch.equal(data.split, rows.split)):
         raise ValueError(
@@ -50,11 +60,6 @@ def with_loss_recovered(
             f"the {len(rows.label)} that the activations of {activations.run} were recorded from: its data set has "
             "changed; delete the model's folder under results/models and build it again."
         )
-    model = restore_model(spec["architecture"], saved.state, saved.sizes)
-    gauge = choose_gauge(spec["gauge"], activations)
-    mean = choose_samples(activations, rows.where(TRAIN), None, device).mean
-    facts = loss_recovered(model, data, activations.hook_point, gauge, mean, dictionaries, device)
-    return [replace(d, member={**d.member, **measured}) for d, measured in zip(dictionaries, facts, strict=True)]
 
 
 def loss_recovered(
@@ -80,18 +85,18 @@ def loss_recovered(
     rows and one dictionary are in use at a time.
     """
     model = model.to(device).eval()
-    original = _losses(model, data, hook_point, lambda values: values, device)
-    ablated = _losses(model, data, hook_point, lambda values: mean.to(values).expand_as(values), device)
+    original = losses_of(model, data, hook_point, lambda values: values, device)
+    ablated = losses_of(model, data, hook_point, lambda values: mean.to(values).expand_as(values), device)
     facts = []
     for dictionary in dictionaries:
         reconstruct = _reconstruction(dictionary.to(device), gauge)
-        spliced = _losses(model, data, hook_point, reconstruct, device)
-        facts.append(_facts(original, ablated, spliced))
+        spliced = losses_of(model, data, hook_point, reconstruct, device)
+        facts.append(facts_of(original, ablated, spliced))
     return facts
 
 
 @torch.no_grad()
-def _losses(
+def losses_of(
     model: Any, data: Data, hook_point: str, replacement: Callable[[Tensor], Tensor], device: str | torch.device
 ) -> Float[Tensor, " rows"]:
     """The loss of each test row, float64, when a hook point's activations make way for their `replacement`."""
@@ -152,9 +157,10 @@ def out_of_gauge(
     return torch.where(seen, reconstruction / torch.where(seen, scale, 1), activations)
 
 
-def _facts(
+def facts_of(
     original: Float[Tensor, " rows"], ablated: Float[Tensor, " rows"], spliced: Float[Tensor, " rows"]
 ) -> dict[str, float]:
+    """Means of three losses of each row, and what share of the ablation's harm the dictionary undoes."""
     harm = ablated - original
     limit = max(_HARM_ERRORS * float(harm.std()) / len(harm) ** 0.5, _ROUNDING * abs(float(ablated.mean())))
     # Not `<`: a NaN is no harm that is told from 0.

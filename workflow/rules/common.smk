@@ -154,9 +154,16 @@ def experiment_dictionaries(wildcards):
     )
 
 
-def joint_activations(wildcards):
-    pattern = rules.dump_activations.output.activations
+def of_compared(pattern, wildcards):
     return [pattern.format(model=run.model, seed=run.seed) for run in plan.compared(wildcards.experiment)]
+
+
+def joint_models(wildcards):
+    return of_compared(rules.train.output.model, wildcards)
+
+
+def joint_activations(wildcards):
+    return of_compared(rules.dump_activations.output.activations, wildcards)
 
 
 def joint_dictionaries(wildcards):

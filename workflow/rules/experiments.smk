@@ -80,6 +80,7 @@ rule plot_training:
 
 rule decompose_jointly:
     input:
+        models=joint_models,
         activations=joint_activations,
     output:
         dictionaries="results/experiments/{experiment}/{decomposition}.h5",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from homolog.alignment.gauge import Gauge, no_gauge
+from homolog.alignment.gauge import Gauge
 from homolog.alignment.nulls import permute_rows, permute_within
 from homolog.decompositions.base import Member, Progress, check_activations
-from homolog.decompositions.fit import ROWS, describe, fit_members
+from homolog.decompositions.fit import ROWS, choose_gauge, describe, fit_members
 from homolog.decompositions.samples import Block, InMemory, Samples
 from homolog.dictionary import Dictionary
 from homolog.store.activation_samples import StoredActivations, choose_samples
@@ -64,7 +64,8 @@ class JointDictionary:
     """One member fitted to the units of several runs side by side, each in its own order of units.
 
     `dictionary` is in the gauge, and in the scale in which it was fitted: run r's activations times ``factors[r]``.
-    FVUs are by run, on the rows it was fitted to and on the test rows.
+    FVUs are by run, on the rows it was fitted to and on the test rows; `loss` is what
+    `joint_splicing` measured in each run's network.
     """
 
     dictionary: Dictionary
@@ -72,6 +73,12 @@ class JointDictionary:
     factors: list[float]
     fvu: Float[Tensor, " runs"]
     fvu_test: Float[Tensor, " runs"]
+    loss: dict[str, Float[Tensor, " runs"]] = field(default_factory=dict)
+
+    @property
+    def control(self) -> str:
+        """What it was fitted to: `RUNS` as they are, or one of the controls."""
+        return str(self.dictionary.member["control"])
 
     @property
     def share(self) -> Float[Tensor, "latents runs"]:
@@ -104,25 +111,34 @@ def fit_jointly(
     that can't be decomposed. Members come back on the CPU, with the facts of `fit.describe` and their control.
     """
     check_same_inputs(activations)
-    runs, point = [a.run for a in activations], activations[0].hook_point
-    own = [a.gauge if spec["gauge"] == "write_out_norm" else no_gauge(a.units) for a in activations]
+    own = [choose_gauge(spec["gauge"], a) for a in activations]
     gauges = {RUNS: own, SHUFFLED: own, WITHIN_CLASS: own, COPIES: [own[0]] * len(own)}
-    key = (*runs, point, spec["name"])
+    key = key_of(spec, activations)
     samples = _samples(activations, own, key, device)
-    for run, part in zip(runs, samples[RUNS, "all"].parts, strict=True):
+    for run, part in zip([a.run for a in activations], samples[RUNS, "all"].parts, strict=True):
         check_activations(f"{spec['name']}, {run}", part, 1)
     labelled = [
-        (label, control, Member(options, seed, rows, samples[control, rows], None, (*key, control)))
+        (
+            label,
+            control,
+            samples[control, rows],
+            Member(options, seed, rows, samples[control, rows], None, (*key, control)),
+        )
         for options, label in zip(spec["grid"], spec["labels"], strict=True)
         for seed in spec["seeds"]
         for control, rows in FITTED
     ]
-    members = [member for _, _, member in labelled]
+    members = [member for *_, member in labelled]
     fitted = fit_members(spec["method"], members, progress, spec.get("threads", 1), checkpoint, fingerprint)
     return [
-        _describe(dictionary, member, label, control, samples[control, "test"], gauges[control])
-        for dictionary, (label, control, member) in zip(fitted, labelled, strict=True)
+        _describe(dictionary, member, label, control, joint, samples[control, "test"], gauges[control])
+        for dictionary, (label, control, joint, member) in zip(fitted, labelled, strict=True)
     ]
+
+
+def key_of(spec: dict[str, Any], activations: list[Activations | StoredActivations]) -> tuple[str, ...]:
+    """What every random stream of a joint decomposition starts with: the runs, the hook point, its own name."""
+    return (*(a.run for a in activations), activations[0].hook_point, spec["name"])
 
 
 def check_same_inputs(activations: list[Activations | StoredActivations]) -> None:
@@ -142,7 +158,7 @@ def check_same_inputs(activations: list[Activations | StoredActivations]) -> Non
 def _samples(
     activations: list[Activations | StoredActivations],
     gauges: list[Gauge],
-    key: tuple[str | int, ...],
+    key: tuple[str, ...],
     device: str | torch.device,
 ) -> dict[tuple[str, str], Joint]:
     """What is read, by control and rows (the test rows too)."""
@@ -157,8 +173,8 @@ def _samples(
     for name in ("all", "test"):
         labels, each = rows.label[chosen[name]], parts[name]
         for control in (SHUFFLED, WITHIN_CLASS):
-            streams = [stream("pairing", *key, control, name, r) for r in range(len(each))]
-            shuffled = [_shuffled(part, control, labels, g) for part, g in zip(each, streams, strict=True)]
+            orders = pairing(control, labels, (*key, control, name), len(each))
+            shuffled: list[Samples] = [InMemory(x.whole()[at.to(x.device)]) for x, at in zip(each, orders, strict=True)]
             joint[control, name] = Joint(shuffled, factors)
         joint[COPIES, name] = Joint([each[0]] * len(each), [factors[0]] * len(each))
     return joint
@@ -170,10 +186,14 @@ def _unit_variance(samples: Samples) -> float:
     return variance**-0.5 if variance > 0 else 1.0
 
 
-def _shuffled(samples: Samples, control: str, labels: Int[Tensor, " rows"], generator: torch.Generator) -> Samples:
-    within = control == WITHIN_CLASS and len(labels) > 0
-    order = permute_within(labels, generator) if within else permute_rows(len(labels), generator)
-    return InMemory(samples.whole()[order.to(samples.device)])
+def pairing(control: str, labels: Int[Tensor, " rows"], key: tuple[str, ...], runs: int) -> list[Int[Tensor, " rows"]]:
+    """Which of each run's rows stand side by side in a control: all in their order, or each run's at random."""
+    streams = [stream("pairing", *key, r) for r in range(runs)]
+    if control == SHUFFLED or (control == WITHIN_CLASS and len(labels) == 0):
+        return [permute_rows(len(labels), generator) for generator in streams]
+    if control == WITHIN_CLASS:
+        return [permute_within(labels, generator) for generator in streams]
+    return [torch.arange(len(labels))] * runs
 
 
 def fvu_by_run(dictionary: Dictionary, samples: Joint) -> Float[Tensor, " runs"]:
@@ -187,11 +207,9 @@ def fvu_by_run(dictionary: Dictionary, samples: Joint) -> Float[Tensor, " runs"]
 
 
 def _describe(
-    fitted: Dictionary, member: Member, label: str, control: str, test: Joint, gauges: list[Gauge]
+    fitted: Dictionary, member: Member, label: str, control: str, joint: Joint, test: Joint, gauges: list[Gauge]
 ) -> JointDictionary:
     """The member on the CPU with all that is known of it, units in each run's own order."""
-    joint = member.activations
-    assert isinstance(joint, Joint)
     fvu, fvu_test = fvu_by_run(fitted, joint), fvu_by_run(fitted, test)
     described = describe(fitted, member, label, test)
     described = replace(described, member={"control": control, **described.member})

@@ -58,11 +58,12 @@ def _latents(dataset: xr.Dataset, label: str, control: str, rows: str = "all") -
 
 def _draw_point(dataset: xr.Dataset, label: str) -> Figure:
     question = f"Which latents of {label} do the runs share at {dataset.attrs['hook_point']}?"
-    figure = new_figure(11.0, 4.2, question, headline(dataset, label))
-    panels = figure.subplots(1, 3, width_ratios=[1.25, 1.25, 1.0])
+    figure = new_figure(14.0, 4.2, question, headline(dataset, label))
+    panels = figure.subplots(1, 4, width_ratios=[1.25, 1.25, 1.0, 1.0])
     _draw_effective(panels[0], dataset, label)
     _draw_shares(panels[1], dataset, label)
-    _draw_fvu(panels[2], dataset, label)
+    _draw_by_run(panels[2], dataset, label, "run_fvu_test", "FVU on the test rows of a run")
+    _draw_by_run(panels[3], dataset, label, "run_loss_recovered", "loss recovered in a run's network")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False)
     return figure
 
@@ -91,14 +92,14 @@ def _draw_shares(axes: Axes, dataset: xr.Dataset, label: str) -> None:
     axes.set_ylabel("latents, by effective number of runs")
 
 
-def _draw_fvu(axes: Axes, dataset: xr.Dataset, label: str) -> None:
-    """A mark for each seed: what is left unexplained of each run's test rows."""
+def _draw_by_run(axes: Axes, dataset: xr.Dataset, label: str, what: str, says: str) -> None:
+    """A mark for each seed and run; a line at 1, where nothing is explained, or nothing lost."""
     place = np.arange(dataset.sizes["run"])
     for shift, (name, (_, colour)) in enumerate(CONTROLS.items()):
-        members = where(dataset[["run_fvu_test", "label", "control", "rows"]], label=label, control=name, rows="all")
-        for values in members.run_fvu_test.values:
+        members = where(dataset[[what, "label", "control", "rows"]], label=label, control=name, rows="all")
+        for values in members[what].values:
             axes.plot(place + 0.16 * (shift - 1.5), values, "o", color=colour, ms=4, mec="white", mew=0.4)
     axes.axhline(1, color=INK, lw=0.6, ls=":")
     names = [str(name).replace("/seed_", ", ") for name in dataset.run.values]
     axes.set_xticks(place, names, rotation=30, ha="right")
-    axes.set(ylabel="FVU on the test rows of a run", ylim=(0, None))
+    axes.set(ylabel=says, ylim=(min(0, axes.get_ylim()[0]), None))

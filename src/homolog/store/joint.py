@@ -71,6 +71,7 @@ def _variables(runs: list[str], members: list[JointDictionary]) -> Variables:
         "factor": torch.tensor([m.factors for m in members], dtype=torch.float64),
         "run_fvu": torch.stack([m.fvu for m in members]),
         "run_fvu_test": torch.stack([m.fvu_test for m in members]),
+        **{f"run_{name}": torch.stack([m.loss[name] for m in members]) for name in members[0].loss},
     }
     return {
         "run": (("run",), np.asarray(runs, object)),
