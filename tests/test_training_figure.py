@@ -24,7 +24,7 @@ from workspace import ROOT
 
 from homolog.dictionary import Dictionary
 from homolog.figures import training
-from homolog.figures.trade import NAMED, WORST
+from homolog.figures.trade import LEAST, NAMED, WORST
 from homolog.figures.training import draw
 from homolog.figures.training_findings import say_ends, say_training
 from homolog.store.dictionaries import write_dictionaries
@@ -32,6 +32,7 @@ from homolog.store.figures import write_figures
 from homolog.store.members import read_members
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+QUALITY = ("fvu", "l0", "dead_fraction", "loss_recovered")
 LOGGED = ("fvu", "l0", "dead_fraction", "penalty", "auxiliary", "lr")
 RUNS = {"net/seed_0": False, "net/seed_1": False, "net-untrained/seed_0": True}
 
@@ -57,9 +58,10 @@ def made_members(
                     curves = made_curves(k, max(1, points - i % 8), rng)
                     label = f"topk[k={k}]" if len(ks) > 1 else "topk"
                     ends = {name: curves[name][-1] for name in ("fvu", "l0", "dead_fraction")}
+                    ends["loss_recovered"] = np.nan if untrained else 1 - 0.1 * ends["fvu"]
                     rows.append((run, "topk", label, seed, part, untrained, ends, curves))
                 if seed == 0:
-                    ends = {"fvu": 0.3, "l0": 4.0, "dead_fraction": 0.0}
+                    ends = {"fvu": 0.3, "l0": 4.0, "dead_fraction": 0.0, "loss_recovered": 0.875}
                     rows.append((run, "pca", "pca", seed, part, untrained, ends, {}))
     return labelled(rows, points)
 
@@ -67,7 +69,7 @@ def made_members(
 def labelled(rows: list[Any], points: int) -> xr.Dataset:
     names = ("run", "decomposition", "label", "seed", "rows", "untrained")
     along = {name: ("member", [row[i] for row in rows]) for i, name in enumerate(names)}
-    ends = {name: ("member", [row[6][name] for row in rows]) for name in ("fvu", "l0", "dead_fraction")}
+    ends = {name: ("member", [row[6][name] for row in rows]) for name in QUALITY}
     curves = {name: np.full((len(rows), points), np.nan) for name in ("step", *LOGGED)}
     for index, row in enumerate(rows):
         for name, values in row[7].items():
@@ -116,7 +118,10 @@ def test_every_member_has_a_line_in_every_panel_and_all_axes_say_what_they_are(m
     trained = int((members.decomposition == "topk").sum())
     assert [len(panel) for panel in lines_of(grid)] == [trained] * 5
     labelled = [axes for axes in grid.axes if axes.axison]
-    assert len(labelled) == 6
+    recovered = bool(np.isfinite(members.loss_recovered).any())
+    assert len(labelled) == 6 + recovered
+    assert len([axes for axes in ends.axes if axes.axison]) == 1 + recovered
+    assert ("loss recovered" in shown(ends)) == ("loss recovered" in shown(grid)) == recovered
     assert all(axes.get_xlabel() and axes.get_ylabel() for axes in [*labelled, ends.axes[0]])
     for text in map(shown, (ends, grid)):
         assert "hidden_1" in text
@@ -165,6 +170,27 @@ def test_decompositions_without_training_have_a_mark_but_no_page():
         assert "pca" in shown(figure)
         # Marks stand at (L0, FVU): those of the linear method are where it was put.
         assert any([4.0, 0.3] in line.get_xydata().tolist() for axes in figure.axes for line in axes.lines)
+
+
+def test_loss_recovered_stands_against_fvu_within_limits_and_is_said_beside_the_untrained_networks():
+    members = made_members((4,), 1)
+    topk, whole = (members.decomposition == "topk").values, (members["rows"] == "all").values
+    recovered, untrained = members.loss_recovered.values, members.untrained.values
+    recovered[topk & whole & ~untrained] = 0.5, -40.0
+    recovered[topk & whole & untrained] = 0.25
+    for figure in drawn(members):
+        (panel,) = (axes for axes in figure.axes if axes.get_ylabel().startswith("loss recovered"))
+        marks = {tuple(point) for line in panel.lines for point in line.get_xydata().tolist()}
+        shown_there = topk & np.isfinite(recovered)
+        wanted = zip(members.fvu.values[shown_there], recovered[shown_there].clip(LEAST), strict=True)
+        assert set(wanted) <= marks
+        assert "(below -0.25: drawn there)" in panel.get_ylabel()
+        assert LEAST - 0.2 < panel.get_ylim()[0] < LEAST
+        assert 1 < panel.get_ylim()[1] < 1.2
+    said = say_ends(members)
+    assert "Loss recovered: topk -19.8 (-40 to 0.5), untrained 0.25; pca 0.875, untrained 0.875." in said
+    recovered[untrained] = np.nan
+    assert "pca 0.875, untrained – (–: the mean in place of the activations does no harm)." in say_ends(members)
 
 
 def test_hook_points_have_pages_of_their_own():
@@ -327,7 +353,8 @@ def test_members_of_all_files_stand_under_their_own_names(tmp_path):
 def test_members_of_linear_methods_alone_have_no_curves(tmp_path):
     path = write(tmp_path, "models/net/seed_0/hidden_1/pca.h5", [dictionary("pca", 0, "all", {}, 0.2)])
     members = read_members([path], {"net/seed_0": False})
-    assert set(members.data_vars) == {"fvu", "l0", "dead_fraction"}
+    assert set(members.data_vars) == set(QUALITY)
+    assert np.isnan(members.loss_recovered).all()
     assert len(drawn(members)) == 1
 
 

@@ -1,4 +1,4 @@
-"""What do decompositions trade? FVU against L0 of every member, and how members of each kind are marked."""
+"""What do decompositions trade? FVU against L0, loss recovered against FVU, of every member; and how it is marked."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from homolog.figures.style import COLOURS, GREY, INK, SHAPES
 
 # What explains less than its rows' mean does, or next to all (linear methods of full rank), is drawn at these FVUs.
 BEST, WORST = 1e-3, 1.2
+# Loss recovered is drawn within these: a member that is far worse than the mean would hide all others.
+LEAST, MOST = -0.25, 1.25
 # Grid points that a legend names; of more, so many evenly spaced ones.
 NAMED = 30
 
@@ -33,6 +35,37 @@ class Kind:
     shape: str | None = None
     colour: str | None = None
 
+
+@dataclass(frozen=True)
+class Measure:
+    """What an axis shows of each member, and between which values marks are drawn."""
+
+    name: str
+    says: str
+    low: float = -np.inf
+    high: float = np.inf
+
+    def of(self, members: xr.Dataset) -> np.ndarray:
+        values: np.ndarray = members[self.name].values
+        return values.clip(self.low, self.high)
+
+    def label(self, members: xr.Dataset) -> str:
+        """What the axis says: that marks beyond its ends stand at them, too, where there are any."""
+        values = members[self.name].values
+        beyond = [
+            f"{word} {end:g}"
+            for word, end, out in (
+                ("below", self.low, (values < self.low).any()),
+                ("above", self.high, (values > self.high).any()),
+            )
+            if out
+        ]
+        return self.says + (f"\n({' or '.join(beyond)}: drawn there)" if beyond else "")
+
+
+L0 = Measure("l0", "L0 (latents in use per sample)")
+FVU = Measure("fvu", "FVU on the fitted rows", BEST, WORST)
+RECOVERED = Measure("loss_recovered", "loss recovered (1: nothing is lost)", LEAST, MOST)
 
 # From the back to the front.
 KINDS = {
@@ -66,14 +99,16 @@ def colours_of(names: list[str]) -> dict[str, str]:
     return {name: to_hex(shade) for name, shade in zip(names, shades, strict=True)}
 
 
-def draw_trade(axes: Axes, here: xr.Dataset, focus: str | None = None) -> list[Line2D]:
+def draw_trade(
+    axes: Axes, here: xr.Dataset, focus: str | None = None, x: Measure = L0, y: Measure = FVU
+) -> list[Line2D]:
     """A mark for each member, coloured by decomposition, or in one of them by grid point; what the legend is to say.
 
     With `focus`, that decomposition's members stand before those of the others, of which only the ones that are
     fitted to all rows of trained networks are drawn, in grey.
     """
     shapes = {name: SHAPES[i % len(SHAPES)] for i, name in enumerate(names_in(here, "decomposition"))}
-    others = [] if focus is None else _draw_beside(axes, here, {n: s for n, s in shapes.items() if n != focus})
+    others = [] if focus is None else _draw_beside(axes, here, {n: s for n, s in shapes.items() if n != focus}, x, y)
     members, by = (here, "decomposition") if focus is None else (where(here, decomposition=focus), "label")
     kinds, points = kind_of(members), []
     for name, colour in colours_of(names_in(members, by)).items():
@@ -81,26 +116,36 @@ def draw_trade(axes: Axes, here: xr.Dataset, focus: str | None = None) -> list[L
         points.append(Line2D([], [], color=colour, marker=shape, ms=5, lw=2 if focus else 0, label=_short(name)))
         for zorder, (kind, looks) in enumerate(KINDS.items(), start=2):
             drawn = members.isel(member=(members[by].values == name) & (kinds == kind))
-            _mark(axes, drawn, zorder=zorder, **_looks(looks, shape, colour))
-    scale_axis(axes, "x", here.l0.values[np.isfinite(here.fvu)])
-    scale_axis(axes, "y", here.fvu.values.clip(BEST, WORST))
-    beyond = ((here.fvu < BEST) | (here.fvu > WORST)).any()
-    note = f"\n(below {BEST:g} or above {WORST:g}: drawn there)" if beyond else ""
-    axes.set(xlabel="L0 (latents in use per sample)", ylabel=f"FVU on the fitted rows{note}")
+            _mark(axes, drawn, x, y, zorder=zorder, **_looks(looks, shape, colour))
+    shown = here.isel(member=np.isfinite(here[y.name].values))
+    scale_axis(axes, "x", x.of(shown))
+    scale_axis(axes, "y", y.of(shown), around=1.0 if y is RECOVERED else None)
+    axes.set(xlabel=x.label(shown), ylabel=y.label(shown))
     return [*_some(points), *others, *_kinds(kinds, line=focus is not None)]
 
 
-def _draw_beside(axes: Axes, here: xr.Dataset, shapes: dict[str, str]) -> list[Line2D]:
+def draw_recovered(axes: Axes, here: xr.Dataset, focus: str | None = None) -> None:
+    """The same members by loss recovered, against FVU; those of which it isn't known have no mark."""
+    axes.axhline(1, color=INK, lw=0.6, ls=":", zorder=0)
+    draw_trade(axes, here, focus, FVU, RECOVERED)
+
+
+def knows_recovered(here: xr.Dataset) -> bool:
+    """Whether there is a member whose loss recovered is known."""
+    return RECOVERED.name in here and bool(np.isfinite(here[RECOVERED.name]).any())
+
+
+def _draw_beside(axes: Axes, here: xr.Dataset, shapes: dict[str, str], x: Measure, y: Measure) -> list[Line2D]:
     legend = []
     for name, shape in shapes.items():
         style: dict[str, Any] = {"marker": shape, "color": GREY, "mec": "white", "mew": 0.4, "ms": 5.0}
-        _mark(axes, where(here, decomposition=name, rows="all", untrained=False), **style, zorder=1)
+        _mark(axes, where(here, decomposition=name, rows="all", untrained=False), x, y, **style, zorder=1)
         legend.append(Line2D([], [], lw=0, **style, label=name))
     return legend
 
 
-def _mark(axes: Axes, members: xr.Dataset, **style: Any) -> None:
-    axes.plot(members.l0.values, members.fvu.values.clip(BEST, WORST), lw=0, **style)
+def _mark(axes: Axes, members: xr.Dataset, x: Measure, y: Measure, **style: Any) -> None:
+    axes.plot(x.of(members), y.of(members), lw=0, **style)
 
 
 def _looks(kind: Kind, shape: str, colour: str) -> dict[str, Any]:
@@ -133,14 +178,21 @@ def _kinds(kinds: np.ndarray, line: bool) -> list[Line2D]:
     return marks + ([Line2D([], [], color=INK, lw=1.6, label="median of those on all rows")] if line else [])
 
 
-def scale_axis(axes: Axes, which: str, values: np.ndarray) -> None:
-    """Limits around `values`: from zero, or logarithmic where they stretch over more than a factor of ten."""
+def scale_axis(axes: Axes, which: str, values: np.ndarray, around: float | None = None) -> None:
+    """Limits around `values`: from zero, or logarithmic where they stretch over more than a factor of ten.
+
+    With `around`, as near to the values and to that one as they lie.
+    """
     finite = values[np.isfinite(values)]
     if not finite.size:
         return
     low, high = float(finite.min()), float(finite.max())
     axis = axes.xaxis if which == "x" else axes.yaxis
-    if low > 0 and high > 10 * low:
+    if around is not None:
+        low, high = min(low, around), max(high, around)
+        margin = max(0.06 * (high - low), 0.005)
+        axes.set(**{f"{which}lim": (low - margin, high + margin)})
+    elif low > 0 and high > 10 * low:
         axes.set(**{f"{which}scale": "log", f"{which}lim": (low / 1.2, high * 1.2)})
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""Did each member of a grid train, and what does the grid trade: variance unexplained against latents in use?"""
+"""Did each member of a grid train, and what does the grid trade: L0, variance unexplained and loss recovered?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
 from homolog.figures.style import in_house_style, new_figure
-from homolog.figures.trade import KINDS, NAMED, colours_of, draw_trade, kind_of, names_in, scale_axis, where
+from homolog.figures.trade import (
+    KINDS,
+    NAMED,
+    colours_of,
+    draw_recovered,
+    draw_trade,
+    kind_of,
+    knows_recovered,
+    names_in,
+    scale_axis,
+    where,
+)
 from homolog.figures.training_findings import say_ends, say_training
 
 # Curve: what its axis says. Those that are logged besides stand behind them under their own names.
@@ -34,7 +45,7 @@ DPI = 200
 
 @in_house_style
 def draw(members: xr.Dataset) -> list[Figure]:
-    """For each hook point, FVU against L0 of all decompositions, then a page for each that was trained.
+    """For each hook point, FVU against L0 and loss recovered of all decompositions, then a page for each trained one.
 
     `members` is what `homolog.store.members.read_members` gives: dims (member, point).
     """
@@ -60,10 +71,13 @@ def _logged(members: xr.Dataset) -> list[str]:
 def _draw_ends(here: xr.Dataset, hook_point: str) -> Figure:
     """All members of all decompositions at one hook point."""
     question = f"What do the decompositions of {hook_point} leave unexplained, and with how many latents in use?"
-    figure = new_figure(9.5, 5.6, question, say_ends(here))
-    grid = figure.add_gridspec(1, 2, width_ratios=[2.6, 1.0])
+    panels = 2 if knows_recovered(here) else 1
+    figure = new_figure(3.5 + 5.0 * panels, 5.6, question, say_ends(here))
+    grid = figure.add_gridspec(1, panels + 1, width_ratios=[2.6] * panels + [1.0])
     handles = draw_trade(figure.add_subplot(grid[0]), here)
-    axes = figure.add_subplot(grid[1])
+    if knows_recovered(here):
+        draw_recovered(figure.add_subplot(grid[1]), here)
+    axes = figure.add_subplot(grid[panels])
     axes.axis("off")
     axes.legend(handles=handles, loc="upper left", frameon=False)
     return figure
@@ -73,7 +87,8 @@ def _draw_grid(here: xr.Dataset, name: str) -> Figure:
     """Curves of all members of one decomposition by grid point, and where they end beside the other decompositions."""
     chosen = where(here, decomposition=name)
     curves = _logged(chosen)
-    bands = -(-(len(curves) + 1) // COLUMNS)
+    count = len(curves) + (2 if knows_recovered(here) else 1)
+    bands = -(-count // COLUMNS)
     columns, lines = _legend_shape(names_in(chosen, "label"), len(names_in(here, "decomposition")))
     under = 0.35 + 0.15 * lines
     question = f"Did the members of {name} at {here.hook_point.values[0]} train, and what does the grid trade?"
@@ -81,10 +96,12 @@ def _draw_grid(here: xr.Dataset, name: str) -> Figure:
     figure.set_dpi(DPI)
     rows = figure.add_gridspec(2, 1, height_ratios=[2.7 * bands, under])
     grid = GridSpecFromSubplotSpec(bands, COLUMNS, rows[0])
-    panels = [figure.add_subplot(grid[index // COLUMNS, index % COLUMNS]) for index in range(len(curves) + 1)]
+    panels = [figure.add_subplot(grid[index // COLUMNS, index % COLUMNS]) for index in range(count)]
     for axes, curve in zip(panels, curves, strict=False):
         _draw_curve(axes, chosen, curve)
-    _draw_legend(figure, rows[1], draw_trade(panels[-1], here, name), columns)
+    if knows_recovered(here):
+        draw_recovered(panels[-1], here, name)
+    _draw_legend(figure, rows[1], draw_trade(panels[len(curves)], here, name), columns)
     return figure
 
 

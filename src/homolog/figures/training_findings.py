@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from homolog.figures.trade import names_in, where
+from homolog.figures.trade import knows_recovered, names_in, where
 
 MOST_NAMED = 3
 # A share of the steps at their end: whether FVU still falls there says whether there were enough.
@@ -13,13 +13,27 @@ TAIL = 0.1
 
 
 def say_ends(here: xr.Dataset) -> str:
-    """FVU and L0 of each decomposition, over the members on all rows of trained runs."""
+    """FVU, L0 and loss recovered of each decomposition, over the members on all rows of trained runs."""
     counted = where(here, rows="all", untrained=False)
     parts = []
     for name in names_in(here, "decomposition"):
         each = where(counted, decomposition=name)
         parts.append(f"{name} {_span(each.fvu.values)} at L0 {_span(each.l0.values)}")
-    return f"FVU by method (median, and range over grid points, seeds and runs): {'; '.join(parts)}."
+    said = f"FVU by method (median, and range over grid points, seeds and runs): {'; '.join(parts)}."
+    return f"{said} {_say_recovered(here)}".rstrip()
+
+
+def _say_recovered(here: xr.Dataset) -> str:
+    """Loss recovered of each decomposition beside the untrained networks', where it is known."""
+    if not knows_recovered(here):
+        return ""
+    parts = []
+    for name in names_in(here, "decomposition"):
+        each = where(here, decomposition=name, rows="all")
+        of = [_span(where(each, untrained=kind).loss_recovered.values) for kind in (False, True)]
+        parts.append(f"{name} {of[0]}, untrained {of[1]}")
+    said = f"Loss recovered: {'; '.join(parts)}"
+    return f"{said} (–: the mean in place of the activations does no harm)." if "–" in said else f"{said}."
 
 
 def say_training(chosen: xr.Dataset) -> str:

@@ -15,7 +15,7 @@ from homolog.store.files import open_hdf5
 ARTEFACT = "dictionary"
 CURVE = "curve_"
 _WHO = ("label", "seed", "rows")
-_QUALITY = ("fvu", "l0", "dead_fraction")
+_QUALITY = ("fvu", "l0", "dead_fraction", "loss_recovered")
 
 
 def read_members(paths: Iterable[str | Path], untrained: Mapping[str, bool]) -> xr.Dataset:
@@ -23,7 +23,8 @@ def read_members(paths: Iterable[str | Path], untrained: Mapping[str, bool]) -> 
 
     `untrained` says of every run to take whether it is its model at step 0; files of other runs are passed over. Dims
     are `member` and `point`. Along `member`: `run`, `hook_point`, `decomposition`, `label`, `seed`, `rows`,
-    `untrained`, and `fvu`, `l0`, `dead_fraction` on the rows that it was fitted to. ``curve_<name> (member, point)``
+    `untrained`, and `fvu`, `l0`, `dead_fraction` on the rows that it was fitted to, and `loss_recovered` (NaN where a
+    file doesn't say). ``curve_<name> (member, point)``
     is what was logged in training, at ``curve_step``; NaN behind the end of a curve, and where a method logs no such
     thing. Raises ValueError when a file is absent, truncated or foreign, or when there is none of these runs.
     """
@@ -34,7 +35,10 @@ def read_members(paths: Iterable[str | Path], untrained: Mapping[str, bool]) -> 
         if run not in untrained:
             continue
         with open_hdf5(path, ARTEFACT) as file:
-            found: dict[str, Any] = {name: plain(file[name]) for name in (*_WHO, *_QUALITY)}
+            found: dict[str, Any] = {name: plain(file[name]) for name in (*_WHO, *_QUALITY[:-1])}
+            found["loss_recovered"] = (
+                plain(file["loss_recovered"]) if "loss_recovered" in file else [np.nan] * len(found["seed"])
+            )
             logged = read_curves(file)
         here = {"run": run, "hook_point": path.parent.name, "decomposition": path.stem, "untrained": untrained[run]}
         members = len(found["seed"])
