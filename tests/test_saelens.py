@@ -254,9 +254,10 @@ def test_after_a_failed_write_there_is_no_config_and_no_part(tmp_path, monkeypat
         (dictionary("matching_pursuit"), ("matching_pursuit", "relu, topk, jumprelu")),
         (dictionary("topk", dense=2), ("2 dense latents", "dense = 0")),
         (dictionary("relu", encoder=torch.full((LATENTS, UNITS), torch.nan)), ("encoder", "finite")),
+        (dictionary("jumprelu", threshold=None), ("jumprelu", "no threshold", "give it one")),
         (dictionary("jumprelu", threshold=torch.full((LATENTS,), -0.5)), ("thresholds", "-0.5", "zero")),
     ],
-    ids=["linear", "matching pursuit", "dense", "not finite", "negative threshold"],
+    ids=["linear", "matching pursuit", "dense", "not finite", "no threshold", "negative threshold"],
 )
 def test_what_cant_be_written_is_refused_and_nothing_is_left(one, parts, tmp_path):
     with pytest.raises(ValueError, match=r".") as caught:

@@ -53,6 +53,8 @@ def _check_writable(d: Dictionary) -> None:
             f"{d.dense} dense latents stand outside the selection of the k, which a topk of sae-lens can't say: fit "
             "with dense = 0, or by a method whose codes are relu or jumprelu."
         )
+    if d.activation == "jumprelu" and d.threshold is None:
+        raise ValueError("a dictionary whose codes are jumprelu has no threshold, so nothing was written: give it one.")
     for name in ("directions", "encoder", "encoder_bias", "bias", "threshold"):
         array = getattr(d, name)
         if array is not None and not bool(array.isfinite().all()):
@@ -87,8 +89,7 @@ def _config_of(d: Dictionary, metadata: Mapping[str, Any]) -> str:
 
 def _weights_of(d: Dictionary) -> dict[str, Tensor]:
     arrays = {"W_enc": d.encoder.T, "W_dec": d.directions, "b_enc": d.encoder_bias, "b_dec": d.bias}
-    if d.activation == "jumprelu":
-        assert d.threshold is not None
+    if d.activation == "jumprelu" and d.threshold is not None:
         arrays["threshold"] = d.threshold
     # Copies: safetensors refuses arrays that share memory, as tied weights do.
     return {
