@@ -35,6 +35,7 @@ benchmark: $(READY) $(BENCH)/.ready ## speed and memory: where the time of `make
 	$(BIN)/python benchmarks/pipeline.py
 	$(BENCH)/bin/python benchmarks/reading.py
 	$(BENCH)/bin/python benchmarks/pca.py
+	$(BENCH)/bin/python -m benchmarks.linear
 	$(BENCH)/bin/python -m benchmarks.peers.check_saelens
 	$(BENCH)/bin/python -m benchmarks.peers.run --out results/benchmarks/peers
 

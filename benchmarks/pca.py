@@ -1,9 +1,10 @@
-"""How fast, exact and lean is PCA from a file, beside scikit-learn's IncrementalPCA and beside its floor?
+"""How fast, exact and lean is PCA from a file, beside scikit-learn's IncrementalPCA and PCA, and beside its floor?
 
 Makes an HDF5 file in a temporary folder. Each fit runs in a process of its own, the ways in turn, round after round;
 times are those of the fit without imports. IncrementalPCA sees a part of the rows, which is extrapolated linearly
-(`--full`: all of them). The floor is the slower of reading the file once in order and of the n d^2 flops of the
-moments, at the speed of BLAS's dsyrk on rows that are in memory. Prints a table in Markdown.
+(`--full`: all of them); PCA reads them all into memory, in float32, which is counted. The floor is the slower of
+reading the file once in order and of the n d^2 flops of the moments, at the speed of BLAS's dsyrk on rows that are in
+memory. Prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -51,6 +52,14 @@ def incremental(path: Path, latents: int, rows: int) -> np.ndarray:
     return fitted.components_
 
 
+def in_memory(path: Path, latents: int, _rows: int) -> np.ndarray:
+    """As a user has it from the file: all rows at once, and the solver that it chooses for so many of them."""
+    from sklearn.decomposition import PCA as InMemoryPCA
+
+    with h5py.File(path, "r") as file:
+        return InMemoryPCA(latents).fit(file[NAME][:]).components_
+
+
 def reference(path: Path, latents: int, _rows: int) -> np.ndarray:
     """Float64 the plain way: the mean in one pass, the covariance in another, all eigenvectors."""
     with h5py.File(path, "r") as file:
@@ -80,6 +89,7 @@ def squaring(path: Path, _latents: int, rows: int) -> None:
 WAYS = {
     "ours": ours,
     "IncrementalPCA": incremental,
+    "PCA": in_memory,
     "reference": reference,
     "reading": reading,
     "squaring": squaring,
@@ -89,7 +99,7 @@ WAYS = {
 def work(name: str, path: Path, latents: int, rows: int) -> None:
     """What a process of its own does: the fit, its time, and the most memory it held (VmHWM)."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    if name == "IncrementalPCA":
+    if name in ("IncrementalPCA", "PCA"):
         import sklearn.decomposition  # noqa: F401
     before, start = peak_megabytes(), time.perf_counter()
     found = WAYS[name](path, latents, rows)
@@ -120,7 +130,7 @@ def farthest(found: np.ndarray, true: np.ndarray) -> float:
 
 def compare(path: Path, rows: int, options: Any) -> None:
     part = rows if options.full else max(rows // 50, 20 * options.units)
-    asked = {"reading": rows, "squaring": rows, "ours": rows, "IncrementalPCA": part}
+    asked = {"reading": rows, "squaring": rows, "ours": rows, "IncrementalPCA": part, "PCA": rows}
 
     def measured(name: str) -> Facts:
         return measure(name, path, options.latents, asked.get(name, rows), options.threads)
@@ -141,8 +151,12 @@ def compare(path: Path, rows: int, options: Any) -> None:
         found = path.with_name(f"{name}.npy")
         error = f"{farthest(np.load(found), true):.1e}" if found.exists() else ""
         print(row_of(name, [round_[name] for round_ in rounds], error))
-    ratio = median(round_["IncrementalPCA"]["seconds"] / round_["ours"]["seconds"] for round_ in rounds)
-    print(f"\nOurs is {ratio:.1f} times as fast as IncrementalPCA, which saw {part} rows (time extrapolated to all).")
+    ratios = {
+        name: median(round_[name]["seconds"] / round_["ours"]["seconds"] for round_ in rounds)
+        for name in ("IncrementalPCA", "PCA")
+    }
+    print(f"\nOurs is {ratios['IncrementalPCA']:.1f} times as fast as IncrementalPCA, which saw {part} rows (time")
+    print(f"extrapolated to all), and {ratios['PCA']:.1f} times as fast as PCA, which holds all rows in memory.")
     print("Error: the largest distance of a direction from that of a plain float64 PCA of all rows.")
 
 

@@ -16,8 +16,9 @@ class Row:
 
     The data have `units` columns and `features` planted ones, `active` of them in a row on average. Throughput is
     timed over all `widths` x `levels` x 2 seeds: `peer_steps` after the warm-up for each SAE of a library that trains
-    one by one, `our_steps` for a whole grid. Quality is compared on the SAE of `quality_at` (width, level) after
-    `quality_steps`, by two seeds.
+    one by one, `our_steps` for a whole grid. Quality is compared on the SAEs of width `judged_width` and of
+    `judged_levels` (several where sparsity is set by a penalty, whose L0 differs between libraries), by two seeds, each
+    trained over `quality_steps` and over a half and a quarter of them.
     """
 
     title: str
@@ -30,7 +31,8 @@ class Row:
     widths: tuple[int, ...]
     levels: tuple[float, ...]
     batch_size: int
-    quality_at: tuple[int, float]
+    judged_width: int
+    judged_levels: tuple[float, ...]
     quality_steps: int
     our_steps: int = 256
     peer_steps: int = 20
@@ -46,9 +48,15 @@ class Row:
         points = product(self.widths, self.levels)
         return [Member(self.method, width, level, seed, self.batch_size, steps) for width, level in points]
 
-    def judged(self, seed: int) -> Member:
-        """The member whose held-out quality is compared, trained to its end."""
-        return Member(self.method, *self.quality_at, seed, self.batch_size, self.quality_steps)
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Steps of the trainings that are judged."""
+        return tuple(max(1, self.quality_steps // part) for part in (4, 2, 1))
+
+    def judged(self, seed: int, steps: int) -> list[Member]:
+        """The members whose held-out quality is compared, trained to their end within so many steps."""
+        size = self.batch_size
+        return [Member(self.method, self.judged_width, level, seed, size, steps) for level in self.judged_levels]
 
 
 GRID = Row(
@@ -62,7 +70,8 @@ GRID = Row(
     widths=(256, 384, 512, 1024),
     levels=(4, 8, 16, 32),
     batch_size=1024,
-    quality_at=(512, 8),
+    judged_width=512,
+    judged_levels=(8,),
     quality_steps=1000,
 )
 SINGLE = replace(
@@ -76,8 +85,9 @@ SINGLE = replace(
     widths=(3072,),
     levels=(32,),
     batch_size=4096,
-    quality_at=(3072, 32),
-    quality_steps=100,
+    judged_width=3072,
+    judged_levels=(32,),
+    quality_steps=80,
     our_steps=96,
     peer_steps=5,
     warmup=2,
@@ -90,7 +100,11 @@ ROWS = {
         SELECTED, title="BatchTopK: d = 64, F = 512, k in 4, 8, 16, 32, 2 seeds, B = 1024", method="batch_topk"
     ),
     "jumprelu": replace(
-        SELECTED, title="JumpReLU: d = 64, F = 512, target L0 in 4, 8, 16, 32, 2 seeds, B = 1024", method="jumprelu"
+        SELECTED,
+        title="JumpReLU: d = 64, F = 512, target L0 in 4, 8, 16, 32, 2 seeds, B = 1024",
+        method="jumprelu",
+        judged_levels=(4, 8, 16, 32),
+        quality_steps=600,
     ),
     "matryoshka": replace(
         SELECTED,
@@ -103,12 +117,13 @@ ROWS = {
         title="ReLU with L1: d = 64, F = 512, coefficient in 0.2, 0.3, 0.4, 0.5, 2 seeds, B = 1024",
         method="relu",
         levels=(0.2, 0.3, 0.4, 0.5),
-        quality_at=(512, 0.3),
+        judged_levels=(0.05, 0.1, 0.2, 0.4),
+        quality_steps=600,
     ),
 }
 
 
 def quick(row: Row) -> Row:
     """The same comparison in little time: fewer steps, so that its FVUs are those of an unfinished training."""
-    shorter = {"peer_steps": max(3, row.peer_steps // 5), "quality_steps": row.quality_steps // 10}
+    shorter = {"peer_steps": max(3, row.peer_steps // 5), "quality_steps": max(16, row.quality_steps // 10)}
     return replace(row, our_steps=96, warmup=2, **shorter)

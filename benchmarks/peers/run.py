@@ -100,6 +100,17 @@ def timed(row: Row, library: str, workers: list[Worker]) -> dict[str, list[dict[
     }
 
 
+def judged(row: Row, workers: list[Worker]) -> list[dict[str, Any]]:
+    """By seed: FVU and L0 of the judged members (by number of steps, as text), and the most memory they took."""
+    found: list[dict[str, Any]] = [{"trainings": {}, "peak_memory": 0.0} for _ in SEEDS]
+    for steps in row.lengths:
+        answers = together(workers, [row.judged(seed, steps) for seed in SEEDS], 1, row.warmup, quality=True)
+        for facts, answer in zip(found, answers, strict=True):
+            facts["trainings"][str(steps)] = answer["quality"]
+            facts["peak_memory"] = max(facts["peak_memory"], answer["peak_memory"])
+    return found
+
+
 def measure(row: Row, rounds: int) -> dict[str, Any]:
     """All that is measured for one row."""
     with tempfile.TemporaryDirectory() as folder, started(row, Path(folder)) as workers:
@@ -108,8 +119,7 @@ def measure(row: Row, rounds: int) -> dict[str, Any]:
             for library in row.libraries:
                 times[library].append(timed(row, library, workers[library]))
                 print(f"{row.method}: round {round_ + 1} of {rounds}, {library}", file=sys.stderr)
-        judged = [[row.judged(seed)] for seed in SEEDS]
-        quality = {lib: together(workers[lib], judged, 1, row.warmup, quality=True) for lib in row.libraries}
+        quality = {library: judged(row, workers[library]) for library in row.libraries}
         memory = {lib: workers[lib][0].memory_at_start for lib in row.libraries}
     return {"row": asdict(row), "times": times, "quality": quality, "memory_at_start": memory, "floor": floor(row)}
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from statistics import mean, median
 from typing import Any
 
+from benchmarks.peers.equal import Equal, Trainings, compare
+
 HEAD = (
     "| library | ms per SAE-step, one core | SAE-samples/s, one core | SAE-samples/s, machine | how "
-    "| ours / it, one core | ours / it, machine | MB at start, at peak | held-out FVU | L0 |"
+    "| ours / it, one core | ours / it, machine | MB at start, at peak | held-out FVU at L0 "
+    "| equal at FVU (L0) | samples to it, its / ours | time to it, its / ours, machine |"
 )
 
 
@@ -28,6 +31,28 @@ def rates(rounds: list[dict[str, Any]], batch_size: int) -> dict[str, list[float
     return found | {"machine": found[best], "how": best.replace("_", " ")}  # type: ignore[dict-item]
 
 
+def trainings(answer: dict[str, Any]) -> Trainings:
+    """What was found of one seed, by number of steps."""
+    return {int(steps): [(fvu, l0) for fvu, l0 in points] for steps, points in answer["trainings"].items()}
+
+
+def finished(seeds: list[Trainings]) -> str:
+    """FVU at L0 of each judged member after the longest training, means over seeds."""
+    by_member = zip(*(each[max(each)] for each in seeds), strict=True)
+    return ", ".join(f"{mean(f for f, _ in m):.4f} at {mean(l0 for _, l0 in m):.1f}" for m in by_member)
+
+
+def equal_cells(equals: list[Equal | None], faster: float) -> tuple[str, str, str]:
+    """Where it is compared at equal FVU, and how it fares there; `faster` is our throughput over its."""
+    found = [equal for equal in equals if equal is not None]
+    if len(found) < len(equals):
+        return "no common L0", "", ""
+    bound = next((equal.bound for equal in found if equal.bound), "")
+    where = f"{mean(e.fvu for e in found):.4f} ({mean(e.l0 for e in found):.1f})"
+    samples = [equal.ratio for equal in found]
+    return where, bound + spread(samples, ".2f"), bound + spread([faster * ratio for ratio in samples], ".1f")
+
+
 def lines(measured: dict[str, Any]) -> list[str]:
     """One row of the comparison: a heading, a table with a line for each library, and the floor."""
     batch = measured["row"]["batch_size"]
@@ -38,8 +63,9 @@ def lines(measured: dict[str, Any]) -> list[str]:
             way: [ours / its for ours, its in zip(all_rates["ours"][way], rate[way], strict=True)]
             for way in ("one_core", "machine")
         }
-        answers = measured["quality"][library]
-        fvu, l0 = (mean(a["quality"][0][i] for a in answers) for i in (0, 1))
+        judged, ours = ([trainings(seed) for seed in measured["quality"][name]] for name in (library, "ours"))
+        equals = [compare(we, it) for we, it in zip(ours, judged, strict=True)]
+        peak = max(seed["peak_memory"] for seed in measured["quality"][library])
         cells = (
             library,
             spread([1e3 * batch / value for value in rate["one_core"]], ".2f"),
@@ -48,9 +74,9 @@ def lines(measured: dict[str, Any]) -> list[str]:
             str(rate["how"]),
             spread(ratios["one_core"], ".1f"),
             spread(ratios["machine"], ".1f"),
-            f"{measured['memory_at_start'][library]:.0f}, {max(a['peak_memory'] for a in answers):.0f}",
-            f"{fvu:.4f}",
-            f"{l0:.1f}",
+            f"{measured['memory_at_start'][library]:.0f}, {peak:.0f}",
+            finished(judged),
+            *(("", "1", "1") if library == "ours" else equal_cells(equals, median(ratios["machine"]))),
         )
         text.append("| " + " | ".join(cells) + " |")
     return [*text, "", floor_line(measured["floor"]), ""]
