@@ -18,7 +18,7 @@ class FastPenalised(FastThreshold):
     """Recipes without a fixed number of active latents: while too many are active, steps are the plain ones."""
 
     # Share of active latents from which on a dense step is the faster one.
-    DENSE = 0.15
+    DENSE = 0.35
 
     @torch.no_grad()
     def __call__(self, recipe: SparseAutoencoder, stack: Stack, x: Float[Tensor, "members batch units"]) -> Losses:
