@@ -12,7 +12,7 @@ from homolog.config import ConfigError, parse_config, parse_decomposition
 MODEL = "models.base"
 EXPERIMENT = "experiments.stability"
 CONDITION = f"{EXPERIMENT}.conditions.retrained"
-ABSENT = object()
+ABSENT = "(absent)"
 SMALL = """
 models:
   base:
