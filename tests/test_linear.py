@@ -11,7 +11,8 @@ from test_moments import Made
 from torch.testing import assert_close
 
 from homolog.alignment.nulls import haar_rotation
-from homolog.alignment.similarity import canonical_correlations, cosine
+from homolog.alignment.representations.canonical import canonical_correlations
+from homolog.alignment.similarity import cosine
 from homolog.decompositions import pca
 from homolog.decompositions.base import Member
 from homolog.decompositions.cca import CCA

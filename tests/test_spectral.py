@@ -11,7 +11,8 @@ from making import PAIRED, gaussian, make_member, method_of, mixed, seeded
 from torch.testing import assert_close
 
 from homolog.alignment.nulls import haar_rotation
-from homolog.alignment.similarity import canonical_correlations, cosine
+from homolog.alignment.representations.canonical import canonical_correlations
+from homolog.alignment.similarity import cosine
 
 LINEAR = pytest.mark.parametrize("name", ["svd", "pca", "cca", "svcca"])
 SAMPLES, UNITS = 120, 7

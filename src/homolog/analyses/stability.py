@@ -12,7 +12,8 @@ import torch
 import xarray as xr
 
 from homolog.alignment.layer import Layer
-from homolog.alignment.similarity import excess_correlations, linear_cka
+from homolog.alignment.representations.canonical import excess_correlations
+from homolog.alignment.representations.kernel import linear_cka
 from homolog.alignment.views.base import View
 from homolog.analyses.comparison import CONDITIONAL, NULL, Fitted, compare, refits, same_members
 from homolog.analyses.summary import ROLES, summarise
@@ -214,7 +215,7 @@ def _whole_layers(a: Layer, b: Layer, draws: int) -> dict[str, float]:
         "shared_correlations": float(found.count),
         "possible_correlations": float(len(found.correlations)),
         "samples_per_unit": found.samples_per_unit,
-        "linear_cka": linear_cka(x, y),
+        "linear_cka": linear_cka(x, y).value,
     }
 
 

@@ -6,7 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, eye
 
 from homolog.alignment.layer import Layer
-from homolog.alignment.similarity import procrustes_rotation, unit_permutation
+from homolog.alignment.representations.procrustes import procrustes_rotation
+from homolog.alignment.representations.units import unit_permutation
 from homolog.alignment.views.base import Signatures, View, unit_rows
 from homolog.dictionary import Dictionary
 
