@@ -163,7 +163,7 @@ class RepresentationSet:
 
     def _bytes(self, width: int) -> int:
         """What two groups of so many units each take: products and their copies, a part in float64, blocks of files."""
-        blocks = 2 * BLOCK * 4 if any(side.ahead for side in self._sides) else 0
+        blocks = 2 * BLOCK * 4 if any(side.stored for side in self._sides) else 0
         return 8 * width * width + 2 * width * (8 * PART + blocks)
 
     def _wanted(self, measures: Sequence[str], options: Options) -> list[str]:
