@@ -22,6 +22,8 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -48,17 +50,37 @@ def make_runs(runs: int, samples: int, units: int) -> list[np.ndarray]:
     return made
 
 
-def netrep_pairs(arrays: list[np.ndarray], alpha: float) -> tuple[dict[tuple[int, int], float], float, float]:
-    """Cosines after alignment (alpha 1: Procrustes, 0: CCA), seconds for each run and for each pair."""
+@dataclass(frozen=True)
+class Cost:
+    """Seconds by the clock, and of the processor (of all threads), which others' load spares."""
+
+    wall: float
+    processor: float
+
+    def times(self, factor: float) -> Cost:
+        return Cost(self.wall * factor, self.processor * factor)
+
+    def plus(self, other: Cost) -> Cost:
+        return Cost(self.wall + other.wall, self.processor + other.processor)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, Cost]:
+    start, busy = time.perf_counter(), time.process_time()
+    value = work()
+    return value, Cost(time.perf_counter() - start, time.process_time() - busy)
+
+
+def netrep_pairs(arrays: list[np.ndarray], alpha: float) -> tuple[dict[tuple[int, int], float], Cost, Cost]:
+    """Cosines after alignment (alpha 1: Procrustes, 0: CCA), and what each run and each pair costs."""
     metric = importlib.import_module("netrep.metrics").LinearMetric(alpha=alpha)
-    start = time.perf_counter()
-    caches = [metric.partial_fit(array) for array in arrays]
-    each_run = (time.perf_counter() - start) / len(arrays)
-    found, start = {}, time.perf_counter()
-    for i, j in combinations(range(len(arrays)), 2):
+    caches, runs = timed(lambda: [metric.partial_fit(array) for array in arrays])
+
+    def cosine(i: int, j: int) -> float:
         metric.finalize_fit(caches[i], caches[j])
-        found[i, j] = float(np.cos(metric.score(arrays[i], arrays[j])))
-    return found, each_run, (time.perf_counter() - start) / len(found)
+        return float(np.cos(metric.score(arrays[i], arrays[j])))
+
+    found, pairs = timed(lambda: {(i, j): cosine(i, j) for i, j in combinations(range(len(arrays)), 2)})
+    return found, runs.times(1 / len(arrays)), pairs.times(1 / len(found))
 
 
 def netrep_cka(x: np.ndarray, y: np.ndarray) -> float:
@@ -113,29 +135,28 @@ def all_pairs(options: Any) -> None:
     from homolog.alignment import RepresentationSet
 
     runs = make_runs(options.runs, options.samples, options.units)
-    start = time.perf_counter()
-    ours = RepresentationSet(runs).compare(*MEASURES)
-    seconds = time.perf_counter() - start
+    load = os.getloadavg()[0]
+    ours, cost = timed(lambda: RepresentationSet(runs).compare(*MEASURES))
     pairs = options.runs * (options.runs - 1) // 2
-    print(f"\n{options.runs} runs, {options.samples} x {options.units}, {pairs} pairs, {options.threads} threads, "
-          f"load before {os.getloadavg()[0]:.1f}\n")  # fmt: skip
-    print("| library | measures | pairs measured | s for all pairs | of ours | largest difference |")
-    print("|---|---|---|---|---|---|")
-    print(f"| homolog | {', '.join(MEASURES)} | {pairs} | {seconds:.1f} | 1 | 0 |")
+    size = f"{options.runs} runs, {options.samples} x {options.units}, {pairs} pairs"
+    print(f"\n{size}, {options.threads} threads, load before {load:.1f}\n")
+    print("| library | measures | pairs measured | s for all pairs | of ours | processor s | of ours | difference |")
+    print("|---|---|---|---|---|---|---|---|")
+    row("homolog", ", ".join(MEASURES), pairs, cost, cost, 0.0)
     some = [runs[k].astype(np.float64) for k in range(options.peer_runs)]
-    total = 0.0
+    total = Cost(0.0, 0.0)
     if installed("netrep"):
         for alpha, measure in ((0.0, "cca_mean"), (1.0, "procrustes_similarity")):
             found, each_run, each_pair = netrep_pairs(some, alpha)
-            theirs = options.runs * each_run + pairs * each_pair
-            total += theirs
+            theirs = each_run.times(options.runs).plus(each_pair.times(pairs))
+            total = total.plus(theirs)
             off = max(abs(value - float(ours[measure][i, j])) for (i, j), value in found.items())
-            row(f"netrep, alpha {alpha:.0f}, cached", measure, len(found), theirs, seconds, off)
-        row("netrep, both", "cca_mean, procrustes_similarity", len(found), total, seconds, float("nan"))
-    kernels(some, pairs, seconds, total, options)
+            row(f"netrep, alpha {alpha:.0f}, cached", measure, len(found), theirs, cost, off)
+        row("netrep, both", "cca_mean, procrustes_similarity", len(found), total, cost)
+    kernels(some, pairs, cost, total, options)
 
 
-def kernels(some: list[np.ndarray], pairs: int, seconds: float, before: float, options: Any) -> None:
+def kernels(some: list[np.ndarray], pairs: int, cost: Cost, before: Cost, options: Any) -> None:
     """The libraries that build kernels, on one pair of some rows."""
     from homolog.alignment import RepresentationSet
 
@@ -145,24 +166,26 @@ def kernels(some: list[np.ndarray], pairs: int, seconds: float, before: float, o
     for package, name, measure, compare in PEERS:
         if not installed(package):
             continue
-        start = time.perf_counter()
-        value = compare(x, y)
-        theirs = (time.perf_counter() - start) * (options.samples / rows) ** 2 * pairs
+        value, measured = timed(partial(compare, x, y))
+        theirs = measured.times((options.samples / rows) ** 2 * pairs)
         label = name if rows == options.samples else f"{name} ({rows} rows, extrapolated with the square)"
-        row(label, measure, 1, theirs, seconds, abs(value - float(expected[measure][0, 1])))
+        row(label, measure, 1, theirs, cost, abs(value - float(expected[measure][0, 1])))
         if package == "netrep":
-            row("netrep, all three", ", ".join(MEASURES), 1, theirs + before, seconds, float("nan"))
+            row("netrep, all three", ", ".join(MEASURES), 1, theirs.plus(before), cost)
 
 
-def row(label: str, measure: str, measured: int, theirs: float, ours: float, off: float) -> None:
-    print(f"| {label} | {measure} | {measured} | {theirs:.0f} | {theirs / ours:.1f} | {off:.1e} |", flush=True)
+def row(label: str, measure: str, measured: int, theirs: Cost, ours: Cost, off: float | None = None) -> None:
+    wall = f"{theirs.wall:.1f} | {theirs.wall / ours.wall:.1f}"
+    processor = f"{theirs.processor:.1f} | {theirs.processor / ours.processor:.1f}"
+    difference = "" if off is None else f"{off:.1e}"
+    print(f"| {label} | {measure} | {measured} | {wall} | {processor} | {difference} |", flush=True)
 
 
 def installed(package: str) -> bool:
     try:
         importlib.import_module(package)
     except ImportError:
-        print(f"| {package} | not installed | | | | |")
+        print(f"| {package} | not installed | | | | | | |")
         return False
     return True
 
