@@ -36,10 +36,10 @@ class RepresentationSet:
     count here (`ranks`). So nothing is lost of float32 activations. Of float64 arrays, directions below that are: ask
     `canonical_correlations` and its like for these.
 
-    Memory: `memory_bytes`, and three matrices of units x units for each run. Where the runs side by side don't go into
-    it, groups of them are read again for each other group; no cross-product outlives its group. Raises ValueError for
-    fewer than 2 runs or samples, numbers of samples that differ, values that aren't finite, and what `homolog.fit`
-    refuses of a file.
+    Memory: `memory_bytes`, and three matrices of units x units for each run; HDF5 files stay on disk. Where the runs
+    side by side don't go into it, groups of them are read again for each other group; no cross-product outlives its
+    group. Raises ValueError for fewer than 2 runs or samples, numbers of samples that differ, values that aren't
+    finite, and what `homolog.fit` refuses of a file.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ def _open(name: str, source: Source, hook_point: str | None, device: str | torch
     if isinstance(source, Samples):
         return source
     if isinstance(source, str | Path):
-        return samples_of(source, hook_point, device)
+        return samples_of(source, hook_point, device, in_memory_bytes=0)  # Many small files are a large one.
     values = tensor_of("a set of representations", f"run {name}", source)
     return InMemory(values.to(device, torch.float64 if values.dtype == torch.float64 else torch.float32))
 
