@@ -12,8 +12,13 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from homolog.alignment.assignment.assign import sparse_assignment
+from homolog.alignment.transport import transport_plan
+
 # Far below any difference that means something.
 TIE = 1e-9
+# From so many latents on both sides on, an assignment on candidates takes less time than a dense one.
+LARGE = 2048
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,20 @@ def rank(selection: Float[Tensor, "*batch m n"], scoring: Float[Tensor, "*batch 
 
 
 def hungarian(selection: Float[Tensor, "*batch m n"], scoring: Float[Tensor, "*batch m n"]) -> _Scored:
-    """One to one, min(m, n) pairs, with the largest sum of `selection` (Kuhn 1955; scipy's Jonker-Volgenant solver)."""
+    """One to one, min(m, n) pairs, with the largest sum of `selection` (Kuhn 1955).
+
+    By scipy's dense Jonker-Volgenant solver, or for two large dictionaries exactly on candidates (`sparse_assignment`,
+    which also needs no matrix in memory: use it directly for very large ones).
+    """
     *batch, m, n = selection.shape
     matrices = selection.detach().double().cpu().reshape(-1, m, n) if m and n else selection.new_empty(0, m, n)
     index = torch.full((len(matrices), m), -1)
-    for one, matrix in zip(index, matrices.numpy(), strict=True):
-        rows, columns = linear_sum_assignment(matrix, maximize=True)
-        one[torch.as_tensor(rows)] = torch.as_tensor(columns)
+    for one, matrix in zip(index, matrices, strict=True):
+        if min(m, n) >= LARGE:
+            one.copy_(sparse_assignment(matrix).index)
+        else:
+            rows, columns = linear_sum_assignment(matrix.numpy(), maximize=True)
+            one[torch.as_tensor(rows)] = torch.as_tensor(columns)
     if not (m and n):
         index = index.new_full((*batch, m), -1)
     return _scored(scoring, index.reshape(*batch, m).to(selection.device))
@@ -93,12 +105,43 @@ def best(selection: Float[Tensor, "*batch m n"], scoring: Float[Tensor, "*batch 
     return (value + best_b_to_a(selection, scoring)[0]) / 2, per_latent, index
 
 
+def mutual_best(selection: Float[Tensor, "*batch m n"], scoring: Float[Tensor, "*batch m n"]) -> _Scored:
+    """Mutual nearest neighbours: pairs each of which is the other's most similar; the rest has no match.
+
+    One to one where `selection` has no ties but those that `match` breaks. Its value is a mean over the pairs that
+    exist, so it is high by construction: read it beside how many there are, and its null.
+    """
+    m, n = selection.shape[-2:]
+    if m == 0 or n == 0:
+        return best_a_to_b(selection, scoring)
+    forth, back = selection.argmax(dim=-1), selection.argmax(dim=-2)
+    mutual = back.gather(-1, forth) == torch.arange(m, device=selection.device)
+    return _scored(scoring, torch.where(mutual, forth, -1))
+
+
+def soft(selection: Float[Tensor, "*batch m n"], scoring: Float[Tensor, "*batch m n"]) -> _Scored:
+    """Soft matching (Khosla & Williams 2024): the mass 1/m of each latent of a is shared among those of b, 1/n each.
+
+    Every latent counts, on both sides, also where m and n differ. The similarity of a latent is the mean over where its
+    mass goes, its index where most of it does. For m = n this is `hungarian`.
+    """
+    m, n = selection.shape[-2:]
+    if m == n or m == 0 or n == 0:
+        return hungarian(selection, scoring)
+    plans = torch.stack([transport_plan(one) for one in selection.reshape(-1, m, n)])
+    plan = plans.reshape(selection.shape).to(scoring)
+    per_latent = m * (plan * scoring).sum(dim=-1)
+    return per_latent.mean(dim=-1), per_latent, plan.argmax(dim=-1)
+
+
 MATCHINGS: dict[str, Callable[[Tensor, Tensor], _Scored]] = {
     "rank": rank,
     "hungarian": hungarian,
+    "mutual_best": mutual_best,
     "best": best,
     "best_a_to_b": best_a_to_b,
     "best_b_to_a": best_b_to_a,
+    "soft": soft,
 }
 
 

@@ -11,7 +11,7 @@ from homolog.registry import FIGURES, VIEWS
 
 ViewName: TypeAlias = Annotated[str, *registered(VIEWS)]
 FigureName: TypeAlias = Annotated[str, *registered(FIGURES)]
-Matching: TypeAlias = Literal["rank", "hungarian", "best", "best_a_to_b", "best_b_to_a"]
+Matching: TypeAlias = Literal["rank", "hungarian", "mutual_best", "best", "best_a_to_b", "best_b_to_a", "soft"]
 
 
 class StabilityOptions(Options):

@@ -1,0 +1,171 @@
+"""How fast and lean is an exact one-to-one matching of two large dictionaries, beside scipy's solvers?
+
+End to end: from two dictionaries (latents, units) in float32 to the matching with the largest sum of cosines. Each way
+runs in a process of its own, in turn; times are those of the matching without imports, compilation and reading. Kinds:
+`planted` (the second is the first in another order, with noise), `independent` (both Gaussian) and `real` (two sparse
+autoencoders that differ in their seed, trained by homolog.fit on the same activations). `scipy sparse` is
+min_weight_full_bipartite_matching on the first candidates of ours: no bound, hence no proof that it is the best one.
+Prints a table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from homolog.alignment.assignment.assign import ROOM, sparse_assignment
+from homolog.alignment.assignment.candidates import Candidates
+from homolog.alignment.assignment.pairs import Cosine
+
+Facts = dict[str, float]
+
+
+def ours(a: torch.Tensor, b: torch.Tensor) -> Facts:
+    found = sparse_assignment(Cosine(a, b))
+    return {"value": found.value, "gap": found.gap, "rounds": found.rounds, "candidates": found.candidates}
+
+
+def scipy(a: torch.Tensor, b: torch.Tensor) -> Facts:
+    """All cosines by one product in float32, then linear_sum_assignment."""
+    from scipy.optimize import linear_sum_assignment
+
+    similarity = (torch.nn.functional.normalize(a) @ torch.nn.functional.normalize(b).T).numpy()
+    rows, columns = linear_sum_assignment(similarity, maximize=True)
+    return {"value": float(similarity[rows, columns].sum(dtype=np.float64))}
+
+
+def scipy_sparse(a: torch.Tensor, b: torch.Tensor) -> Facts:
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    candidates = Candidates(Cosine(a, b))
+    candidates.extend(np.arange(len(a)), np.zeros(len(b)), np.full(len(a), -np.inf), ROOM)
+    start, other, value = candidates.by_row()
+    graph = csr_array((value + 2, other, start), shape=(len(a), len(b)))
+    try:
+        rows, columns = min_weight_full_bipartite_matching(graph, maximize=True)
+    except ValueError:
+        return {"value": float("nan")}
+    return {"value": float((graph[rows, columns] - 2).sum())}
+
+
+WAYS = {"ours": ours, "scipy sparse": scipy_sparse, "scipy": scipy}
+
+
+def make(kind: str, latents: int, units: int, steps: int, path: Path) -> None:
+    """Two dictionaries into a file."""
+    generator = torch.Generator().manual_seed(0)
+    if kind == "real":
+        a, b = trained(latents, units, steps, generator)
+    else:
+        a = torch.randn(latents, units, generator=generator)
+        b = torch.randn(latents, units, generator=generator)
+        if kind == "planted":
+            b = a[torch.randperm(latents, generator=generator)] + 0.5 * b
+    np.savez(path, a=a.numpy(), b=b.numpy())
+
+
+def trained(latents: int, units: int, steps: int, generator: torch.Generator) -> list[torch.Tensor]:
+    """Directions of two TopK autoencoders on activations with as many planted features as they have latents."""
+    import homolog
+
+    features = torch.nn.functional.normalize(torch.randn(latents, units, generator=generator), dim=1)
+    samples, active = 2**16, 16
+    activations = torch.zeros(samples, units)
+    for _ in range(active):
+        strength = 1 + torch.rand(samples, 1, generator=generator)
+        activations += strength * features[torch.randint(latents, (samples,), generator=generator)]
+    spec = {
+        "method": "topk_sae",
+        "n_latents": latents,
+        "k": active,
+        "seeds": [0, 1],
+        "steps": steps,
+        "batch_size": 2048,
+    }
+    return [fitted.directions for fitted in homolog.fit(activations, spec, threads=torch.get_num_threads())]
+
+
+def work(name: str, path: Path) -> None:
+    """What a process of its own does: the matching, its time, and the most memory it held (VmHWM)."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    arrays = np.load(path)
+    a, b = torch.from_numpy(arrays["a"]), torch.from_numpy(arrays["b"])
+    if name != "scipy":
+        for m in (64, 48):  # Compiles what is compiled once.
+            WAYS["ours"](a[:m], b[:64])
+            WAYS["ours"](torch.zeros(m, 2), torch.ones(64, 2))
+    before, cpu, start = peak_megabytes(), time.process_time(), time.perf_counter()
+    facts = WAYS[name](a, b)
+    facts |= {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+    print(json.dumps(facts | {"before": before, "peak": peak_megabytes()}))
+
+
+def peak_megabytes() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+
+
+def measure(name: str, path: Path, threads: int) -> Facts:
+    count = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    command = [sys.executable, __file__, "--work", name, str(path)]
+    done = subprocess.run(command, env={**os.environ, **count}, stdout=subprocess.PIPE, text=True, check=True)
+    facts: Facts = json.loads(done.stdout)
+    return facts
+
+
+def compare(kind: str, path: Path, options: Any) -> None:
+    make(kind, options.latents, options.units, options.steps, path)
+    names = [name for name in WAYS if options.dense or name != "scipy"]
+    rounds = [{name: measure(name, path, options.threads) for name in names} for _ in range(options.rounds)]
+    for name in names:
+        print(row_of(kind, name, [round_[name] for round_ in rounds]), flush=True)
+    if options.dense:
+        ratios = [round_["scipy"]["seconds"] / round_["ours"]["seconds"] for round_ in rounds]
+        times = f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}) times as fast"
+        print(f"| {kind} | ours beside scipy: {times} | | | | | |")
+
+
+def row_of(kind: str, name: str, measured: list[Facts]) -> str:
+    seconds, cpu, peak, before = ([facts[fact] for facts in measured] for fact in ("seconds", "cpu", "peak", "before"))
+    last = measured[-1]
+    proof = f"{last['gap']:.1e}, {last['rounds']:.0f}, {last['candidates']:.1f}" if name == "ours" else ""
+    times = f"{median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+    memory = f"{max(peak):.0f} ({max(before):.0f})"
+    return f"| {kind} | {name} | {times} | {median(cpu):.2f} | {memory} | {last['value']:.6f} | {proof} |"
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--work"]:
+        work(sys.argv[2], Path(sys.argv[3]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latents", type=int, default=16384, help="of each dictionary")
+    parser.add_argument("--units", type=int, default=512)
+    parser.add_argument("--kinds", nargs="+", default=["planted", "independent", "real"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2, help="of torch and BLAS")
+    parser.add_argument("--steps", type=int, default=200, help="of the autoencoders' training")
+    parser.add_argument("--no-dense", dest="dense", action="store_false", help="without scipy's dense solver")
+    options = parser.parse_args()
+    print(f"{options.latents} latents, {options.units} units, {options.threads} thread(s)\n")
+    print("| kind | what | seconds, median (range) | CPU s | peak MB (before) | sum | gap, rounds, candidates |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in options.kinds:
+            compare(kind, Path(folder) / f"{kind}.npz", options)
+
+
+if __name__ == "__main__":
+    main()
