@@ -25,10 +25,13 @@ ERROR = "homolog: error: "
 
 
 def told(output: str) -> list[str]:
-    """What the lines for the user say; fails where a traceback stands among them."""
+    """What the lines for the user say; fails where a traceback stands among them.
+
+    Snakemake may still be in the middle of a line of its own, where an interruption reaches all processes at once.
+    """
     assert "Traceback" not in output, output
     assert "Logging error" not in output, output
-    return [line.removeprefix(ERROR) for line in output.splitlines() if ERROR in line]
+    return [line.partition(ERROR)[2] for line in output.splitlines() if ERROR in line]
 
 
 def half_written(folder: Path) -> list[Path]:
