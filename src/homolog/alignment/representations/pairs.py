@@ -18,7 +18,6 @@ from homolog.alignment.representations.procrustes import angle, fvu_after_rotati
 from homolog.alignment.representations.units import match_units, soft_matching
 from homolog.decompositions.moments import Moments
 
-# Squared float64 rounding: what is below, relative to the largest eigenvalue, has no digits in a product of matrices.
 _EPS = torch.finfo(torch.float64).eps
 # Singular values from eigenvalues are taken if this bounds their error relative to the sum.
 _NUCLEAR_TOLERANCE = 1e-10
