@@ -24,6 +24,9 @@ COMMON = {
     "encoder_init": "tied",
     "bias_init": "geometric_median",
     "input_scale": "unit_mean_square",
+    "decoder": "unit_norm",
+    "k_start": None,
+    "k_warmup": 0.5,
     "dead": "auxk",
     "aux_k": None,
     "aux_coefficient": 1 / 32,
@@ -60,7 +63,7 @@ def _own(member: Member) -> dict[str, Any]:
         case "matryoshka":
             return {"k": member.k, "threshold_momentum": 0.99, "levels": 5}
         case "relu":
-            penalty = {"penalty": "l1", "coefficient": member.level, "decoder": "unit_norm", "p_end": 0.5}
+            penalty = {"penalty": "l1", "coefficient": member.level, "p_end": 0.5}
             return penalty | {"penalty_warmup": 0.05, "dead": "resample"}
         case "jumprelu":
             target = {"coefficient": None, "target_l0": member.level, "target_coefficient": 1.0}
