@@ -8,7 +8,9 @@ _WHERE = {
     "fit": "homolog.fitting",
     "table": "homolog.fitting",
     "read_dictionaries": "homolog.store.dictionaries",
+    "read_dictionary_learning": "homolog.store.dictionary_learning_reading",
     "read_saelens": "homolog.store.saelens_reading",
+    "read_sparsify": "homolog.store.sparsify_reading",
     "write_saelens": "homolog.store.saelens",
 }
 __all__ = [*_WHERE]

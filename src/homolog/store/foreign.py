@@ -1,0 +1,75 @@
+"""What do readers of folders that other libraries wrote have in common: files that are there, JSON, arrays that fit?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from homolog.dictionary import Dictionary
+
+
+def read_config(folder: Path, config: str, weights: str, writer: str) -> dict[str, Any]:
+    """The mapping in `config`, once both files are known to be there; a ValueError says what is wrong."""
+    for name in (config, weights):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} has no {name}: give a folder that {writer} has written.")
+    try:
+        found = json.loads((folder / config).read_text())
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{folder / config} can't be read as JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{folder / config} holds {type(found).__name__}, but a mapping is needed.")
+    return found
+
+
+def take(path: Path, found: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], kind: str) -> dict[str, Tensor]:
+    """The arrays named in `shapes`, in float32; a ValueError names one that is absent, misshapen or not finite."""
+    taken = {}
+    for name, expected in shapes.items():
+        array = found.get(name)
+        seen = tuple(array.shape) if isinstance(array, Tensor) else "absent"
+        if seen != expected or not isinstance(array, Tensor):
+            raise ValueError(f"{path}: {name} is {seen}, but {kind} needs the shape {expected}.")
+        taken[name] = array.detach().float()
+        if not bool(taken[name].isfinite().all()):
+            raise ValueError(f"{path}: {name} holds values that aren't finite: look at its training.")
+    return taken
+
+
+def check_k(path: Path, k: Any, latents: int) -> int:
+    """The `k` of a top-k; a ValueError unless it is a whole number from 1 to `latents`."""
+    if isinstance(k, bool) or k not in range(1, latents + 1):
+        raise ValueError(f"{path}: k is {k!r}, but a top-k needs a whole number from 1 to {latents}, its latents.")
+    return int(k)
+
+
+def unit_norm(dictionary: Dictionary) -> Dictionary:
+    """The same reconstructions from directions of unit norm: codes, encoder and thresholds take the norms over.
+
+    Of a top-k nothing is changed: it compares codes without the norms, and would choose others.
+    """
+    if dictionary.activation == "topk":
+        return dictionary
+    norms = dictionary.directions.norm(dim=1)
+    norms = torch.where(norms > 0, norms, 1.0)
+    threshold = None if dictionary.threshold is None else dictionary.threshold * norms
+    return Dictionary(
+        **{
+            **vars(dictionary),
+            "directions": dictionary.directions / norms[:, None],
+            "encoder": dictionary.encoder * norms[:, None],
+            "encoder_bias": dictionary.encoder_bias * norms,
+            "threshold": threshold,
+        }
+    )
+
+
+def unmeasured(latents: int) -> Float[Tensor, " latents"]:
+    """Firing rates or importances of a dictionary whose file says nothing of them."""
+    return torch.full((latents,), torch.nan)
