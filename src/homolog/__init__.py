@@ -4,7 +4,9 @@ from importlib import import_module
 
 # Imported when they are asked for: planning the workflow needs no torch. Their types stand in __init__.pyi.
 _WHERE = {
+    "Comparison": "homolog.comparing.result",
     "Dictionary": "homolog.dictionary",
+    "compare": "homolog.comparing.compare",
     "fit": "homolog.fitting",
     "table": "homolog.fitting",
     "read_dictionaries": "homolog.store.dictionaries",

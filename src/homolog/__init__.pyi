@@ -1,3 +1,5 @@
+from homolog.comparing.compare import compare as compare
+from homolog.comparing.result import Comparison as Comparison
 from homolog.dictionary import Dictionary as Dictionary
 from homolog.fitting import fit as fit
 from homolog.fitting import table as table

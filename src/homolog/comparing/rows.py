@@ -1,0 +1,157 @@
+"""On which rows are dictionaries compared: activations as they were given, the same inputs in every run, two halves?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from homolog.alignment.gauge import Gauge, no_gauge
+from homolog.decompositions.fit import choose_gauge
+from homolog.decompositions.moments import Moments, moments
+from homolog.decompositions.samples import InMemory, Samples
+from homolog.decompositions.split import halves_of
+from homolog.store.activation_samples import choose_samples, open_activations
+from homolog.store.activations import ARTEFACT
+from homolog.store.arrays import HDF5, samples_of
+from homolog.tasks.base import TEST
+
+Source = Any
+IDS = "input_id"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Activations of one run: pairs are chosen on `match`, and scored on `score`, disjoint halves of the rows.
+
+    `ids` names the inputs, where that is known. `order` lists the model's units as they stand here: the canonical
+    order of a file of the pipeline.
+    """
+
+    whole: Samples
+    ids: Int[Tensor, " rows"] | None = None
+    order: Int[Tensor, " units"] | None = None
+
+    @cached_property
+    def folds(self) -> dict[str, Samples]:
+        halves = halves_of(self.whole)
+        return {"match": halves["a"], "score": halves["b"]}
+
+    @cached_property
+    def moments(self) -> Moments:
+        return moments(self.whole)
+
+
+def read_rows(sources: list[Source], gauges: list[str], hook_points: list[str | None]) -> tuple[list[Rows], list[int]]:
+    """Rows of each run, and the number of the first run that shares its activations, and so its basis.
+
+    Activations are shared when they are one object, one hook point of one file, or equal arrays. Raises ValueError
+    when the rows of two runs aren't the same inputs, by number or by their ids.
+    """
+    rows: list[Rows] = []
+    basis: list[int] = []
+    for index, (source, gauge, hook_point) in enumerate(zip(sources, gauges, hook_points, strict=True)):
+        same = [
+            first
+            for first in range(index)
+            if gauges[first] == gauge and hook_points[first] == hook_point and _is_same(sources[first], source)
+        ]
+        basis.append(same[0] if same else index)
+        rows.append(rows[same[0]] if same else _read(source, gauge, hook_point))
+    return rows, basis
+
+
+def check_rows(rows: list[Rows], names: list[str]) -> str:
+    """What is to be told of how rows answer to each other; a ValueError if they don't."""
+    for one, name in zip(rows[1:], names[1:], strict=True):
+        if one.whole.samples != rows[0].whole.samples:
+            raise ValueError(
+                f"activations of {name} have {one.whole.samples} rows, and those of {names[0]} "
+                f"{rows[0].whole.samples}: read every run on the same inputs, in the same order."
+            )
+    known = [(one.ids, name) for one, name in zip(rows, names, strict=True) if one.ids is not None]
+    for ids, name in known[1:]:
+        odd = int((ids != known[0][0]).sum())
+        if odd:
+            raise ValueError(
+                f"{odd} of {len(ids)} rows of {name} have another {IDS} than those of {known[0][1]}: sort both by "
+                f"{IDS}, and leave out rows that only one has."
+            )
+    apart = len({id(one) for one in rows})
+    if apart == 1 or len(known) == len(rows):
+        return ""
+    return f"rows of different runs were taken as given: {len(known)} of {len(rows)} name their inputs ({IDS})"
+
+
+def _is_same(one: Source, other: Source) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, str | Path) and isinstance(other, str | Path):
+        return Path(one).resolve() == Path(other).resolve()
+    if isinstance(one, Tensor | np.ndarray) and isinstance(other, Tensor | np.ndarray):
+        return one.shape == other.shape and bool((torch.as_tensor(one) == torch.as_tensor(other)).all())
+    return False
+
+
+def _read(source: Source, gauge: str, hook_point: str | None) -> Rows:
+    path = Path(source) if isinstance(source, str | Path) else None
+    if path is not None and path.suffix in HDF5 and path.is_file() and _is_ours(path):
+        return _from_pipeline(path, gauge, hook_point)
+    if gauge != "none":
+        raise ValueError(
+            f"a dictionary was fitted in the gauge {gauge}, which only its activations.h5 knows: give that file as its "
+            "activations."
+        )
+    whole = samples_of(source, hook_point)
+    if isinstance(whole, InMemory) and not whole.finite:
+        raise ValueError("activations hold values that aren't finite: leave out the rows that hold them.")
+    return Rows(whole, None if path is None else _ids(path, whole.samples))
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs.get("homolog_artefact") == ARTEFACT)
+    except OSError:
+        return False  # `samples_of` says what is wrong.
+
+
+def _from_pipeline(path: Path, gauge: str, hook_point: str | None) -> Rows:
+    """The test rows of an activations.h5, in the gauge, units in canonical order."""
+    if hook_point is None:
+        with h5py.File(path, "r") as file:
+            names = [name for name, item in file.items() if isinstance(item, h5py.Group)]
+        if len(names) != 1:
+            raise ValueError(f"{path} holds the hook points {', '.join(names)}: name one as hook_point.")
+        hook_point = names[0]
+    stored = open_activations(path, hook_point)
+    test = stored.rows.where(TEST)
+    chosen: Gauge | None = choose_gauge(gauge, stored) if gauge != "none" else None
+    order = (no_gauge(stored.units) if chosen is None else chosen).order
+    return Rows(choose_samples(stored, test, chosen), stored.rows.input_id[test], order)
+
+
+def _ids(path: Path, samples: int) -> Int[Tensor, " rows"] | None:
+    """`input_id`, one number a row, where a file holds it."""
+    found = None
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            found = file[IDS] if IDS in file.files else None
+    elif path.suffix in HDF5:
+        with h5py.File(path, "r") as file:
+            found = file[IDS][...] if isinstance(file.get(IDS), h5py.Dataset) else None
+    if found is None:
+        return None
+    if found.shape != (samples,) or found.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path}: {IDS} has shape {found.shape} and type {found.dtype}; allowed: one whole number for each of the "
+            f"{samples} rows."
+        )
+    return torch.from_numpy(found.astype(np.int64))
