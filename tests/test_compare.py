@@ -23,7 +23,7 @@ from workspace import ROOT
 import homolog
 from homolog.activations import describe_hook_points, stream_activations
 from homolog.comparing import codes as codes_module
-from homolog.comparing.chance import adjusted, draws_needed, returns_at_least
+from homolog.comparing.chance import draws_needed
 from homolog.comparing.codes import Codes, correlations, paired, with_rates
 from homolog.comparing.measure import refit_pairs
 from homolog.comparing.rows import read_rows
@@ -537,28 +537,6 @@ def test_a_turned_dictionary_fires_as_often_as_before(activation):
     rates = torch.linspace(0.02, 0.6, LATENTS)
     found = (with_rates(made, rates, X).codes(X) != 0).double().mean(0)
     assert_close(found, rates.double(), atol=2 / ROWS, rtol=0)
-
-
-def test_adjusted_p_values_are_those_of_the_step_up_rule():
-    """Benjamini & Yekutieli (2001), theorem 1.3: reject up to the largest k with p_(k) <= k q / (m sum 1/i)."""
-    p = torch.rand(50, generator=seeded(1)).double() ** 3
-    p[7] = torch.nan
-    kept = p[~p.isnan()].sort().values
-    m = len(kept)
-    harmonic = sum(1 / i for i in range(1, m + 1))
-    for q in (0.01, 0.05, 0.3):
-        passed = [k for k in range(1, m + 1) if kept[k - 1] <= k * q / (m * harmonic)]
-        assert int((adjusted(p) <= q).sum()) == max(passed, default=0)
-    assert adjusted(p)[7].isnan()
-
-
-def test_fourteen_of_fourteen_runs_prove_four_fifths():
-    found = torch.ones(14, 2, dtype=torch.bool)
-    found[0, 1] = False
-    all_of_them, one_short = returns_at_least(found).tolist()
-    assert all_of_them > 0.8 > returns_at_least(found[1:, :1]).item()
-    assert one_short < 0.8
-    assert returns_at_least(~found)[0] == 0
 
 
 @pytest.mark.parametrize("latents", [1, 40, 300, 16384])

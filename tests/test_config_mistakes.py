@@ -193,7 +193,7 @@ MISTAKES = [
     (f"{EXPERIMENT}.analysis.name", "stabilty", ": ...; allowed: stability; did you mean ..."),
     (f"{EXPERIMENT}.analysis", "stability", ": ...; write {name: stability}"),
     (f"{EXPERIMENT}.analysis.views", ["scor"], "[0]: ...score, ...did you mean score?"),
-    (f"{EXPERIMENT}.analysis.matchings", ["x"], "[0]: ...rank, hungarian, best, ..."),
+    (f"{EXPERIMENT}.analysis.matchings", ["x"], "[0]: ...rank, hungarian, mutual_best, ..."),
     (f"{EXPERIMENT}.figure", "widen", ": ...: stability, widening, reinit_depth; ...mean widening?"),
     (f"{EXPERIMENT}.decompositions", ["pcb"], ": 'pcb' isn't defined; ...pca, cca, topk; ..."),
     (f"{EXPERIMENT}.decompositions", ["pca", "pca"], ": 'pca' stands here twice; ..."),

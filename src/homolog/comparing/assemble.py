@@ -10,11 +10,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from homolog.alignment.decisions import benjamini_yekutieli, lower_bound
 from homolog.alignment.matching import match
 from homolog.alignment.similarity import cosine
 from homolog.alignment.statistics import excess, jackknife_interval, mean_over_pairs
 from homolog.comparing.blocks import blocks
-from homolog.comparing.chance import LEVEL, adjusted, returns_at_least
+from homolog.comparing.chance import LEVEL
 from homolog.comparing.measure import Held, Options, Runs, at_refits, mean_similarity
 from homolog.comparing.views import CAVEATS, Side
 
@@ -70,8 +71,8 @@ def _by_latent(runs: Runs, options: Options, measured: Measured, primary: str) -
         found["match"][place] = held.observed.index.numpy()
         found["mutual"][place] = held.observed.mutual.numpy()
     for index in range(len(views)):
-        p = torch.from_numpy(found["p_value"][..., index])
-        found["adjusted_p_value"][..., index] = adjusted(p.flatten()).reshape(p.shape).numpy()
+        p = found["p_value"][..., index]
+        found["adjusted_p_value"][..., index] = benjamini_yekutieli(p.ravel()).reshape(p.shape)
     data = xr.Dataset(
         {name: (("row", "other", "view"), values) for name, values in found.items()},
         {"other": runs.names, "view": views, **_rows(runs)},
@@ -109,8 +110,7 @@ def _returns(adjusted_p: np.ndarray) -> xr.Dataset:
     bound = np.full(len(found), np.nan)
     for total in np.unique(others[live]):
         rows = live & (others == total)
-        seen = torch.arange(int(total))[:, None] < torch.from_numpy(found[rows])[None]
-        bound[rows] = returns_at_least(seen).numpy()
+        bound[rows] = lower_bound(found[rows], int(total))
     columns = {"found": np.where(live, found, np.nan), "runs": others, "returns_at_least": bound}
     return xr.Dataset({name: ("row", values) for name, values in columns.items()})
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float
-from scipy import stats
+from jaxtyping import Float
 from torch import Tensor
 
 from homolog.alignment.nulls import haar_rotation, spectral_rotations
@@ -112,22 +111,3 @@ def smallest_share(live: int, draws: int, tests: int) -> float:
     values = (draws - _pilots(draws)) * live / _strata(live)
     harmonic = math.log(tests) + 0.5772 if tests else 0.0
     return harmonic / (LEVEL * (1 + values))
-
-
-def adjusted(p: Float[Tensor, " tests"]) -> Float[Tensor, " tests"]:
-    """p-values for the false discovery rate under any dependence (Benjamini & Yekutieli 2001); NaN isn't a test."""
-    tests = ~p.isnan()
-    found = torch.full_like(p, torch.nan)
-    if tests.any():
-        found[tests] = torch.from_numpy(stats.false_discovery_control(p[tests].numpy(), method="by"))
-    return found
-
-
-def returns_at_least(found: Bool[Tensor, "others latents"]) -> Float[Tensor, " latents"]:
-    """Lower bound at 95 % for the share of runs in which a latent returns, seen in r of R (Clopper & Pearson 1934).
-
-    The 5 % quantile of Beta(r, R - r + 1), 0 for r = 0: of 14 runs all 14 must show it for a bound of 0.8.
-    """
-    r = found.sum(0).double()
-    bound = stats.beta.ppf(LEVEL, r.clamp(min=1).numpy(), (len(found) - r + 1).numpy())
-    return torch.where(r > 0, torch.from_numpy(bound), 0.0)
