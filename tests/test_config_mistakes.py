@@ -166,6 +166,11 @@ MISTAKES = [
         ".dead: the text 'no'; allowed: auxk, resample, none; ...",
     ),
     ("decompositions.topk", relu(decoder="free"), ".decoder: the text 'free'; allowed: unit_norm, norm_weighted; ..."),
+    (
+        "decompositions.topk",
+        topk(decoder="unit"),
+        ".decoder: ...; allowed: unit_norm, norm_weighted, free; ...",
+    ),
     ("decompositions.topk", relu(k_start=8), ".k_start: unknown key; allowed for relu_sae: ..."),
     ("decompositions.topk", JUMPRELU, ".coefficient: missing, and so is target_l0; allowed: exactly one ...; ..."),
     ("decompositions.topk", JUMPRELU | {"coefficient": 1, "target_l0": 3}, ".target_l0: 3.0, beside coefficient; ..."),

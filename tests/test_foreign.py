@@ -175,9 +175,8 @@ def test_every_class_of_dictionary_learning_gives_its_codes_and_reconstructions(
     assert_close(found.reconstruct(seen).double(), reconstruction, rtol=1e-4, atol=1e-4)
     w = STATES[name]
     norms = w["W_dec"].norm(dim=1) if "W_dec" in w else w["decoder.weight"].norm(dim=0)
-    kept = name == "AutoEncoderTopK"  # It compares codes before norms.
-    assert_close(found.directions.norm(dim=1), norms if kept else torch.ones(LATENTS))
-    assert_close(seen.double(), codes * (1 if kept else norms), rtol=1e-4, atol=1e-4)
+    assert_close(found.directions.norm(dim=1), torch.ones(LATENTS))
+    assert_close(seen.double(), codes * norms, rtol=1e-4, atol=1e-4)
     assert found.member["label"] == "trainer_0"
 
 

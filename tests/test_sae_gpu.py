@@ -29,6 +29,7 @@ COMMON = {"n_latents": LATENTS, "batch_size": BATCH, "steps": 40, "dead_after": 
 BLOCKS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "topk_sae": ({"aux_k": 7, "lr": 1e-3}, [{"k": 4, "lr": 3e-3}, {"k": 9, "aux_coefficient": 0.1}, {"k": 2}]),
     "topk_sae, lists": ({"n_latents": 256, "lr": 2e-3}, [{"k": 4}, {"k": 3}, {"k": 2, "lr_warmup": 0.5}]),
+    "topk_sae, free": ({"lr": 1e-3, "decoder": "free"}, [{"k": 4}, {"k": 9}, {"k": 2}]),
     "topk_sae, no AuxK": ({"dead": "none", "lr": 1e-3}, [{"k": 4}, {"k": 60}, {"k": 80}]),
     "batch_topk_sae": ({"lr": 1e-3}, [{"k": 4}, {"k": 9}, {"k": 2, "threshold_momentum": 0.5}]),
     "crosscoder": ({"lr": 1e-3}, [{"k": 4}, {"k": 9}, {"k": 2}]),
@@ -318,7 +319,8 @@ def test_a_large_member_is_a_block_of_its_own():
 @pytest.mark.parametrize(
     ("name", "options"),
     [("topk_sae", {"dense": 2}), ("topk_sae", {"multi": True}), ("topk_sae", {"fixed": 2}),
-     ("topk_sae", {"engine": "plain"}), ("relu_sae", {"decoder": "norm_weighted"}), ("batch_topk_sae", {"dense": 2})],
+     ("topk_sae", {"engine": "plain"}), ("relu_sae", {"decoder": "norm_weighted"}), ("batch_topk_sae", {"dense": 2}),
+     ("matryoshka_sae", {"decoder": "norm_weighted"})],
 )  # fmt: skip
 @pytest.mark.usefixtures("no_shape_checks", "stacked")
 def test_what_the_stacked_step_does_not_cover_is_left_to_the_plain_path(name, options, monkeypatch):

@@ -36,7 +36,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "matryoshka_sae": {"k": 4, "levels": 3},
     "relu_sae": {"coefficient": 0.3, "penalty_warmup": 0.2},
     "relu_sae, tanh": {"coefficient": 0.3, "penalty": "tanh", "dense": 5},
-    "relu_sae, lp": {"coefficient": 0.2, "penalty": "lp"},
+    # From small codes a concave penalty decides early who lives, and rounding decides with it: they start at 1.
+    "relu_sae, lp": {"coefficient": 0.2, "penalty": "lp", "encoder_norm": 1.0},
     "relu_sae, AuxK": {"coefficient": 0.3, "dead": "auxk"},
     "jumprelu_sae": {"coefficient": 0.02, "threshold_init": 0.25, "bandwidth": 0.05},
     "jumprelu_sae, target": {"target_l0": 3.0, "threshold_init": 0.25, "bandwidth": 0.05, "dense": 3},
@@ -44,6 +45,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 # Whose fast steps differ from those above in a part alone: their steps are compared, their trainings aren't.
 ALSO: dict[str, dict[str, Any]] = {
+    "topk_sae, free": {"k": 4, "decoder": "free", "input_scale": "sqrt_units"},
+    "batch_topk_sae, free": {"k": 4, "decoder": "free"},
+    "matryoshka_sae, free": {"k": 4, "levels": 3, "decoder": "free"},
     "topk_sae, falling k": {"k": 2, "k_start": 40, "k_warmup": 0.1},
     "batch_topk_sae, falling k": {"k": 2, "k_start": 12, "k_warmup": 0.05},
     "jumprelu_sae, AuxK": {"coefficient": 0.02, "threshold_init": 0.25, "bandwidth": 0.05, "dead": "auxk"},
@@ -139,7 +143,8 @@ def test_every_recipe_that_has_a_fast_step_is_tried():
 @pytest.mark.parametrize(
     ("method", "options"),
     [("topk_sae", {"k": 4, "dense": 2}), ("topk_sae", {"k": 4, "multi": True}), ("topk_sae", {"k": 4, "fixed": 2}),
-     ("topk_sae", {"k": 4, "engine": "plain"}), ("relu_sae", {"coefficient": 1.0, "decoder": "norm_weighted"})],
+     ("topk_sae", {"k": 4, "engine": "plain"}), ("matryoshka_sae", {"k": 4, "decoder": "norm_weighted"}),
+     ("relu_sae", {"coefficient": 1.0, "decoder": "norm_weighted"})],
 )  # fmt: skip
 def test_what_the_kernels_do_not_cover_is_left_to_the_plain_path(method, options):
     complete = parse_decomposition({"method": method, **COMMON, **options}).expand()[0]

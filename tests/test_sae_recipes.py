@@ -22,6 +22,7 @@ SMALL = {"n_latents": LATENTS, "steps": STEPS, "lr_warmup": 0.5, "lr_decay": 0.5
 AUXK = {"dead": "auxk", "aux_k": 3, "aux_coefficient": 0.25}
 PENALISED = {"coefficient": 0.3, "penalty_warmup": 0.4}
 FREE = {"decoder": "norm_weighted"}
+UNWEIGHTED = {"decoder": "free"}
 # At step 3 of 20 half way from 3 to 1.
 FALLING = {"k_start": 3, "k_warmup": 0.4}
 JUMP = {"penalty_warmup": 0.4, "bandwidth": 0.3, "threshold_init": 0.4}
@@ -35,6 +36,10 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "batch-topk": ("batch_topk_sae", {"k": 2} | AUXK),
     "batch-topk and dense": ("batch_topk_sae", {"k": 2, "dense": 3} | AUXK),
     "matryoshka": ("matryoshka_sae", {"k": 3, "levels": 3} | AUXK),
+    "topk free": ("topk_sae", {"k": 2, "dense": 1} | UNWEIGHTED | AUXK),
+    "multi-topk free": ("topk_sae", {"k": 1, "multi": True} | UNWEIGHTED | AUXK),
+    "batch-topk free": ("batch_topk_sae", {"k": 2} | UNWEIGHTED | AUXK),
+    "matryoshka free": ("matryoshka_sae", {"k": 3, "levels": 3} | UNWEIGHTED | AUXK),
     "topk norm_weighted": ("topk_sae", {"k": 2} | FREE | AUXK),
     "multi-topk norm_weighted": ("topk_sae", {"k": 1, "multi": True} | FREE | AUXK),
     "batch-topk norm_weighted and dense": ("batch_topk_sae", {"k": 2, "dense": 3} | FREE | AUXK),
@@ -165,7 +170,7 @@ STEPPED = CASES | {
 def test_three_steps_are_those_of_adam_on_the_sphere(name, changes):
     """From the gradients, which are tested above; rates warm up over steps 0 to 10 and then fall."""
     recipe, stack, x = half_trained(name, changes | {"dead": changes.get("dead", "none")})
-    sphere = name != "archetypal_sae" and changes.get("decoder") != "norm_weighted"
+    sphere = name != "archetypal_sae" and changes.get("decoder", "unit_norm") == "unit_norm"
     held = np.arange(LATENTS) >= LATENTS - changes.get("fixed", 0)
     for step in (8, 9, 10):
         stack.step = step

@@ -123,10 +123,14 @@ def test_what_is_written_says_by_formula_what_the_dictionary_says(activation, tm
     assert_close(found[1].float(), one.reconstruct(codes))
 
 
-@pytest.mark.parametrize("name", [name for name in SPARSE if name != "matching_pursuit_sae"])
-def test_every_sparse_autoencoder_is_written(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [(name, {}) for name in SPARSE if name != "matching_pursuit_sae"]
+    + [(name, {"decoder": "free"}) for name in ("topk_sae", "batch_topk_sae")],
+)
+def test_every_sparse_autoencoder_is_written(name, more, tmp_path):
     x = mixed(300, UNITS)
-    (one,) = homolog.fit(x, {"method": name, "n_latents": 16, **GIVEN[name]}, threads=1, progress=False)
+    (one,) = homolog.fit(x, {"method": name, "n_latents": 16, **GIVEN[name], **more}, threads=1, progress=False)
     homolog.write_saelens(tmp_path, one)
     again = homolog.read_saelens(tmp_path, x)
     assert_close(again.codes(x), one.codes(x))
@@ -168,15 +172,14 @@ def test_every_architecture_reconstructs_as_by_formula(architecture, rescale, su
     seen = found.codes(X)
     assert_close(found.reconstruct(seen), reconstruction.float(), rtol=1e-4, atol=1e-4)
     assert torch.equal(seen != 0, codes != 0)
-    kept = architecture == "topk" and not rescale
     norms = w["W_dec"].norm(dim=1)
-    assert_close(found.directions.norm(dim=1), norms if kept else torch.ones(LATENTS))
+    assert_close(found.directions.norm(dim=1), torch.ones(LATENTS))
     # Codes take the norm over, once: where sae-lens rescales they hold it already.
-    assert_close(seen, (codes * (1 if rescale or kept else norms)).float(), rtol=1e-4, atol=1e-4)
+    assert_close(seen, (codes * (1 if rescale else norms)).float(), rtol=1e-4, atol=1e-4)
 
 
-def test_folding_norms_would_change_what_a_topk_chooses():
-    """Why it is left as stored: with norms in the comparison other latents win."""
+def test_norms_in_the_comparison_would_change_what_a_topk_chooses():
+    """Why a dictionary has a gain: without it other latents win."""
     plain, _ = by_formula("topk", weights("topk"), X, {})
     folded, _ = by_formula("topk", weights("topk"), X, {"rescale_acts_by_decoder_norm": True})
     assert ((plain != 0) != (folded != 0)).any()
@@ -186,7 +189,9 @@ def test_older_folders_are_read(tmp_path):
     """A topk of before version 6 is a standard one with an activation function; thresholds were logarithms."""
     old = {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 2}, "k": None, "metadata": None}
     found = homolog.read_saelens(write(tmp_path / "topk", "standard", **old))
-    assert_close(found.codes(X), by_formula("topk", weights("topk"), X, {"k": 2})[0].float(), rtol=1e-4, atol=1e-4)
+    codes, reconstruction = by_formula("topk", weights("topk"), X, {"k": 2})
+    assert torch.equal(found.codes(X) != 0, codes != 0)
+    assert_close(found.reconstruct(found.codes(X)), reconstruction.float(), rtol=1e-4, atol=1e-4)
     w = weights("jumprelu")
     w["threshold"] = w["threshold"].abs()
     newer = homolog.read_saelens(write(tmp_path / "new", "jumprelu", w))

@@ -203,6 +203,7 @@ def trained_dictionary(n_latents: int, seed: int, points: int) -> Dictionary:
     steps = torch.arange(points).double() * 10
     curves = {"step": steps, "fvu": torch.rand(points, generator=torch.Generator().manual_seed(seed)), "l0": steps + 1}
     optional = {"threshold": gaussian(n_latents, seed=seed), "moved": gaussian(n_latents, seed=seed).abs()}
+    optional["gain"] = gaussian(n_latents, seed=seed).abs()
     return replace(some_dictionary(n_latents, seed), dense=seed, curves=curves, **optional)
 
 
@@ -264,7 +265,7 @@ def test_a_file_without_the_newer_fields_is_read_without_them(tmp_path: Path) ->
     path = tmp_path / "made.h5"
     write_dictionaries(path, [trained_dictionary(4, 0, points=2)], PROVENANCE)
     with h5py.File(path, "r+") as file:
-        for name in ("dense_latents", "threshold", "moved", "curve_step", "curve_fvu", "curve_l0"):
+        for name in ("dense_latents", "threshold", "gain", "moved", "curve_step", "curve_fvu", "curve_l0"):
             del file[name]
     (back,) = read_dictionaries(path)
     assert_same_dictionary(back, some_dictionary(4, seed=0))

@@ -26,6 +26,7 @@ COMMON = {"n_latents": LATENTS, "steps": 300, "lr": 3e-3}
 METHODS = {
     "relu_sae": {"coefficient": 0.05},
     "topk_sae": {"k": K},
+    "topk_sae, free": {"k": K, "decoder": "free"},
     "batch_topk_sae": {"k": K},
     "jumprelu_sae": {"target_l0": K, "bandwidth": 0.05},
     "gated_sae": {"coefficient": 0.05},
@@ -43,12 +44,13 @@ def difference(a: Tensor, b: Tensor) -> float:
 
 def written(method: str, x: Tensor) -> tuple[float, float]:
     """Differences of codes and reconstructions after one of ours is written and loaded there."""
-    (ours,) = homolog.fit(x, {"method": method, **COMMON, **METHODS[method]})
+    (ours,) = homolog.fit(x, {"method": method.partition(",")[0], **COMMON, **METHODS[method]})
     with tempfile.TemporaryDirectory() as folder:
         homolog.write_saelens(folder, ours, {"model_name": "made", "hook_name": "hidden"})
         theirs = SAE.load_from_disk(folder)
     codes, expected = theirs.encode(x), ours.codes(x)
-    return difference(codes, expected), difference(theirs.decode(codes), ours.reconstruct(expected))
+    folded = codes * theirs.W_dec.norm(dim=1)
+    return difference(folded, expected), difference(theirs.decode(codes), ours.reconstruct(expected))
 
 
 def read(architecture: str, training: bool, x: Tensor, **options: Any) -> tuple[float, float]:
@@ -57,7 +59,6 @@ def read(architecture: str, training: bool, x: Tensor, **options: Any) -> tuple[
     options |= {"k": K} if "topk" in architecture else {}
     options |= {"matryoshka_widths": [LATENTS // 4, LATENTS]} if "matryoshka" in architecture else {}
     theirs = at_random(sae_class(config_class(d_in=UNITS, d_sae=LATENTS, **options)))
-    as_stored = architecture == "topk" and not options.get("rescale_acts_by_decoder_norm")
     with tempfile.TemporaryDirectory() as folder:
         theirs.save_model(folder)
         ours = homolog.read_saelens(folder)
@@ -69,8 +70,8 @@ def read(architecture: str, training: bool, x: Tensor, **options: Any) -> tuple[
             theirs = SAE.load_from_disk(folder)
     expected = theirs.encode(x)
     reconstruction = theirs.decode(expected)
-    if not as_stored and not getattr(theirs.cfg, "rescale_acts_by_decoder_norm", False):
-        # What `fold_W_dec_norm` does, which an SAE that is cut off by a shared threshold doesn't offer.
+    if not getattr(theirs.cfg, "rescale_acts_by_decoder_norm", False):
+        # Codes of directions of unit norm. `fold_W_dec_norm` says as much but where codes were compared without norms.
         expected = expected * theirs.W_dec.norm(dim=1)
     codes = ours.codes(x)
     return difference(codes, expected), difference(ours.reconstruct(codes), reconstruction)

@@ -2,7 +2,7 @@
 
 It scales inputs to a mean norm of sqrt(units), so the penalties' coefficients, which are stated for unit mean square
 norm, are scaled along. Options other than its defaults were chosen on the grid's TopK SAE (F = 512, k = 8, 1000 steps,
-a quarter of the learning rate used here): `rescale_acts_by_decoder_norm` off (faster, FVU 0.30 against 0.33),
+a sixth of the learning rate used here): `rescale_acts_by_decoder_norm` off (faster, FVU 0.30 against 0.33),
 `decoder_init_norm` 1 (FVU 0.29), and autocast in bf16 (faster, FVU unchanged).
 """
 

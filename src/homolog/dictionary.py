@@ -11,7 +11,7 @@ from torch import Tensor
 
 from homolog import encoding
 
-ALONG_LATENT = ("directions", "encoder", "encoder_bias", "threshold", "firing_rate", "importance", "moved")
+ALONG_LATENT = ("directions", "encoder", "encoder_bias", "threshold", "gain", "firing_rate", "importance", "moved")
 
 # Rows that are measured at a time, so that their codes stay near the processor.
 CACHED = 1024
@@ -22,9 +22,10 @@ class Dictionary:
     """Latents of one fitted member.
 
     ``codes = activation((x - bias) @ encoder.T + encoder_bias)``, ``x^ = codes @ directions + bias``; the activations
-    are listed in `homolog.encoding`. `k` and `threshold` belong to those that use them. The first `dense` latents stand
-    outside the selection of the `k` (hybrid dictionaries). `ordered`: latents have a canonical order (rank), with
-    `importance` falling. `signed`: a latent's sign means something, so that similarities are not taken absolute.
+    are listed in `homolog.encoding`. `k` and `threshold` belong to those that use them. Where a top-k compares its
+    pre-activations without the norms of free directions, these stand in `gain` (see `fold_norms`). The first `dense`
+    latents stand outside the selection of the `k` (hybrid dictionaries). `ordered`: latents have a canonical order
+    (rank), with `importance` falling. `signed`: a latent's sign means something, so that similarities are not absolute.
     `firing_rate` is measured on the rows it was fitted on. `moved` is one minus the cosine between each direction and
     its own initialisation, and `curves` hold what was logged in training (by ``step``); both only where there was a
     training.
@@ -42,6 +43,7 @@ class Dictionary:
     ordered: bool = False
     signed: bool = False
     threshold: Float[Tensor, " latents"] | None = None
+    gain: Float[Tensor, " latents"] | None = None
     moved: Float[Tensor, " latents"] | None = None
     curves: dict[str, Float[Tensor, " points"]] = field(default_factory=dict)
     member: dict[str, str | int | float] = field(default_factory=dict)
@@ -72,6 +74,24 @@ class Dictionary:
         """The dictionary with its arrays in another floating type or on another device."""
         arrays = {name: getattr(self, name) for name in (*ALONG_LATENT, "bias")}
         return replace(self, **{name: array.to(*where) for name, array in arrays.items() if array is not None})
+
+
+def fold_norms(dictionary: Dictionary) -> Dictionary:
+    """The same reconstructions from directions of unit norm: codes, encoder and thresholds take the norms over.
+
+    A top-k goes on choosing by its pre-activations as they were, which are now those over `gain`, the norms.
+    """
+    norms = dictionary.directions.norm(dim=1)
+    norms = torch.where(norms > 0, norms, 1.0)
+    gain = norms if dictionary.gain is None else norms * dictionary.gain
+    return replace(
+        dictionary,
+        directions=dictionary.directions / norms[:, None],
+        encoder=dictionary.encoder * norms[:, None],
+        encoder_bias=dictionary.encoder_bias * norms,
+        threshold=None if dictionary.threshold is None else dictionary.threshold * norms,
+        gain=gain if dictionary.activation == "topk" else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def _relu(d: Any, centred: Tensor) -> Tensor:
 
 
 def _top_k(d: Any, centred: Tensor) -> Tensor:
-    return top_k(pre_activations(d, centred), d.k, d.dense)
+    pre = pre_activations(d, centred)
+    return top_k(pre, d.k, d.dense) if d.gain is None else top_k(pre / d.gain, d.k, d.dense) * d.gain
 
 
 def _jump(d: Any, centred: Tensor) -> Tensor:

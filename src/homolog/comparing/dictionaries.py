@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from homolog.dictionary import Dictionary
+from homolog.dictionary import Dictionary, fold_norms
 from homolog.store.dictionaries import read_dictionaries
 from homolog.store.dictionary_learning_reading import WEIGHTS as DICTIONARY_LEARNING
 from homolog.store.dictionary_learning_reading import read_dictionary_learning
 from homolog.store.files import open_hdf5
-from homolog.store.foreign import unit_norm, unmeasured
+from homolog.store.foreign import unmeasured
 from homolog.store.members import ARTEFACT
 from homolog.store.saelens import WEIGHTS as SAELENS
 from homolog.store.saelens_reading import read_saelens
@@ -128,7 +128,7 @@ def _from_arrays(given: Mapping[str, Any], where: str) -> Dictionary:
         threshold=arrays["threshold"].expand(latents) if "threshold" in arrays else None,
         member={"label": str(named.get("label", "dictionary"))},
     )
-    return made if lone else unit_norm(made)
+    return made if lone else fold_norms(made)
 
 
 def _float(value: Any, name: str) -> Tensor:

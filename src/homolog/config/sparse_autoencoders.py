@@ -38,10 +38,12 @@ class SparseAutoencoderOptions(SeededOptions, OvercompleteOptions):
     """Directions start uniform on the sphere, or as those of randomly chosen, centred samples."""
     encoder_init: Grid[Literal["tied", "independent"]] = "tied"
     """The encoder starts as a copy of the directions (Gao et al., 2024), or from a draw of its own."""
+    encoder_norm: Grid[Positive] = 1.0
+    """Norm of the encoder's rows at the start; a small one keeps many active latents from overshooting together."""
     bias_init: Grid[Literal["geometric_median", "mean", "zero"]] = "geometric_median"
     """Where the decoder's bias starts (the geometric median: Bricken et al., 2023)."""
-    input_scale: Grid[Literal["unit_mean_square", "none"]] = "unit_mean_square"
-    """Inputs are scaled to a mean square norm of one while training, or taken as they are."""
+    input_scale: Grid[Literal["unit_mean_square", "sqrt_units", "none"]] = "unit_mean_square"
+    """Inputs are scaled in training to a root mean square norm of one, or of the root of units, or not at all."""
     decoder: Grid[Literal["unit_norm", "norm_weighted"]] = "unit_norm"
     """Directions of unit norm (Bricken et al., 2023), or free ones, whose norms weigh codes (Conerly et al., 2024)."""
     aux_k: Grid[Count] | None = None
@@ -84,6 +86,9 @@ class SparseAutoencoderOptions(SeededOptions, OvercompleteOptions):
 class SelectingOptions(SparseAutoencoderOptions):
     """A sparse autoencoder that selects a number of latents."""
 
+    decoder: Grid[Literal["unit_norm", "norm_weighted", "free"]] = "unit_norm"  # type: ignore[assignment]
+    """Directions of unit norm, free ones whose norms weigh codes in the selection, or free ones that don't."""
+
     k: Grid[Count]
     """Latents that are active on each sample."""
     k_start: Grid[Count] | None = None
@@ -108,6 +113,8 @@ class ReLUOptions(SparseAutoencoderOptions):
 
     method: Literal["relu_sae"]
     """The method."""
+    encoder_norm: Grid[Positive] = 0.1
+    """Norm of the encoder's rows at the start (Conerly et al., 2024, start at 0.1)."""
     coefficient: Grid[Positive]
     """Weight of the penalty."""
     penalty: Grid[Literal["l1", "lp", "tanh", "sqrt"]] = "l1"
@@ -192,6 +199,8 @@ class GatedOptions(SparseAutoencoderOptions):
 
     method: Literal["gated_sae"]
     """The method."""
+    encoder_norm: Grid[Positive] = 0.1
+    """Norm of the encoder's rows at the start (Conerly et al., 2024, start at 0.1)."""
     coefficient: Grid[Positive]
     """Weight of the L1 penalty on the gate."""
     penalty_warmup: Grid[Fraction] = 0.05
@@ -268,6 +277,8 @@ class CrosscoderOptions(JointOptions, SelectingOptions):
 
     method: Literal["crosscoder"]
     """The method."""
+    decoder: Grid[Literal["unit_norm", "norm_weighted"]] = "unit_norm"  # type: ignore[assignment]
+    """Directions over all runs together of unit norm, or free ones whose norms weigh codes (Conerly et al., 2024)."""
     k: Grid[Count]
     """Latents that are active on an input, in the mean over the batch."""
     dead: Grid[Literal["auxk", "resample", "none"]] = "auxk"

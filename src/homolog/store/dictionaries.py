@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from homolog.store.members import ARTEFACT, CURVE, plain, read_curves
 SHARED = ("activation", "ordered", "signed")
 _ALONG_LATENT = {"dictionary": "directions", "encoder": "encoder", "encoder_bias": "encoder_bias"}
 _FACTS = {"firing_rate": "firing_rate", "importance": "importance"}
-# Not every method has these.
-_OPTIONAL = {"threshold": "threshold", "moved": "moved"}
+# Not every method has these; where one member has a gain, those without have one of 1.
+_OPTIONAL = {"threshold": "threshold", "gain": "gain", "moved": "moved"}
 
 
 def write_dictionaries(path: str | Path, dictionaries: list[Dictionary], provenance: Attributes) -> None:
@@ -43,6 +44,9 @@ def write_dictionaries(path: str | Path, dictionaries: list[Dictionary], provena
 
 def _by_latent(dictionaries: list[Dictionary]) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    if any(d.gain is not None for d in dictionaries):
+        ones = [torch.ones_like(d.encoder_bias) if d.gain is None else d.gain for d in dictionaries]
+        dictionaries = [replace(d, gain=gain) for d, gain in zip(dictionaries, ones, strict=True)]
     for name, field in {**_ALONG_LATENT, **_FACTS, **_OPTIONAL}.items():
         if getattr(dictionaries[0], field) is not None:
             array = torch.cat([getattr(d, field) for d in dictionaries]).numpy()
@@ -74,7 +78,7 @@ def _members(dictionaries: list[Dictionary]) -> Variables:
 
 
 def _check_shared(dictionaries: list[Dictionary]) -> None:
-    for name in (*SHARED, *_OPTIONAL):
+    for name in (*SHARED, "threshold", "moved"):
         seen = [getattr(d, name) for d in dictionaries]
         kinds = seen if name in SHARED else ["absent" if value is None else "present" for value in seen]
         if len(set(kinds)) > 1:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homolog.dictionary import Dictionary
-from homolog.store.foreign import check_k, read_config, take, unit_norm, unmeasured
+from homolog.dictionary import Dictionary, fold_norms
+from homolog.store.foreign import check_k, read_config, take, unmeasured
 
 CONFIG, WEIGHTS = "config.json", "ae.pt"
 # Classes by how their arrays are called; what is behind the name is "latent, unit", "unit, latent" or one axis.
@@ -52,7 +52,7 @@ def read_dictionary_learning(folder: str | Path) -> Dictionary:
     shapes = {array: tuple(sizes.get(axis, 0) for axis in axes) for array, axes in _ARRAYS[name].items()}
     w = take(path, found, shapes, f"{name} of {sizes.get('l', 0)} latents and {sizes.get('u', 0)} units")
     k = check_k(folder / CONFIG, trainer.get("k"), sizes["l"]) if name == "AutoEncoderTopK" else 0
-    return unit_norm(_dictionary(name, w, k, folder.name))
+    return fold_norms(_dictionary(name, w, k, folder.name))
 
 
 def _read_tensors(path: Path) -> dict[str, Any]:

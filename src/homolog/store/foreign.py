@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from homolog.dictionary import Dictionary
-
 
 def read_config(folder: Path, config: str, weights: str, writer: str) -> dict[str, Any]:
     """The mapping in `config`, once both files are known to be there; a ValueError says what is wrong."""
@@ -47,27 +45,6 @@ def check_k(path: Path, k: Any, latents: int) -> int:
     if isinstance(k, bool) or k not in range(1, latents + 1):
         raise ValueError(f"{path}: k is {k!r}, but a top-k needs a whole number from 1 to {latents}, its latents.")
     return int(k)
-
-
-def unit_norm(dictionary: Dictionary) -> Dictionary:
-    """The same reconstructions from directions of unit norm: codes, encoder and thresholds take the norms over.
-
-    Of a top-k nothing is changed: it compares codes without the norms, and would choose others.
-    """
-    if dictionary.activation == "topk":
-        return dictionary
-    norms = dictionary.directions.norm(dim=1)
-    norms = torch.where(norms > 0, norms, 1.0)
-    threshold = None if dictionary.threshold is None else dictionary.threshold * norms
-    return Dictionary(
-        **{
-            **vars(dictionary),
-            "directions": dictionary.directions / norms[:, None],
-            "encoder": dictionary.encoder * norms[:, None],
-            "encoder_bias": dictionary.encoder_bias * norms,
-            "threshold": threshold,
-        }
-    )
 
 
 def unmeasured(latents: int) -> Float[Tensor, " latents"]:

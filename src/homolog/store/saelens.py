@@ -88,7 +88,9 @@ def _config_of(d: Dictionary, metadata: Mapping[str, Any]) -> str:
 
 
 def _weights_of(d: Dictionary) -> dict[str, Tensor]:
-    arrays = {"W_enc": d.encoder.T, "W_dec": d.directions, "b_enc": d.encoder_bias, "b_dec": d.bias}
+    gain = torch.ones_like(d.encoder_bias) if d.gain is None else d.gain
+    rows, directions = d.encoder / gain[:, None], d.directions * gain[:, None]
+    arrays = {"W_enc": rows.T, "W_dec": directions, "b_enc": d.encoder_bias / gain, "b_dec": d.bias}
     if d.activation == "jumprelu" and d.threshold is not None:
         arrays["threshold"] = d.threshold
     # Copies: safetensors refuses arrays that share memory, as tied weights do.

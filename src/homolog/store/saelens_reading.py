@@ -36,10 +36,10 @@ def read_saelens(
     """Read a folder of sae-lens, of training or inference: standard, topk, jumprelu, gated, batchtopk, Matryoshka.
 
     Reconstructions are those of sae-lens. Directions get unit norm, and codes, encoder and thresholds take the norm
-    over, as by its ``fold_W_dec_norm``; only of a topk that compares codes without these norms are they left as stored,
-    since its choice would be another. ``apply_b_dec_to_input: false`` and a gate come out in the encoder's bias and
-    thresholds. Firing rates are NaN where the folder holds none, and so is `importance`, unless `activations` are given
-    (as to `homolog.fit`): then both, FVU, L0 and the dead fraction are measured on them.
+    over, as by its ``fold_W_dec_norm``; a topk that compares codes without these norms goes on doing so, by its `gain`.
+    ``apply_b_dec_to_input: false`` and a gate come out in the encoder's bias and thresholds. Firing rates are NaN where
+    the folder holds none, and so is `importance`, unless `activations` are given (as to `homolog.fit`): then both, FVU,
+    L0 and the dead fraction are measured on them.
 
     Raises ValueError when files are absent or don't fit together, and for what isn't affine on the way in.
     """
@@ -50,8 +50,7 @@ def read_saelens(
     encoder = _encoder_of(config, weights)
     norms = weights["W_dec"].norm(dim=1)
     norms = torch.where(norms > 0, norms, 1.0)
-    if config["architecture"] == "topk" and not config.get("rescale_acts_by_decoder_norm"):
-        norms = torch.ones_like(norms)
+    plain = config["architecture"] == "topk" and not config.get("rescale_acts_by_decoder_norm")
     rows = encoder.rows * norms[:, None]
     shift = 0.0 if config.get("apply_b_dec_to_input", True) else rows @ weights["b_dec"]
     latents = len(norms)
@@ -66,6 +65,7 @@ def read_saelens(
         k=int(config["k"]) if encoder.activation == "topk" else 0,
         signed=True,
         threshold=None if encoder.threshold is None else _in_units_of_codes(config, encoder.threshold, norms),
+        gain=norms if plain else None,
         member={"label": folder.name, **(config.get("metadata") or {}).get("homolog", {})},
     )
     return dictionary if activations is None else _measured(dictionary, activations, hook_point)

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from homolog.dictionary import Dictionary
+from homolog.dictionary import Dictionary, fold_norms
 from homolog.store.foreign import check_k, read_config, take, unmeasured
 
 CONFIG, WEIGHTS = "cfg.json", "sae.safetensors"
@@ -24,7 +24,8 @@ def read_sparsify(folder: str | Path) -> Dictionary:
 
     Layout and codes: `sparsify/sparse_coder.py` and `fused_encoder.py` of github.com/EleutherAI/sparsify (June 2026):
     ``encoder.weight (latent, unit)``, ``encoder.bias``, ``W_dec (latent, unit)``, ``b_dec``, and the k largest of
-    ReLU((x - b_dec) W' + bias). Weights are left as they are stored. Firing rates and `importance` are NaN.
+    ReLU((x - b_dec) W' + bias). Directions get unit norm (`homolog.dictionary.fold_norms`). Firing
+    rates and `importance` are NaN.
     Raises ValueError, one line, when files are absent, cut off or don't fit together, for transcoders, skip
     connections, codes of both signs, and for the activation ``groupmax``.
     """
@@ -45,7 +46,7 @@ def read_sparsify(folder: str | Path) -> Dictionary:
     units, latents = int(config.get("d_in") or 0), len(found.get("encoder.bias", ()))
     shapes = {"encoder.weight": (latents, units), "encoder.bias": (latents,), "W_dec": (latents, units)}
     w = take(path, found, shapes | {"b_dec": (units,)}, f"a sparse coder with d_in = {units}")
-    return Dictionary(
+    stored = Dictionary(
         directions=w["W_dec"],
         encoder=w["encoder.weight"],
         encoder_bias=w["encoder.bias"],
@@ -57,3 +58,4 @@ def read_sparsify(folder: str | Path) -> Dictionary:
         signed=True,
         member={"label": folder.name},
     )
+    return fold_norms(stored)

@@ -11,9 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from homolog.decompositions.base import Decomposition, Member, Progress, check_activations
-from homolog.dictionary import Dictionary
+from homolog.dictionary import Dictionary, fold_norms
 
 Parameters = dict[str, Tensor]
+# What the option `decoder` may be for recipes that select latents by the order of their pre-activations.
+SELECTING: tuple[str, ...] = ("unit_norm", "norm_weighted", "free")
 
 
 @dataclass
@@ -94,8 +96,9 @@ class SparseAutoencoder(Decomposition):
 
     Parameters are stacked: ``encoder`` and ``decoder`` `(member, latent, unit)`, ``encoder_bias`` `(member, latent)`,
     ``bias`` `(member, unit)`, and a recipe's own. Rows of the decoder are directions of unit norm, or, for the option
-    `decoder` ``norm_weighted``, free: see `on_unit_directions`. Inputs are scaled to unit mean square norm, and the
-    scale is folded back at the end.
+    `decoder` ``norm_weighted``, free: see `on_unit_directions`; for ``free``, which recipes allow that select by rank,
+    they are free and weigh nothing in training. Inputs are scaled as `input_scale` says, and the scale is folded back
+    at the end.
     """
 
     name: str
@@ -171,9 +174,14 @@ class SparseAutoencoder(Decomposition):
         """Whether directions keep unit norm, so that only the gradient off them counts."""
         return bool(options["decoder"] == "unit_norm")
 
+    def weighs(self, options: dict[str, Any]) -> bool:
+        """Whether gradients run through the norms of directions, which the kernels don't do."""
+        return bool(options["decoder"] == "norm_weighted")
+
     def dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         """The first member as a dictionary, in the scale of training; `finish` brings it back to the activations'."""
-        return self.own_dictionary(on_unit_directions(p, stack.options), stack)
+        made = self.own_dictionary(on_unit_directions(p, stack.options), stack)
+        return fold_norms(made) if stack.options["decoder"] == "free" else made
 
     @abstractmethod
     def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
@@ -187,9 +195,11 @@ def on_unit_directions(p: Parameters, options: dict[str, Any]) -> Parameters:
     ReLU. So a free decoder is trained as one of unit norm whose codes and pre-activations are weighted by the norms:
     by them latents are penalised (Conerly et al., 2024), selected, gated, and held against their thresholds, which
     keeps all of it from depending on how a latent's scale is shared out between encoder and decoder. Gradients run
-    through the norms. With ``unit_norm`` the parameters as they are, since even a division by 1 would round.
+    through the norms. With ``unit_norm`` the parameters as they are, since even a division by 1 would round; and with
+    ``free``, where the selection looks at pre-activations alone, so that a latent's norm is a gain that it learns
+    besides, and is folded when training ends (`homolog.dictionary.fold_norms`).
     """
-    if options["decoder"] == "unit_norm":
+    if options["decoder"] != "norm_weighted":
         return p
     norm = p["decoder"].norm(dim=2).clamp_min(1e-12)
     biases = {name: p[name] * norm for name in ("encoder_bias", "magnitude_bias") if name in p}

@@ -11,6 +11,7 @@ from torch import Tensor
 from homolog.decompositions.base import Member
 from homolog.decompositions.sae.auxiliary import auxiliary_loss
 from homolog.decompositions.sae.base import (
+    SELECTING,
     Losses,
     Parameters,
     SparseAutoencoder,
@@ -31,6 +32,7 @@ class BatchTopK(SparseAutoencoder):
     """
 
     name = "BatchTopK"
+    decoders = SELECTING
 
     def memory(self, members: list[Member], scale: Float[Tensor, " members"]) -> dict[str, Tensor]:
         return {"threshold": torch.full_like(scale, -1.0)}
@@ -49,12 +51,12 @@ class BatchTopK(SparseAutoencoder):
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.batch_topk import FastBatchTopK
 
-        return None if options["dense"] or not self.on_sphere(options) else FastBatchTopK
+        return None if options["dense"] or self.weighs(options) else FastBatchTopK
 
     def gpu_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.gpu.batch_topk import StackedBatchTopK
 
-        return None if options["dense"] or not self.on_sphere(options) else StackedBatchTopK
+        return None if options["dense"] or self.weighs(options) else StackedBatchTopK
 
     def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="jumprelu", threshold=inference_threshold(p, stack))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from homolog.decompositions.sae.base import SparseAutoencoder
 from homolog.decompositions.sae.batch_topk import BatchTopK
 
 
@@ -30,3 +31,4 @@ class Crosscoder(BatchTopK):
     """
 
     name = "Crosscoder"
+    decoders = SparseAutoencoder.decoders

@@ -17,7 +17,7 @@ from homolog.decompositions.samples import Samples
 from homolog.streams import stream
 
 # Options that must not change what is drawn: the order of the data, what is logged, and who computes.
-WITHOUT_DRAWS = {"order_seed", "log_points", "engine"}
+WITHOUT_DRAWS = {"order_seed", "log_points", "engine", "encoder_norm"}
 # Options that came after the first results, and what they are when they change nothing: then draws are as they were.
 # So is `decoder`, except for ReLU (the one with a `penalty`), which has always had it.
 LATER = {"k_start": None, "k_warmup": 0.5}
@@ -28,13 +28,13 @@ def initialise(recipe: SparseAutoencoder, members: list[Member]) -> Stack:
     options, device = members[0].options, members[0].activations.device
     scale = torch.tensor([input_scale(m.activations, m.options["input_scale"]) for m in members], device=device)
     directions = torch.stack([initial_directions(m) for m in members]).to(device)
-    encoder = directions.clone()
+    encoder, free = directions.clone(), options["n_latents"] - options["fixed"]
     if options["encoder_init"] == "independent":
         drawn = [
             torch.randn(d.shape, generator=own_stream("encoder", m)) for d, m in zip(directions, members, strict=True)
         ]
-        free = options["n_latents"] - options["fixed"]
         encoder[:, :free] = unit(torch.stack(drawn)).to(device)[:, :free]
+    encoder[:, :free] *= options["encoder_norm"]
     bias = torch.stack([initial_bias(m.activations, options["bias_init"]) for m in members]).to(scale) * scale[:, None]
     common = {
         "encoder": encoder,
@@ -120,8 +120,11 @@ def square_root_of_covariance(samples: Samples) -> Float[Tensor, "units units"]:
 
 
 def input_scale(samples: Samples, option: str) -> float:
-    """The factor that brings the inputs to unit mean square norm, or 1."""
-    return 1.0 if option == "none" else (samples.samples / samples.sum_of_squares) ** 0.5
+    """The factor that brings the inputs' mean square norm to 1, or to the number of units; or 1."""
+    if option == "none":
+        return 1.0
+    to_one: float = (samples.samples / samples.sum_of_squares) ** 0.5
+    return to_one * samples.units**0.5 if option == "sqrt_units" else to_one
 
 
 def variance(samples: Samples) -> float:

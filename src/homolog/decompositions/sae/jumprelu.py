@@ -74,12 +74,12 @@ class JumpReLU(SparseAutoencoder):
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.jumprelu import FastJumpReLU
 
-        return FastJumpReLU if self.on_sphere(options) else None
+        return None if self.weighs(options) else FastJumpReLU
 
     def gpu_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.gpu.jumprelu import StackedJumpReLU
 
-        return StackedJumpReLU if self.on_sphere(options) else None
+        return None if self.weighs(options) else StackedJumpReLU
 
     def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="jumprelu", threshold=p["threshold"][0])

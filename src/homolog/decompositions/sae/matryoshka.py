@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from homolog.decompositions.sae.auxiliary import auxiliary_loss
-from homolog.decompositions.sae.base import Losses, Parameters, Stack, k_at, pre_activations
+from homolog.decompositions.sae.base import SELECTING, Losses, Parameters, Stack, k_at, pre_activations
 from homolog.decompositions.sae.batch_topk import BatchTopK, largest_of_batch, remember_threshold, smallest_code
 
 
@@ -20,6 +20,7 @@ class Matryoshka(BatchTopK):
     """
 
     name = "Matryoshka"
+    decoders = SELECTING
 
     def check(self, options: dict[str, Any]) -> None:
         super().check(options)
@@ -49,12 +50,12 @@ class Matryoshka(BatchTopK):
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.matryoshka import FastMatryoshka
 
-        return FastMatryoshka if self.on_sphere(options) else None
+        return None if self.weighs(options) else FastMatryoshka
 
     def gpu_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.gpu.matryoshka import StackedMatryoshka
 
-        return StackedMatryoshka
+        return None if self.weighs(options) else StackedMatryoshka
 
 
 def prefixes(n_latents: int, levels: int) -> list[int]:

@@ -64,12 +64,12 @@ class ReLU(SparseAutoencoder):
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.relu import FastReLU
 
-        return FastReLU if self.on_sphere(options) else None
+        return None if self.weighs(options) else FastReLU
 
     def gpu_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.gpu.relu import StackedReLU
 
-        return StackedReLU if self.on_sphere(options) else None
+        return None if self.weighs(options) else StackedReLU
 
     def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="relu")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from homolog.decompositions.sae.auxiliary import auxiliary_loss
 from homolog.decompositions.sae.base import (
+    SELECTING,
     Losses,
     Parameters,
     SparseAutoencoder,
@@ -30,6 +31,7 @@ class TopK(SparseAutoencoder):
     """
 
     name = "TopK"
+    decoders = SELECTING
 
     def check(self, options: dict[str, Any]) -> None:
         super().check(options)
@@ -58,12 +60,12 @@ class TopK(SparseAutoencoder):
     def fast_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.fast.topk import FastTopK
 
-        return None if options["dense"] or options["multi"] or not self.on_sphere(options) else FastTopK
+        return None if options["dense"] or options["multi"] or self.weighs(options) else FastTopK
 
     def gpu_step(self, options: dict[str, Any]) -> Any:
         from homolog.decompositions.sae.gpu.topk import StackedTopK
 
-        return None if options["dense"] or options["multi"] or not self.on_sphere(options) else StackedTopK
+        return None if options["dense"] or options["multi"] or self.weighs(options) else StackedTopK
 
     def own_dictionary(self, p: Parameters, stack: Stack) -> Dictionary:
         return as_dictionary(p, p["decoder"], activation="topk", k=stack.options["k"], dense=stack.options["dense"])
