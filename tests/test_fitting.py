@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
-from making import GIVEN, OPTIONS, PAIRED, mixed
+from making import GIVEN, OPTIONS, PAIRED, complete, make_inputs, make_network, make_rows, mixed, record, spec_of
 from workspace import ROOT
 
 import homolog
@@ -312,6 +312,48 @@ def test_activations_that_dont_fit_on_the_gpu_are_told_with_their_size(monkeypat
     path = write(tmp_path / "x.npy", X.numpy())
     with pytest.raises(MemoryError, match=r"x.npy need .* GiB.*HDF5"):
         fit(path)
+
+
+def test_so_are_those_of_a_run(monkeypatch):
+    """As a stage has it: the rows of a hook point are brought to the GPU before any member is fitted."""
+    monkeypatch.setattr("homolog.decompositions.fit.choose_samples", run_out)
+    with pytest.raises(MemoryError, match=r"rows of hidden_1 in made/seed_0 need .* GiB of it; take device cpu"):
+        fitting_of_runs.fit(spec_of("topk_sae", [OPTIONS["topk_sae"]]), activations_of_a_run())
+
+
+# Steps so small that the directions are where they started.
+STILL = {"n_latents": 8, "k": 2, "steps": 1, "lr": 1e-9}
+
+
+def activations_of_a_run() -> Any:
+    return record(make_network([6, 6, 6]), make_inputs(200).double(), make_rows(200), "hidden_1", dtype=torch.float32)
+
+
+def share_a_start(one: Dictionary, other: Dictionary) -> bool:
+    return float((one.directions * other.directions).sum(1).min()) > 0.999
+
+
+def test_equal_seeds_on_two_networks_do_not_share_a_start():
+    one, again, other = (fit(rows, SHORT | STILL)[0] for rows in (X, X, X + 1e-3))
+    assert share_a_start(one, again)
+    assert not share_a_start(one, other)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"run": {"model": "made", "seed": 1}}, {"run": {"model": "other", "seed": 0}}, {"name": "second"}]
+)
+def test_nor_do_two_runs_or_decompositions_of_the_workflow(changes):
+    """On the very same activations, so that nothing but the key tells them apart."""
+    spec, activations = spec_of("topk_sae", [complete("topk_sae", **STILL)]), activations_of_a_run()
+    one, again, other = (fitting_of_runs.fit(each, activations)[0] for each in (spec, spec, spec | changes))
+    assert share_a_start(one, again)
+    assert not share_a_start(one, other)
+
+
+def test_nor_do_two_hook_points():
+    spec, activations = spec_of("topk_sae", [complete("topk_sae", **STILL)]), activations_of_a_run()
+    one, other = (fitting_of_runs.fit(spec, replace(activations, hook_point=name))[0] for name in ("here", "there"))
+    assert not share_a_start(one, other)
 
 
 def test_other_errors_pass_through():

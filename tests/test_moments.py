@@ -96,7 +96,7 @@ def test_off_the_cpu_the_moments_are_the_same(mean, monkeypatch):
     x, y = gaussian(2 * BLOCK + 77, 5).mul(50).round() + mean, gaussian(2 * BLOCK + 77, 3, seed=1)
     sides = InMemory(x.float()), InMemory(y.float())
     own = moments(*sides)
-    monkeypatch.setattr(module, "_add_gram", module._add_whole)
+    monkeypatch.setattr(module, "_add_up_on_cpu", module._add_up)
     seen, both = moments(*sides), torch.cat([x.float(), y.float()], 1).double()
     assert_close(seen.mean, both.mean(0), rtol=1e-12, atol=1e-12)
     centred = both - both.mean(0)
@@ -105,12 +105,17 @@ def test_off_the_cpu_the_moments_are_the_same(mean, monkeypatch):
     assert torch.equal(seen.covariance, seen.covariance.T)
 
 
-def test_off_the_cpu_no_blas_of_the_cpu_is_asked():
-    """A meta tensor has a shape and no numbers: only torch can take it."""
-    rows, gram = (torch.empty(n, 3, dtype=torch.float64, device="meta") for n in (5, 3))
-    module._add_gram(rows, gram)
-    with pytest.raises(Exception, match="meta"):
-        module._add_triangle(rows, gram)
+@pytest.mark.parametrize("samples", [1, BLOCK // 2, BLOCK // 2 + PART + 3, 2 * BLOCK + 77])
+def test_threads_change_no_bit(samples):
+    x, threads, seen = gaussian(samples, 40).float(), torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            seen.append(moments(InMemory(x)))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(seen[0].mean, seen[1].mean)
+    assert torch.equal(seen[0].covariance, seen[1].covariance)
 
 
 def test_a_first_block_that_is_not_like_the_rest_does_no_harm():

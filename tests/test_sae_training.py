@@ -376,8 +376,10 @@ def test_contradictions_are_told_with_the_way_out():
 
 
 @RECIPE
-def test_fewer_samples_than_a_batch_or_latents_are_enough(name):
+def test_fewer_samples_than_a_batch_or_latents_are_enough_but_that_is_told(name, caplog):
     """A batch is then all samples there are."""
     (d,) = method_of(name).fit([make_member(name, mixed(samples=10), batch_size=64)])
+    (told,) = caplog.messages
+    assert told.startswith(f"{method_of(name).name}: 10 samples (rows all) for n_latents = 16: ")
     assert d.member["diverged"] == -1
     assert d.member["fvu"] < 1

@@ -60,7 +60,7 @@ def _own(member: Member) -> dict[str, Any]:
     selecting = {"k": member.k, "decoder": "free", "input_scale": "sqrt_units"}
     match member.method:
         case "topk":
-            return selecting | {"multi": False}
+            return selecting | {"multi": False, "encoder_norm": 0.3}
         case "batch_topk":
             return selecting | {"threshold_momentum": 0.99}
         case "matryoshka":

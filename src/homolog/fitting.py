@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterable
 from functools import partial
 from itertools import product
@@ -15,8 +17,8 @@ from torch import Tensor
 from homolog.declaring import Declared, Specs, declared
 from homolog.decompositions.base import Member, Progress
 from homolog.decompositions.fit import describe, fit_members
-from homolog.decompositions.memory import in_gib, tell_size
-from homolog.decompositions.samples import InMemory, Samples
+from homolog.decompositions.memory import tell_held, tell_size
+from homolog.decompositions.samples import BLOCK, InMemory, Samples
 from homolog.decompositions.split import halves_of
 from homolog.dictionary import Dictionary
 from homolog.stage import version
@@ -48,8 +50,8 @@ def fit(
         activations: A tensor or array, or a file: .npy, .npz, .h5 (see `homolog.store.arrays.samples_of`).
         spec: A decomposition in the words of config.yaml: ``{"method": "topk_sae", "n_latents": [64, 128], "k": 4,
             "seeds": [0, 1]}``, where lists make a grid; or several: a dict of names and such specs, or a list of them.
-        seed: The run's own seed. It enters every random stream, so give activations of another network another one:
-            else both start at the same directions, and look alike for that reason.
+        seed: The run's own seed. It enters every random stream, and so does a digest of the first rows: fits to two
+            networks don't start at the same directions, which would make them look alike.
         device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto``: CUDA where there is a device.
         hook_point: Which array of the file, where it holds several. It enters every random stream too.
         partner: The same rows at another hook point, for cca and svcca. May be left out for a file that holds the
@@ -80,7 +82,7 @@ def fit(
     fitted = []
     for one in declarations:
         beside = _partners(one, activations, partner, where, rows)
-        members, labels = _members(one, rows, beside, ("fit", seed, hook_point or "", one.name))
+        members, labels = _members(one, rows, beside, ("fit", seed, hook_point or "", one.name, _digest(rows["all"])))
         state = None if checkpoint is None else Path(checkpoint) / f"{one.name}.checkpoint.safetensors"
         bar, fingerprint = _bar(progress, one.name), f"{one.target} {version('homolog')}"
         # enable_grad: whoever calls may have switched gradients off.
@@ -116,17 +118,18 @@ def _device(name: str | torch.device) -> torch.device:
 
 
 def _read(source: Source, hook_point: str | None, device: torch.device) -> Samples:
-    try:
+    if isinstance(source, str | Path):
+        name, count = str(source), Path(source).stat().st_size if Path(source).is_file() else 0
+    else:
+        name, count = f"activations of shape {tuple(source.shape)}", 4 * math.prod(source.shape)
+    with tell_held(name, count, "give an HDF5 file, which is read as it is needed, or take device cpu"):
         return samples_of(source, hook_point, device)
-    except torch.cuda.OutOfMemoryError as error:
-        if isinstance(source, str | Path):
-            name, count = str(source), Path(source).stat().st_size
-        else:
-            name, count = f"activations of shape {tuple(source.shape)}", 4 * source.shape[0] * source.shape[1]
-        raise MemoryError(
-            f"the GPU's memory is too small: {name} need {in_gib(count)} of it; give an HDF5 file, which is read as it "
-            "is needed, or take device cpu"
-        ) from error
+
+
+def _digest(samples: Samples) -> str:
+    """Of the first block of rows: what tells two networks apart, so that their dictionaries don't start as one."""
+    first = samples.read(0, min(BLOCK, samples.samples)).cpu().contiguous()
+    return hashlib.sha256(first.numpy().tobytes()).hexdigest()
 
 
 def _members(

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from homolog.alignment.gauge import Gauge, no_gauge
 from homolog.decompositions.base import Decomposition, Member, Progress
-from homolog.decompositions.memory import tell_size
+from homolog.decompositions.memory import FLOAT32, tell_held, tell_size
 from homolog.decompositions.samples import Samples
 from homolog.dictionary import Dictionary, quality
 from homolog.loading import load
@@ -41,11 +43,11 @@ def fit(
     gauge = choose_gauge(spec["gauge"], activations)
     key = (spec["run"]["model"], spec["run"]["seed"], activations.hook_point, spec["name"])
     chosen = {rows: activations.rows.where(TRAIN, half) for rows, half in ROWS.items()}
-    samples = {rows: choose_samples(activations, index, gauge, device) for rows, index in chosen.items()}
+    samples = {rows: _choose(activations, index, gauge, device) for rows, index in chosen.items()}
     beside = {}
     if partner is not None:
         partner_gauge = choose_gauge(spec["gauge"], partner)
-        beside = {rows: choose_samples(partner, index, partner_gauge, device) for rows, index in chosen.items()}
+        beside = {rows: _choose(partner, index, partner_gauge, device) for rows, index in chosen.items()}
     members = [
         Member(options, seed, rows, samples[rows], beside.get(rows), key)
         for options in spec["grid"]
@@ -53,12 +55,20 @@ def fit(
         for rows in ROWS
     ]
     dictionaries = fit_members(spec["method"], members, progress, spec.get("threads", 1), checkpoint, fingerprint)
-    test = choose_samples(activations, activations.rows.where(TEST), gauge, device)
+    test = _choose(activations, activations.rows.where(TEST), gauge, device)
     labels = [label for label in spec["labels"] for _ in range(len(members) // len(spec["grid"]))]
     return [
         _in_model_order(describe(dictionary, member, label, test), gauge)
         for dictionary, member, label in zip(dictionaries, members, labels, strict=True)
     ]
+
+
+def _choose(
+    activations: Activations | StoredActivations, index: Int[Tensor, " chosen"], gauge: Gauge, device: Any
+) -> Samples:
+    size = FLOAT32 * len(index) * activations.units
+    with tell_held(f"{len(index)} rows of {activations.hook_point} in {activations.run}", size, "take device cpu"):
+        return choose_samples(activations, index, gauge, device)
 
 
 def fit_members(

@@ -59,6 +59,15 @@ def tell_size(members: list[Member]) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def tell_held(name: str, count: int, way_out: str) -> Iterator[None]:
+    """The same while `count` bytes, called `name`, are brought onto the GPU."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise MemoryError(f"the GPU's memory is too small: {name} need {in_gib(count)} of it; {way_out}") from error
+
+
 def in_gib(count: int) -> str:
     """A number of bytes as a reader wants it."""
     return f"{count / 2**30:.3g} GiB"

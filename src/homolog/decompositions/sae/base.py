@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from homolog.decompositions.base import Decomposition, Member, Progress, check_activations
 from homolog.dictionary import Dictionary, fold_norms
 
+log = logging.getLogger(__name__)
 Parameters = dict[str, Tensor]
 # What the option `decoder` may be for recipes that select latents by the order of their pre-activations.
 SELECTING: tuple[str, ...] = ("unit_norm", "norm_weighted", "free")
@@ -113,7 +115,18 @@ class SparseAutoencoder(Decomposition):
         for member in members:
             check_activations(self.name, member.activations, member.options["n_latents"])
             self.check(member.options)
+        self.tell_few_samples(members)
         return train(self, members, progress)
+
+    def tell_few_samples(self, members: list[Member]) -> None:
+        """Warn of latents that outnumber the samples: sound to fit, but each sample can have a latent of its own."""
+        few = [m for m in members if m.activations.samples < m.options["n_latents"]]
+        if few:
+            worst = max(few, key=lambda m: m.options["n_latents"] / m.activations.samples)
+            log.warning(
+                f"{self.name}: {worst.activations.samples} samples (rows {worst.rows}) for n_latents = "
+                f"{worst.options['n_latents']}: samples can be learned by heart; lower n_latents or give more samples."
+            )
 
     def check(self, options: dict[str, Any]) -> None:
         """Raise ValueError when options contradict each other."""
