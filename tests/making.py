@@ -10,7 +10,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from homolog.activations import describe_hook_points, gauge_of, stream_activations
+from homolog.activations import Totals, describe_hook_points, stream_activations
 from homolog.alignment.layer import Layer, build_layer
 from homolog.config.decompositions import Decomposition
 from homolog.decompositions.base import Member
@@ -99,10 +99,11 @@ def record(
     ((_, batch),) = stream_activations(network, inputs, [hook_point], len(inputs), "cpu")
     (described,) = describe_hook_points(network, [hook_point])
     values, train = batch[hook_point].to(dtype), rows.where(TRAIN)
-    gauge = gauge_of(described, batch[hook_point][train].double().sum(0), len(train))
+    totals = Totals(described)
+    totals.add(batch[hook_point][train])
     # A copy: what the network gives is a view of its weights, which a test may go on to change.
     write_out = None if described.write_out is None else described.write_out.clone()
-    return Activations(run, hook_point, values, rows, gauge, write_out)
+    return Activations(run, hook_point, values, rows, totals.gauge(), write_out)
 
 
 def spec_of(name: str, grid: list[dict[str, Any]], seeds: tuple[int, ...] = (0,), gauge: str = "write_out_norm") -> Any:

@@ -298,7 +298,7 @@ def test_a_symmetry_leaves_the_function_alone(hook_point, seed, decades):
 def test_a_symmetry_moves_activations_as_it_says(network, hook_point):
     x, seen = make_inputs(30), []
     network.get_submodule(hook_point).register_forward_hook(lambda _m, _i, output: seen.append(output.detach()))
-    permutation, scale = random_symmetry(network.units(hook_point), seeded(5))
+    permutation, scale = random_symmetry("permute_scale", network.units(hook_point), seeded(5))
     network(x)
     network.apply_symmetry(hook_point, permutation, scale.double())
     network(x)
@@ -308,7 +308,7 @@ def test_a_symmetry_moves_activations_as_it_says(network, hook_point):
 def test_scales_by_powers_of_two_round_nothing():
     network, x = make_network([10, 8, 9]).float(), make_inputs(30).float()
     before = network(x)
-    _, scale = random_symmetry(8, seeded(0))
+    _, scale = random_symmetry("permute_scale", 8, seeded(0))
     network.apply_symmetry("hidden_1", torch.arange(8), scale)
     assert len(scale.unique()) > 1
     assert torch.equal(network(x), before)
@@ -321,9 +321,9 @@ def test_logits_have_no_units_to_permute(network):
         network.apply_symmetry("logits", torch.arange(5), torch.ones(5).double())
 
 
-def test_only_relu_has_a_known_symmetry():
-    with pytest.raises(ValueError, match=r"activation = 'gelu', .* choose 'relu'"):
-        build_model({"target": ARCHITECTURES["mlp"], "widths": [3], "activation": "gelu"}, 4, 2)
+def test_a_nonlinearity_without_a_known_symmetry_is_refused():
+    with pytest.raises(ValueError, match=r"activation = 'elu', .* relu, gelu, tanh only: choose one"):
+        build_model({"target": ARCHITECTURES["mlp"], "widths": [3], "activation": "elu"}, 4, 2)
 
 
 def test_write_out_is_the_map_to_the_next_layer(network):

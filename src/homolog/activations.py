@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from homolog.alignment.gauge import Gauge, write_out_gauge
+from homolog.alignment.gauge import Gauge, canonical_gauge
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
@@ -77,6 +77,26 @@ def _check_finite(activations: Tensor, name: str, first_row: int) -> None:
         )
 
 
-def gauge_of(hook_point: HookPoint, total: Float[Tensor, " units"], n_train: int) -> Gauge:
-    """The canonical gauge from the sum of a hook point's activations over its `n_train` train rows."""
-    return write_out_gauge(total / n_train, hook_point.write_out, hook_point.symmetry)
+class Totals:
+    """Sums over the train rows of a hook point, in float64: all that its gauge is made of."""
+
+    def __init__(self, hook_point: HookPoint) -> None:
+        self.hook_point, self.rows = hook_point, 0
+        self.sum = torch.zeros(hook_point.units, dtype=torch.float64)
+        # Only where axes must be found: it costs a product for every batch.
+        turns = hook_point.symmetry.startswith("rotate")
+        self.products = torch.zeros(*(hook_point.units,) * 2, dtype=torch.float64) if turns else None
+
+    def add(self, rows: Float[Tensor, "rows units"]) -> None:
+        """Take in some train rows."""
+        wide = rows.double()
+        self.rows += len(wide)
+        self.sum += wide.sum(0)
+        if self.products is not None:
+            self.products += wide.T @ wide
+
+    def gauge(self) -> Gauge:
+        """The canonical gauge of the hook point."""
+        mean = self.sum / self.rows
+        covariance = None if self.products is None else self.products / self.rows - torch.outer(mean, mean)
+        return canonical_gauge(mean, self.hook_point.write_out, self.hook_point.symmetry, covariance)

@@ -214,9 +214,9 @@ class Plan:
         return list(dict.fromkeys(run for pair in pairs for run in (pair.a, pair.b)))
 
     def _with_control(self, experiment: Experiment) -> list[str]:
-        """Hook points whose units can be permuted and rescaled; the logits' can't."""
-        hidden = self._recipe(self._runs_of(experiment)[0]).architecture.widenable()
-        return [point for point in experiment.hook_points if point in hidden]
+        """Hook points that a symmetry of the network describes anew; the logits have none but a shift."""
+        described = self._recipe(self._runs_of(experiment)[0]).architecture.with_symmetry()
+        return [point for point in experiment.hook_points if point in described]
 
     def _references(self, experiment: Experiment) -> dict[str, list[str]]:
         """For each run, the runs whose loss it must match: its base; or, trained independently, all of its model."""

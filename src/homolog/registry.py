@@ -10,6 +10,7 @@ TASKS: dict[str, str] = {
 }
 ARCHITECTURES: dict[str, str] = {
     "mlp": "homolog.models.mlp:MLP",
+    "residual": "homolog.models.residual:Residual",
 }
 METHODS: dict[str, str] = {
     "svd": "homolog.decompositions.svd:SVD",
@@ -32,8 +33,17 @@ METHODS: dict[str, str] = {
 }
 VIEWS: dict[str, str] = {
     "score": "homolog.alignment.views.score:Score",
+    "score_spearman": "homolog.alignment.views.score:ScoreSpearman",
+    "score_jaccard": "homolog.alignment.views.score:ScoreJaccard",
     "write_out": "homolog.alignment.views.write_out:WriteOut",
     "read_in": "homolog.alignment.views.read_in:ReadIn",
+    "effect": "homolog.alignment.views.effect:Effect",
+    "effect_zero": "homolog.alignment.views.effect:EffectZero",
+    "effect_resample": "homolog.alignment.views.effect:EffectResample",
+    "effect_projection": "homolog.alignment.views.effect:EffectProjection",
+    "effect_projection_zero": "homolog.alignment.views.effect:EffectProjectionZero",
+    "effect_projection_resample": "homolog.alignment.views.effect:EffectProjectionResample",
+    "substitution": "homolog.alignment.views.substitution:Substitution",
     "neuron": "homolog.alignment.views.neuron:Neuron",
     "neuron_permuted": "homolog.alignment.views.neuron:NeuronPermuted",
     "neuron_procrustes": "homolog.alignment.views.neuron:NeuronProcrustes",

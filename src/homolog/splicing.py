@@ -153,7 +153,7 @@ def out_of_gauge(
     if gauge.shift:
         return reconstruction + activations.mean(1, keepdim=True)
     scale = gauge.scale.to(activations)
-    seen = scale > torch.finfo(scale.dtype).tiny  # A quotient by less may overflow.
+    seen = scale.abs() > torch.finfo(scale.dtype).tiny  # A quotient by less may overflow.
     return torch.where(seen, reconstruction / torch.where(seen, scale, 1), activations)
 
 

@@ -64,9 +64,10 @@ def _prepare(
     drawn: set[str] = set().union(*(model.parameters_around(hook_point) for hook_point in spec["reinitialise"]))
     load_state(model, {**parent, **{name: p.detach() for name, p in model.named_parameters() if name in drawn}})
     for hook_point in spec["symmetry"]:
-        model.apply_symmetry(
-            hook_point, *random_symmetry(model.units(hook_point), stream("symmetry", *run, hook_point))
+        drawn_map = random_symmetry(
+            model.symmetry(hook_point), model.units(hook_point), stream("symmetry", *run, hook_point)
         )
+        model.apply_symmetry(hook_point, *drawn_map)
     return model, drawn
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from homolog.alignment.gauge import Gauge
+from homolog.alignment.rest import Rest, rest_of
 from homolog.store.activations import Activations
 from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN
 
@@ -39,8 +40,9 @@ class Layer:
     """A hook point of a run: both folds of held-out inputs, covariance, Jacobian, outgoing weights.
 
     `fold` rows are the test rows of half a (``match``: pairs are selected there) and half b (``score``). Everything is
-    float64 and in the gauge, units in canonical order: `order` lists their numbers in the model. `support` projects
-    onto the span of the train rows.
+    float64 and in the gauge, units in canonical order: `order` lists their numbers in the model, `scale` is in
+    canonical order too; `shift` and `rotation` are the gauge's. `support` projects onto the span of the train rows.
+    `symmetry` names the maps that leave the network's function alone. `model` is None where no network is known.
     """
 
     run: str
@@ -56,10 +58,23 @@ class Layer:
     scale: Float[Tensor, " units"]
     order: Int[Tensor, " units"]
     input_digest: str
+    symmetry: str = "permute_scale"
+    shift: bool = False
+    rotation: Float[Tensor, "units units"] | None = None
 
     @property
     def units(self) -> int:
         return self.covariance.shape[0]
+
+    @cached_property
+    def gauge(self) -> Gauge:
+        """The gauge that everything here is in."""
+        return Gauge(self.scale[self.order.argsort()], self.order, self.shift, self.rotation)
+
+    @cached_property
+    def rest(self) -> dict[str, Rest]:
+        """What the network makes of the hook point, for the first rows of each fold; empty without a network."""
+        return rest_of(self.model, self.hook_point, self.gauge, self.activations, self.labels)
 
     @cached_property
     def jacobian(self) -> dict[str, Float[Tensor, "rows units below_units"]]:
@@ -68,8 +83,13 @@ class Layer:
             return {}
         module = self.model.get_submodule(self.hook_point).double()
         derivative = torch.func.vmap(torch.func.jacrev(module))
-        with torch.no_grad():
-            return {fold: derivative(rows)[:, self.order] * self.scale[:, None] for fold, rows in self.below.items()}
+        found = {}
+        for fold, rows in self.below.items():
+            with torch.no_grad():
+                of_units = derivative(rows).mT
+            # The gauge is linear, so that it maps derivatives as it maps activations.
+            found[fold] = self.gauge.canonical(of_units.reshape(-1, self.units)).reshape(of_units.shape).mT
+        return found
 
 
 def build_layer(
@@ -79,12 +99,9 @@ def build_layer(
     rows = activations.rows
     folds = {"match": rows.where(TEST, HALF_A), "score": rows.where(TEST, HALF_B)}
     values = gauge.canonical(activations.values.double()).to(device)
-    order = gauge.order.to(device)
     train = values[rows.where(TRAIN)]
-    scale = (torch.ones_like(gauge.scale) if gauge.shift else gauge.scale.double())[gauge.order].to(device)
     state = model.state_dict()
     hook_point = activations.hook_point
-    around = model.parameters_around(hook_point) | model.frame_below(hook_point)
     return Layer(
         run=activations.run,
         hook_point=hook_point,
@@ -92,22 +109,29 @@ def build_layer(
         labels={fold: rows.label[index].to(device) for fold, index in folds.items()},
         covariance=torch.cov(train.T, correction=0),
         support=_projector(train),
-        write_out=None
-        if activations.write_out is None
-        else activations.write_out.double().to(device)[:, order] / scale,
+        write_out=None if activations.write_out is None else _write_out(activations.write_out, gauge).to(device),
         frames=Frames(
             _digest(state, model.frame_below(hook_point)),
             _digest(state, model.frame_above(hook_point)),
-            _digest(state, around),
+            _digest(state, model.frame_own(hook_point)),
         ),
         model=model.to(device),
         below=None
         if below is None
         else {fold: below.values[index[:READ_IN_ROWS]].double().to(device) for fold, index in folds.items()},
-        scale=scale,
-        order=order,
+        scale=gauge.scale.double()[gauge.order].to(device),
+        order=gauge.order.to(device),
         input_digest=hashlib.sha256(rows.input_id.numpy().tobytes() + rows.split.numpy().tobytes()).hexdigest(),
+        symmetry=model.symmetry(hook_point),
+        shift=gauge.shift,
+        rotation=None if gauge.rotation is None else gauge.rotation.double().to(device),
     )
+
+
+def _write_out(weights: Float[Tensor, "next_units units"], gauge: Gauge) -> Float[Tensor, "next_units units"]:
+    """Outgoing weights for activations in the gauge; 0 for a unit that had none, whose scale is 0 then."""
+    scale = gauge.scale.double()
+    return gauge.to_canonical_order(torch.where(scale != 0, weights.double() / torch.where(scale != 0, scale, 1), 0))
 
 
 def _projector(activations: Float[Tensor, "samples units"]) -> Float[Tensor, "units units"]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from homolog.alignment.layer import Layer
 from homolog.alignment.matching import match_values
-from homolog.alignment.views.base import Signatures, View
+from homolog.alignment.views.base import Signatures, Similarities, View
 from homolog.dictionary import Dictionary
 from homolog.streams import stream
 
@@ -73,7 +73,7 @@ class Fitted:
             null = view.null if kind == NULL else view.conditional_null
             found = null(self.layer, dictionary, generator)
         seen = self.seen(view, key)
-        return None if found is None else Signatures(found.match[seen], found.score[seen])
+        return None if found is None else found.of(seen)
 
 
 def refits(a: Fitted, b: Fitted) -> list[tuple[Key, Key]]:
@@ -115,40 +115,38 @@ def compare(
     kind: str = OBSERVED,
     draws: int = 1,
 ) -> Similarity:
-    """Mean similarity over pairs of members; with a null, over at least `draws` draws of b's signatures in all."""
+    """Mean similarity over pairs of members; with a null, over at least `draws` draws of b's signatures in all.
+
+    Raises ValueError where the comparison isn't identified, unless the view was asked for by name.
+    """
     undefined = Similarity(np.full(len(matchings), nan), np.full(ranks, nan))
     if not members or not view.defined(a.layer, b.layer):
         return undefined
+    view.check(a.layer, b.layer)
     transport = view.transport(a.layer, b.layer)
-    stacks: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    stacks: dict[torch.Size, list[Similarities]] = defaultdict(list)
     for key_a, key_b in members:
         own = a.signatures(view, key_a)
         for draw in range(ceil(draws / len(members))):
             other = b.signatures(view, key_b, kind, draw)
             if own is None or other is None:
                 return undefined
-            matrices = _similarities(own, other, transport, signed=a.signed)
+            matrices = view.similarities(own, other, transport, a.signed, matchings)
             stacks[matrices[0].shape].append(matrices)
     values = [[] for _ in matchings]  # type: list[list[Tensor]]
     diagonals = []
     for stack in stacks.values():
-        selection, scoring = (torch.stack(matrices).cpu() for matrices in zip(*stack, strict=True))
+        selection, scoring, *share_of = (torch.stack(matrices).cpu() for matrices in zip(*stack, strict=True))
         for row, matching in zip(values, matchings, strict=True):
             allowed = matching != "rank" or a.ordered
-            row.append(match_values(selection, scoring, matching) if allowed else torch.full((len(stack),), nan))
-        diagonals.append(torch.diagonal(scoring, dim1=1, dim2=2))
+            value = match_values(selection, scoring, matching) if allowed else torch.full((len(stack),), nan)
+            for whole in share_of:
+                divisor = match_values(selection, whole, matching)
+                value = torch.where(divisor > 0, value / divisor, nan)
+            row.append(value)
+        diagonals.append(torch.diagonal(torch.full_like(scoring, nan) if share_of else scoring, dim1=1, dim2=2))
     by_rank = undefined.by_rank.copy()
     if a.ordered:
         mean = torch.cat(diagonals).mean(0).numpy()
         by_rank[: len(mean)] = mean[:ranks]
     return Similarity(np.array([float(torch.cat(row).nanmean()) for row in values]), by_rank)
-
-
-def _similarities(
-    own: Signatures, other: Signatures, transport: Tensor | None, signed: bool
-) -> tuple[Float[Tensor, "latents_a latents_b"], Float[Tensor, "latents_a latents_b"]]:
-    """Similarity on the fold that selects pairs and on the fold that scores them."""
-    sides = ((own.match, other.match), (own.score, other.score))
-    products = [a @ (b if transport is None else b @ transport).T for a, b in sides]
-    match, score = products if signed else [product.abs() for product in products]
-    return match, score

@@ -95,7 +95,7 @@ def _measure(
             for label, members in _by_label(stored, layers[key], options["name"]).items():
                 fitted.setdefault(label, {})[run] = Fitted(layers[key], label, members)
     _check_same_inputs(list(layers.values()))
-    views: list[View] = [load(target)() for target in spec["options"]["views"]]
+    views: list[View] = [load(target)(by_name=True) for target in spec["options"]["views"]]
     work = [(label, view) for label in fitted for view in views]
     ranks = _ranks(fitted)
     cells = [_cell(spec, hook_point, fitted[label], view, ranks) for label, view in progress(work)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,8 @@ def _from_pipeline(path: Path, gauge: str, hook_point: str | None) -> Rows:
     stored = open_activations(path, hook_point)
     test = stored.rows.where(TEST)
     chosen: Gauge | None = choose_gauge(gauge, stored) if gauge != "none" else None
+    if chosen is not None and chosen.rotation is not None:
+        chosen = replace(chosen, rotation=None)  # Dictionaries are stored over the model's own axes.
     order = (no_gauge(stored.units) if chosen is None else chosen).order
     return Rows(choose_samples(stored, test, chosen), stored.rows.input_id[test], order)
 

@@ -25,9 +25,10 @@ class StabilityOptions(Options):
     """A retraining counts if |test loss - base loss| <= tolerance * (untrained loss - base loss)."""
     # Written out, not "whatever is registered": a new view must not make old experiments stale.
     views: Several[ViewName] = Field(
-        default=["score", "write_out", "read_in", "neuron", "neuron_permuted", "neuron_procrustes"]
+        default=["score", "write_out", "read_in", "effect", "neuron", "neuron_permuted", "neuron_procrustes"]
     )
-    """Spaces in which latents are compared."""
+    """Spaces in which latents are compared. One that isn't identified between two runs is computed since it is named
+    here, and labelled; of the default ones that is `neuron`, between retrained runs."""
     matchings: Several[Matching] = Field(default=["rank", "hungarian", "best", "best_a_to_b", "best_b_to_a"])
     """Ways to decide which latent answers to which."""
 

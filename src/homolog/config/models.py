@@ -10,30 +10,51 @@ from homolog.config.base import Count, NonNegative, Options, Positive, Reference
 from homolog.config.tasks import Task
 
 
-class MLPOptions(Options):
+class _Layered(Options):
+    """What every architecture of named hook points, one behind the other, can say of them."""
+
+    def hook_points(self) -> list[str]:
+        """Names of the places where activations can be read, in the order of the forward pass."""
+        return [*self.with_symmetry(), "logits"]
+
+    def with_symmetry(self) -> list[str]:
+        """Hook points that the gauge control can describe anew: all but the logits, whose basis the classes fix."""
+        raise NotImplementedError
+
+    def widenable(self) -> list[str]:
+        """Hook points whose number of units can be chosen anew when they are trained again."""
+        raise NotImplementedError
+
+    def widths_in_order(self) -> list[int]:
+        """Units of each hook point but the logits."""
+        raise NotImplementedError
+
+    def width(self, hook_point: str, n_classes: int) -> int:
+        """Units at `hook_point`. Raises ValueError for a hook point that the architecture doesn't have."""
+        widths = dict(zip(self.hook_points(), [*self.widths_in_order(), n_classes], strict=True))
+        if hook_point not in widths:
+            raise ValueError(f"no hook point {hook_point!r} in this architecture; it has {', '.join(widths)}.")
+        return widths[hook_point]
+
+
+class MLPOptions(_Layered):
     """A multilayer perceptron; hook points hidden_0, hidden_1, ... (after the activation) and logits."""
 
     name: Literal["mlp"]
     """The architecture."""
     widths: Annotated[list[Count], Field(min_length=1)]
     """Units of each hidden layer, from the input on."""
-    activation: Literal["relu"] = "relu"
-    """The non-linearity after each hidden layer."""
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+    """The non-linearity after each hidden layer; the symmetry of its units, and so the gauge, follow from it."""
 
-    def hook_points(self) -> list[str]:
-        """Names of the places where activations can be read, in the order of the forward pass."""
-        return [*self.widenable(), "logits"]
+    def with_symmetry(self) -> list[str]:
+        return self.widenable()
 
     def widenable(self) -> list[str]:
-        """Hook points whose number of units is a choice: all but the logits, which the task fixes."""
         return [f"hidden_{index}" for index in range(len(self.widths))]
 
-    def width(self, hook_point: str, n_classes: int) -> int:
-        """Units at `hook_point`. Raises ValueError for a hook point that the architecture doesn't have."""
-        widths = dict(zip(self.hook_points(), [*self.widths, n_classes], strict=True))
-        if hook_point not in widths:
-            raise ValueError(f"no hook point {hook_point!r} in this architecture; it has {', '.join(widths)}.")
-        return widths[hook_point]
+    def widths_in_order(self) -> list[int]:
+        return self.widths
 
     def widened(self, widen: dict[str, int]) -> MLPOptions:
         """The same architecture with other widths at the hook points that `widen` names."""
@@ -41,8 +62,37 @@ class MLPOptions(Options):
         return self.model_copy(update={"widths": widths})
 
 
-# A second architecture makes this a union discriminated by name, as Task is (pydantic takes no union of one).
-Architecture: TypeAlias = MLPOptions
+class ResidualOptions(_Layered):
+    """A residual stream read through a norm; hook points stream_0 (embedding), stream_1, ... (blocks) and logits."""
+
+    name: Literal["residual"]
+    """The architecture."""
+    stream: Count
+    """Units of the stream."""
+    blocks: Count
+    """Blocks that read the stream and add to it."""
+    hidden: Count
+    """Units within each block."""
+    norm: Literal["rmsnorm", "layernorm"] = "rmsnorm"
+    """The norm before each reader, without gains; the symmetry of the stream, and so the gauge, follow from it."""
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+    """The non-linearity within the blocks."""
+
+    def with_symmetry(self) -> list[str]:
+        return [f"stream_{index}" for index in range(self.blocks + 1)]
+
+    def widenable(self) -> list[str]:
+        return []  # What is frozen reads and writes the same stream.
+
+    def widths_in_order(self) -> list[int]:
+        return [self.stream] * (self.blocks + 1)
+
+    def widened(self, widen: dict[str, int]) -> ResidualOptions:
+        """The same architecture: nothing of it can be widened."""
+        return self
+
+
+Architecture: TypeAlias = Annotated[MLPOptions | ResidualOptions, Field(discriminator="name")]
 
 
 class TrainingOptions(Options):

@@ -16,6 +16,15 @@ SHAPES = ("o", "s", "D", "^", "v", "P")
 
 VIEW_TITLES = {
     "score": "score\ncodes on the same inputs",
+    "score_spearman": "score, ranks\nof the codes",
+    "score_jaccard": "score, supports\ninputs that are on",
+    "effect": "effect\non the logits if ablated",
+    "effect_zero": "effect\nof code set to 0",
+    "effect_resample": "effect\nof code resampled",
+    "effect_projection": "effect, projection\nset to its mean",
+    "effect_projection_zero": "effect, projection\nset to 0",
+    "effect_projection_resample": "effect, projection\nresampled",
+    "substitution": "substitution\nloss with the match's code",
     "write_out": "write-out\ninto the next layer",
     "read_in": "read-in\nfrom the layer below",
     "neuron": "neuron\ndirections as they stand",

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from homolog.activations import HookPoint, gauge_of
+from homolog.activations import HookPoint, Totals
 from homolog.alignment.gauge import Gauge
 from homolog.store.files import Attributes, create_variable, header, new_hdf5, open_hdf5, plain_attributes
 from homolog.tasks.base import TRAIN, Data
@@ -37,7 +37,7 @@ def write_activations(
     """
     # One for each hook point, so that the hash doesn't depend on the size of the batches.
     digests = {hook_point.name: hashlib.sha256() for hook_point in hook_points}
-    totals = {hook_point.name: torch.zeros(hook_point.units, dtype=torch.float64) for hook_point in hook_points}
+    totals = {hook_point.name: Totals(hook_point) for hook_point in hook_points}
     train = data.split == TRAIN
     with new_hdf5(path) as file:
         _write_rows(file, data)
@@ -49,11 +49,9 @@ def write_activations(
                 stored = _as_dtype(values, dtype, name)
                 file[name]["activations"][start:stop] = stored
                 digests[name].update(stored.tobytes())
-                totals[name] += values[train[start:stop]].double().sum(0)
+                totals[name].add(values[train[start:stop]])
         for hook_point in hook_points:
-            gauge = gauge_of(hook_point, totals[hook_point.name], int(train.sum()))
-            create_variable(file[hook_point.name], "gauge_scale", ("unit",), gauge.scale.numpy())
-            create_variable(file[hook_point.name], "gauge_order", ("unit",), gauge.order.numpy())
+            _write_gauge(file[hook_point.name], totals[hook_point.name].gauge())
         whole = "".join(f"{name} {dtype} {digests[name].hexdigest()}" for name in sorted(digests))
         content = hashlib.sha256((whole + data.digest()).encode()).hexdigest()[:16]
         file.attrs.update(header(ARTEFACT, content, provenance))
@@ -77,6 +75,14 @@ def _create_group(file: Any, hook_point: HookPoint, samples: int, dtype: np.dtyp
     if hook_point.write_out is not None:
         group.dimensions["next_unit"] = len(hook_point.write_out)
         create_variable(group, "write_out", ("next_unit", "unit"), hook_point.write_out.numpy())
+
+
+def _write_gauge(group: Any, gauge: Gauge) -> None:
+    create_variable(group, "gauge_scale", ("unit",), gauge.scale.numpy())
+    create_variable(group, "gauge_order", ("unit",), gauge.order.numpy())
+    if gauge.rotation is not None:
+        group.dimensions["axis"] = len(gauge.order)
+        create_variable(group, "gauge_rotation", ("unit", "axis"), gauge.rotation.contiguous().numpy())
 
 
 def _as_dtype(values: Tensor, dtype: str, name: str) -> np.ndarray:
@@ -158,7 +164,8 @@ def facts_of(file: h5py.File, group: h5py.Group) -> dict[str, Any]:
         "gauge": Gauge(
             torch.from_numpy(group["gauge_scale"][...]),
             torch.from_numpy(group["gauge_order"][...]),
-            shift=group.attrs["symmetry"] == "shift",
+            shift=group.attrs["symmetry"] in ("shift", "rotate_fix_ones"),
+            rotation=torch.from_numpy(group["gauge_rotation"][...]) if "gauge_rotation" in group else None,
         ),
         "write_out": torch.from_numpy(group["write_out"][...]) if "write_out" in group else None,
         "attributes": plain_attributes(file),

@@ -52,8 +52,13 @@ class StoredRun:
 
 def _in_order_of(layer: Layer, fitted: Dictionary) -> Dictionary:
     d = fitted.to(torch.float64).to(layer.order.device)
-    directions = d.directions[:, layer.order] @ layer.support
-    return replace(d, directions=directions, encoder=d.encoder[:, layer.order], bias=d.bias[layer.order])
+    in_order = layer.gauge.to_canonical_order
+    return replace(
+        d,
+        directions=in_order(d.directions) @ layer.support,
+        encoder=in_order(d.encoder),
+        bias=in_order(d.bias[None])[0],
+    )
 
 
 def open_runs(models: Iterable[str]) -> dict[str, StoredRun]:

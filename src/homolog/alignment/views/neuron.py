@@ -8,7 +8,7 @@ from torch import Tensor, eye
 from homolog.alignment.layer import Layer
 from homolog.alignment.representations.procrustes import procrustes_rotation
 from homolog.alignment.representations.units import unit_permutation
-from homolog.alignment.views.base import Signatures, View, unit_rows
+from homolog.alignment.views.base import OF_LOGITS, OF_STREAMS, OF_UNITS, Signatures, View, unit_rows
 from homolog.dictionary import Dictionary
 
 
@@ -19,15 +19,15 @@ class Neuron(View):
     """
 
     name = "neuron"
-
-    def identified(self, a: Layer, b: Layer) -> bool:
-        return a.frames.own == b.frames.own
+    shares = "own"
+    blind_to = OF_LOGITS
+    instead = "write_out or read_in where the runs share a neighbour, else score or effect"
 
     def defined(self, a: Layer, b: Layer) -> bool:
         return a.units == b.units
 
     def signatures(self, layer: Layer, dictionary: Dictionary) -> Signatures:
-        directions = unit_rows(dictionary.directions)[:, layer.order.argsort()]
+        directions = layer.gauge.to_model_order(unit_rows(dictionary.directions))
         return Signatures(directions, directions)
 
 
@@ -38,9 +38,11 @@ class NeuronPermuted(Neuron):
     """
 
     name = "neuron_permuted"
+    shares = ""
+    blind_to = OF_UNITS | OF_LOGITS
 
     def identified(self, a: Layer, b: Layer) -> bool:
-        return a.units == b.units
+        return a.units == b.units and super().identified(a, b)
 
     def signatures(self, layer: Layer, dictionary: Dictionary) -> Signatures:
         directions = unit_rows(dictionary.directions)
@@ -55,10 +57,12 @@ class NeuronPermuted(Neuron):
 class NeuronProcrustes(NeuronPermuted):
     """Cosine of the directions after the rotation that brings one layer's activations nearest to the other's.
 
-    No ReLU layer allows a rotation: a bound on what any change of basis could show, not a comparison.
+    No layer of units allows a rotation: there, a bound on what any change of basis could show, not a comparison. A
+    residual stream does.
     """
 
     name = "neuron_procrustes"
+    blind_to = OF_UNITS | OF_STREAMS | OF_LOGITS
     caveat = "optimistic bound"
 
     def transport(self, a: Layer, b: Layer) -> Float[Tensor, "features_b features_a"]:

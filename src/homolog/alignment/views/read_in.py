@@ -15,9 +15,7 @@ class ReadIn(View):
     """
 
     name = "read_in"
-
-    def identified(self, a: Layer, b: Layer) -> bool:
-        return a.frames.below == b.frames.below
+    shares = "below"
 
     def defined(self, a: Layer, b: Layer) -> bool:
         both = a.below is not None and b.below is not None

@@ -14,9 +14,7 @@ class WriteOut(View):
     """
 
     name = "write_out"
-
-    def identified(self, a: Layer, b: Layer) -> bool:
-        return a.frames.above == b.frames.above
+    shares = "above"
 
     def defined(self, a: Layer, b: Layer) -> bool:
         return a.write_out is not None and b.write_out is not None and len(a.write_out) == len(b.write_out)
