@@ -18,6 +18,7 @@ from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import Analysis
 from homolog.config.models import Architecture, Recipe
 from homolog.config.tasks import Task
+from homolog.planning import Plan
 
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "config.yaml", ROOT / "tests" / "tiny.yaml"]
@@ -74,6 +75,29 @@ def test_recipe_of_a_model_without_parent():
         recipe.width("conv")
     with pytest.raises(ValueError, match="no model 'bass'; models are digits_mlp, "):
         parse_config(tiny()).resolve("bass")
+
+
+def test_a_residual_network_is_declared_and_controlled_at_its_stream():
+    mapping = tiny()
+    mapping["models"]["stream"] = mapping["models"]["digits_mlp"] | {
+        "architecture": {"name": "residual", "stream": 24, "blocks": 2, "hidden": 40, "norm": "layernorm"}
+    }
+    mapping["models"]["stream_retrained"] = {"parent": {"model": "stream", "seed": 0}, "reinitialise": ["stream_1"]}
+    mapping["decompositions"]["pca"] = {"method": "pca", "n_latents": 4}
+    conditions = {"retrained": {"models": ["stream_retrained"], "seeds": [0, 1]}}
+    mapping["experiments"]["stream"] = mapping["experiments"]["stability"] | {
+        "hook_points": ["stream_1", "logits"], "decompositions": ["pca"], "conditions": conditions
+    }  # fmt: skip
+    config = parse_config(mapping)
+    recipe = config.resolve("stream_retrained")
+    assert recipe.hook_points == ["stream_0", "stream_1", "stream_2", "logits"]
+    assert [recipe.width(name) for name in recipe.hook_points] == [24, 24, 24, 10]
+    assert (recipe.architecture.widenable(), recipe.architecture.activation) == ([], "relu")
+    controls = json.loads(Plan(config, ROOT / "src", ROOT / "workflow" / "scripts").analyse("stream"))["controls"]
+    assert controls == {"stream_1": ["stream/seed_0", "stream-regauged-stream_1/seed_0"]}
+    mapping["models"]["stream_retrained"]["widen"] = {"stream_1": 48}
+    with pytest.raises(ValueError, match=r"widen.*can't be widened; those that can: none"):
+        parse_config(mapping)
 
 
 def test_grids_expand_in_a_stable_order_with_labels_of_what_varies():

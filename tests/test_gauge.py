@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -178,6 +179,8 @@ def build(kind, seed=0):
     else:
         network = MLP(INPUTS, CLASSES, [10, UNITS, 9], kind)
     network.initialise(stream("test", seed))
+    with torch.no_grad():
+        network.linear_map("logits.linear").weight *= 4  # So that what is lost in a loss is told from 0.
     return network.double()
 
 
@@ -296,6 +299,7 @@ def test_canonical_activations_do_not_see_any_architectures_symmetry(kind, seed)
     lost = plain.values - restored
     assert_close(lost, lost.mean(1, keepdim=True).expand_as(lost) if kind == "layernorm" else torch.zeros_like(lost))
     directions = gaussian(3, UNITS)
+    directions[:, -1] *= kind != "layernorm"  # The axis along which nothing is read.
     assert_close(plain.gauge.to_canonical_order(plain.gauge.to_model_order(directions)), directions)
     # What is stored lies over the model's own units: codes are the same on either side.
     codes = plain.gauge.fix(plain.values) @ plain.gauge.to_model_order(directions).T
@@ -325,6 +329,7 @@ def test_a_stream_is_read_along_its_principal_axes(kind):
     assert_close(covariance, covariance.diagonal().diag(), atol=1e-9, rtol=0)
     assert covariance.diagonal().diff().max() <= 1e-12
     assert train.mean(0).min() > -1e-12
+    assert bool(train[:, -1].any()) == (kind == "rmsnorm")
 
 
 # The control `gauge`: every method, architecture and view that is blind to the symmetry
@@ -333,11 +338,13 @@ def test_a_stream_is_read_along_its_principal_axes(kind):
 class Described:
     """A network at its hook point, and each method fitted to the train rows there."""
 
-    inputs, rows = make_inputs(480), make_rows(480)
+    # Heavy tails: of components that are nearly Gaussian ICA has no answer to come to.
+    inputs, rows = make_inputs(400) * make_inputs(400).abs(), make_rows(400)
 
     def __init__(self, network, point, gauge=True):
-        # Labels that the network knows, so that it has a loss to lose.
-        rows = replace(self.rows, label=network(self.inputs).argmax(1))
+        # Labels that the network tells apart, so that it has a loss to lose.
+        logits = network(self.inputs).detach()
+        rows = replace(self.rows, label=(logits - logits.mean(0)).argmax(1))
         self.layer = make_layer(network, self.inputs, rows, point)
         recorded, partner = (record(network, self.inputs, rows, name) for name in (point, "logits"))
         train = rows.where(TRAIN)
@@ -383,11 +390,9 @@ def test_the_control_is_1_for_every_method_and_architecture(pairs, kind, method)
         (found[name],) = compare(view, a, b, same_members(a, b), ["hungarian"], 4).by_matching
     # Rotating a stream rounds in float32, in which autoencoders train; else nothing but float64 rounding is left.
     within = 2e-3 if method in SPARSE else 1e-6
-    assert found.pop("substitution") == pytest.approx(1, abs=10 * within)
-    dense = torch.isnan(torch.tensor(found["score_jaccard"]))
-    if method in SPARSE or method in ("nmf", "kmeans", "dictionary_learning"):
-        assert not dense
-    assert found == pytest.approx(dict.fromkeys(found, 1.0), abs=within, nan_ok=bool(dense))
+    if method not in SPARSE and method not in ("nmf", "kmeans", "dictionary_learning"):
+        assert math.isnan(found.pop("score_jaccard"))  # Codes that are never 0 have no support.
+    assert found == pytest.approx(dict.fromkeys(found, 1.0), abs=within)
 
 
 @KIND

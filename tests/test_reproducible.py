@@ -15,8 +15,9 @@ from safetensors import safe_open
 from workspace import Workspace
 
 ROLES = ("null", "conditional_null", "ceiling", "initial", "reliability", "excess", "observed_low", "observed_high")
-LEGAL = ("score", "write_out", "read_in", "neuron_permuted", "neuron_procrustes")
-VIEWS = ("score", "write_out", "read_in", "neuron", "neuron_permuted", "neuron_procrustes")
+LEGAL = ("score", "write_out", "read_in", "effect", "neuron_permuted", "neuron_procrustes")
+VIEWS = (*LEGAL, "neuron")
+BY_INPUT = ("score", "effect")
 MATCHINGS = ("rank", "hungarian", "best")
 ORDERED = ("svd", "pca", "cca")
 PROVENANCE = ("spec", "code", "inputs", "homolog_version", "torch", "numpy", "python", "device", "git_commit")
@@ -222,7 +223,7 @@ def test_what_is_not_defined_is_nan_and_all_else_is_not(numbers: xr.Dataset) -> 
         assert bool((finite.any(dims) == defined).all()), name
     # What the classes alone explain is a matter of inputs: no view of directions has it.
     conditional = numbers.conditional_null.notnull().all("comparison")
-    assert bool((conditional == (defined & (numbers.view == "score"))).all())
+    assert bool((conditional == (defined & numbers.view.isin(BY_INPUT))).all())
 
 
 def test_similarities_are_cosines_and_bounds_hold(numbers: xr.Dataset) -> None:
@@ -277,13 +278,15 @@ def test_views_that_the_symmetries_forbid_are_flagged(built: Workspace) -> None:
         free = load(built, experiment).identified.isel(comparison=-1)
         assert {view for view in VIEWS if bool(free.sel(view=view))} == {
             "score",
+            "effect",
             "neuron_permuted",
             "neuron_procrustes",
         }
     # Of other widths, units can't be put into each other's order, nor compared one by one.
     wide = load(built, "widening").sel(comparison="width 64/base-retrained")
-    assert {view for view in VIEWS if bool(wide.identified.sel(view=view))} == {"score", "write_out", "read_in"}
-    assert {view for view in VIEWS if wide.null.sel(view=view).notnull().any()} == {"score", "write_out", "read_in"}
+    of_any_width = {"score", "write_out", "read_in", "effect"}
+    assert {view for view in VIEWS if bool(wide.identified.sel(view=view))} == of_any_width
+    assert {view for view in VIEWS if wide.null.sel(view=view).notnull().any()} == of_any_width
     text = (built.results / "figures" / "stability.txt").read_text()
     lines = [line.split() for line in text.splitlines() if "hungarian" in line]
     assert {(line[1], line[3]) for line in lines} == {(view, "NO" if view == "neuron" else "yes") for view in VIEWS}

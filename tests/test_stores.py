@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from making import CLASSES, INPUTS, gaussian, make_inputs, make_network, make_rows
+from making import CLASSES, INPUTS, gaussian, make_inputs, make_network, make_rows, seeded
 from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
@@ -22,6 +22,7 @@ from workspace import run
 
 from homolog.activations import describe_hook_points, stream_activations
 from homolog.dictionary import Dictionary
+from homolog.models.residual import Residual
 from homolog.store.activations import Activations, read_activations, write_activations
 from homolog.store.curves import read_final_loss, write_curve
 from homolog.store.dictionaries import read_dictionaries, write_dictionaries
@@ -136,6 +137,28 @@ def test_activations_come_back(tmp_path: Path, hook_point: str) -> None:
         assert_close(back.gauge.scale, back.write_out.double().norm(dim=0))
         mean = (back.values.double() * back.gauge.scale)[data.split == 0].mean(0)
         assert mean[back.gauge.order].diff().max() <= 1e-9
+
+
+@pytest.mark.parametrize("norm", ["rmsnorm", "layernorm"])
+def test_the_axes_of_a_stream_come_back_whatever_the_batches(tmp_path: Path, norm: str) -> None:
+    network = Residual(INPUTS, CLASSES, stream=6, blocks=1, hidden=5, norm=norm)
+    network.initialise(seeded(0))
+    rows = make_rows(90)
+    data = Data(make_inputs(90).float(), rows.label, rows.split, rows.half, CLASSES)
+    found = []
+    for batch_size in (7, 90):
+        points = describe_hook_points(network, ["stream_1"])
+        batches = stream_activations(network, data.inputs, ["stream_1"], batch_size, "cpu")
+        write_activations(tmp_path / "a.h5", points, batches, data, "float32", PROVENANCE)
+        found.append(read_activations(tmp_path / "a.h5", "stream_1"))
+    gauge = found[0].gauge
+    assert gauge.shift == (norm == "layernorm")
+    assert gauge.rotation is not None
+    assert found[1].gauge.rotation is not None
+    assert_close(gauge.rotation, found[1].gauge.rotation)
+    train = gauge.canonical(found[0].values.double())[data.split == 0]
+    covariance = torch.cov(train.T, correction=0)
+    assert_close(covariance, covariance.diagonal().diag(), rtol=0, atol=1e-9)
 
 
 def contents(path: Path) -> tuple[str, Activations]:

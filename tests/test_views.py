@@ -395,6 +395,45 @@ def test_what_lines_units_up_is_fitted_on_the_match_fold_alone(base, retrained):
         assert torch.equal(view.transport(base.layer, retrained.layer), view.transport(base.layer, other))
 
 
+def test_one_half_of_the_inputs_says_how_units_are_lined_up_whatever_the_other_says():
+    """Two layers whose units answer to each other in one way on the match fold and in another on the score fold."""
+    codes, labels = gaussian(400, 6).abs() * torch.arange(1, 7), torch.zeros(400, dtype=torch.long)
+    a = planted_layer(codes, labels)
+    first, second = (torch.eye(6).double()[torch.randperm(6, generator=seeded(seed))] for seed in (2, 5))
+    assert not torch.equal(first, second)
+    moved = {fold: a.activations[fold] @ applied for fold, applied in (("match", first), ("score", second))}
+    b = replace(a, activations=moved)
+    for name in ("neuron_permuted", "neuron_procrustes"):
+        # From b's units to a's: what was applied is taken back.
+        assert_close(view_of(name).transport(a, b), first.T)
+
+
+def test_what_is_fitted_to_few_inputs_does_not_lift_the_similarity_of_directions():
+    """With fewer inputs than units a rotation fits unrelated activations, but directions come from other rows.
+
+    The cosine of directions in d dimensions, one of them turned by what doesn't know it, has mean 0 and variance 1 / d:
+    of 40 x 40 of them the mean square lies within 0.8 and 1.2 / d (their products are nearly independent; sd .035).
+    """
+    units = 96
+    a, b = (planted_layer(gaussian(40, units, seed=seed), torch.zeros(40, dtype=torch.long)) for seed in (0, 1))
+    d, e = (planted_dictionary(gaussian(40, units, seed=seed)) for seed in (2, 3))
+    rotation = view_of("neuron_procrustes").transport(a, b)
+    fitted, other = (
+        float(
+            (
+                unit_rows((b.activations[f] @ rotation).flatten()[None]) * unit_rows(a.activations[f].flatten()[None])
+            ).sum()
+        )
+        for f in ("match", "score")
+    )
+    for name in ("neuron_permuted", "neuron_procrustes"):
+        _, scored = similarity(view_of(name), d, e, (a, b))
+        assert 0.8 < scored.square().mean() * units < 1.2
+    # On the inputs that it was fitted to the rotation does bring the activations together.
+    assert fitted > 0.8
+    assert other < 0.3
+
+
 # Nulls
 
 

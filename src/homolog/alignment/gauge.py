@@ -19,7 +19,8 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Gauge:
     """`scale` multiplies each unit (by a sign where that is the symmetry); `order` lists the units in canonical order;
-    `shift` takes off each row's mean; the columns of `rotation` are the canonical axes of a space without units.
+    `shift` takes off each row's mean; the columns of `rotation` are the canonical axes of a space without units
+    (zeros for one that is left out).
     """
 
     scale: Float[Tensor, " units"]
@@ -119,9 +120,16 @@ def canonical_gauge(
 def _principal_axes(
     mean: Float[Tensor, " units"], covariance: Float[Tensor, "units units"], centred: bool
 ) -> Float[Tensor, "units units"]:
-    """Eigenvectors of the covariance as columns, largest eigenvalue first; `centred`: of rows without their mean."""
+    """Eigenvectors of the covariance as columns, largest eigenvalue first; `centred`: of rows without their mean.
+
+    Then the last axis, that of the vector of ones, is a column of zeros: what is left there is rounding, which an
+    optimiser that rescales its steps would make something of.
+    """
+    basis = torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
     if centred:
-        mean = mean - mean.mean()
-        covariance = covariance - covariance.mean(0) - covariance.mean(1, keepdim=True) + covariance.mean()
-    axes: Tensor = torch.linalg.eigh((covariance + covariance.T) / 2)[1].flip(1)
-    return axes.mul_(torch.where(mean @ axes < 0, -1.0, 1.0))
+        basis[:, 0] = 1
+        basis = torch.linalg.qr(basis)[0][:, 1:]
+    within = basis.T @ covariance @ basis
+    axes = basis @ torch.linalg.eigh((within + within.T) / 2)[1].flip(1)
+    signs = torch.where(mean @ axes < 0, -1.0, 1.0)
+    return torch.nn.functional.pad(axes * signs, (0, len(mean) - axes.shape[1]))

@@ -25,7 +25,7 @@ class Norm(nn.Module):
         super().__init__()
         self.centred = kind == "layernorm"
 
-    def forward(self, x: Float[Tensor, "samples units"]) -> Float[Tensor, "samples units"]:
+    def forward(self, x: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples units"]:
         x = x - x.mean(-1, keepdim=True) if self.centred else x
         return x * (x.square().mean(-1, keepdim=True) + EPSILON).rsqrt()
 
@@ -37,7 +37,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.linear = nn.Linear(n_inputs, width)
 
-    def forward(self, x: Float[Tensor, "samples inputs"]) -> Float[Tensor, "samples units"]:
+    def forward(self, x: Float[Tensor, "*samples inputs"]) -> Float[Tensor, "*samples units"]:
         embedded: Tensor = self.linear(x)
         return embedded
 
@@ -50,7 +50,7 @@ class Block(nn.Module):
         self.norm, self.nonlinearity = Norm(norm), nonlinearity
         self.read, self.write = nn.Linear(width, hidden), nn.Linear(hidden, width)
 
-    def forward(self, x: Float[Tensor, "samples units"]) -> Float[Tensor, "samples units"]:
+    def forward(self, x: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples units"]:
         behind: Tensor = x + self.write(self.nonlinearity(self.read(self.norm(x))))
         return behind
 
@@ -62,7 +62,7 @@ class Unembedding(nn.Module):
         super().__init__()
         self.norm, self.linear = Norm(norm), nn.Linear(width, n_classes)
 
-    def forward(self, x: Float[Tensor, "samples units"]) -> Float[Tensor, "samples classes"]:
+    def forward(self, x: Float[Tensor, "*samples units"]) -> Float[Tensor, "*samples classes"]:
         logits: Tensor = self.linear(self.norm(x))
         return logits
 

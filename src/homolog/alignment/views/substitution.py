@@ -76,11 +76,9 @@ class Substitution(Score):
         selection = own.match @ other.match.T
         selection = selection if signed else selection.abs()
         gain, harm = torch.zeros_like(selection), torch.zeros_like(selection)
-        ablated, own_loss = (
-            _losses(own, torch.arange(len(own.score)), -own.score),
-            own.rest.losses(torch.zeros_like(own.rest.logits)[None]),
-        )
-        if not _is_clear(ablated - own_loss, ablated):
+        ablated = _losses(own, torch.arange(len(own.score)), -own.score)
+        own_loss = own.rest.losses(torch.zeros_like(own.rest.logits)[None])
+        if not selection.numel() or not _is_clear(ablated - own_loss, ablated):
             return selection, gain, harm
         means = ablated.mean(1)
         harm += (means - own_loss.mean())[:, None]
@@ -113,7 +111,9 @@ def _read(selection: Float[Tensor, "m n"], matchings: list[str]) -> tuple[Tensor
     read = torch.zeros_like(selection, dtype=torch.bool)
     for matching in matchings:
         scoring = torch.zeros_like(selection, requires_grad=True)
-        (weights,) = torch.autograd.grad(match_values(selection, scoring, matching), scoring)
+        with torch.enable_grad():
+            value = match_values(selection, scoring, matching)
+        (weights,) = torch.autograd.grad(value, scoring)
         read |= weights != 0
     rows, columns = read.nonzero(as_tuple=True)
     return rows, columns
