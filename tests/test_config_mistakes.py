@@ -81,7 +81,7 @@ MISTAKES = [
     (f"{MODEL}.task.name", "mnist", ": the text 'mnist'; allowed: digits, fashion_mnist; ..."),
     (f"{MODEL}.task.name", ABSENT, ": missing; needed: one of digits, fashion_mnist; ..."),
     (f"{MODEL}.task.n_test", 1790, ": 1790; ...from 20 to 1777; lower it"),
-    (f"{MODEL}.architecture.name", "cnn", ": the text 'cnn'; allowed: mlp; write this"),
+    (f"{MODEL}.architecture.name", "cnn", ": the text 'cnn'; allowed: mlp, residual; take one of these"),
     (f"{MODEL}.architecture.widths", [], ": an empty list; ...at least one item..."),
     (f"{MODEL}.architecture.widths", [48, "32"], "[1]: the text '32'; ...write 32 ..."),
     (f"{MODEL}.architecture.widths", 48, ": 48; allowed: a list ...; write [48]"),
