@@ -157,6 +157,19 @@ def test_many_dead_latents_and_duplicates_need_no_full_matrix(m, n):
     assert found.candidates < max(m, n) / 2
 
 
+def test_latents_that_find_no_place_at_first_do_not_upset_the_others():
+    """Half are shared, a tenth of either side is dead: the rest finds its place late, and no price may rise for it."""
+    n, generator = 4000, torch.Generator().manual_seed(0)
+    a, b = (torch.randn(n, 64, generator=generator) for _ in range(2))
+    order = torch.randperm(n, generator=generator)
+    b[: n // 2] = a[order[: n // 2]] + 0.3 * b[: n // 2]
+    a[::10], b[::10] = 0, 0
+    found = sparse_assignment(Cosine(a, b))
+    assert found.gap < 1e-8
+    assert found.candidates < 3 * assign.ROOM
+    assert found.value == pytest.approx(best_sum(cosines(a, b)))
+
+
 def test_pairs_are_selected_on_one_half_and_scored_on_the_other():
     selection, scoring = Cosine(gaussian(50, 8), gaussian(60, 8, seed=1)), gaussian(50, 60, seed=2)
     found = sparse_assignment(selection, scoring)

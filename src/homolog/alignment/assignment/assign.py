@@ -22,11 +22,14 @@ from homolog.alignment.assignment.candidates import Candidates
 from homolog.alignment.assignment.kernels import NOBODY
 from homolog.alignment.assignment.pairs import Pairs, as_pairs
 
-# Candidates by row in the first round; each later round may add twice as many.
-ROOM = 32
+# Candidates by row in the first round, and how many times as many a later one may add.
+ROOM = 16
+LATER = 4
 # Pairs within this share of the spread between a row's first and last candidate come along when a row is gone through
 # again: prices move on, and a row that nearly asked for a pair will.
 MARGIN = 0.25
+# The least share of the largest similarity by which the floor falls at first; it falls twice as far each time.
+STEP = 2.0**-7
 # Bids in one chain before it is left to a shortest path.
 BIDS = 100
 # Sums of float64 that should be equal are so to this share of the largest similarity.
@@ -99,8 +102,10 @@ class _Search:
         m, n = pairs.shape
         self.candidates = Candidates(pairs)
         self.rounding = ROUNDING * pairs.scale
-        # Less than any pair can gain at price 0: a row that is left at it takes any free column that it is shown.
-        self.floor = -3 * pairs.scale if pairs.scale > 0 else -1.0
+        # What a row gains by staying free. In the end less than any pair can gain at price 0: a row that is left at it
+        # takes any free column that it is shown.
+        self.lowest = -3 * pairs.scale if pairs.scale > 0 else -1.0
+        self.floor = self.lowest
         self.profit, self.price = np.full(m, self.floor), np.zeros(n)
         self.match, self.back = np.full(m, NOBODY, np.int32), np.full(n, NOBODY, np.int32)
         self.rounds = 0
@@ -110,10 +115,11 @@ class _Search:
         candidates = self.candidates
         everything = np.full(len(self.profit), -inf)
         candidates.extend(np.arange(len(everything)), self.price, everything, ROOM)
-        margin = MARGIN * max(candidates.spread(), candidates.slack(self.price))
+        spread = candidates.spread()
+        margin = MARGIN * max(spread, candidates.slack(self.price))
+        self.match_all(max(spread, STEP * candidates.pairs.scale))
         tied = np.zeros(len(everything), bool)
         while True:
-            self.improve()
             candidates.follow(self.price)
             upper = self.upper_bound()
             rows = np.flatnonzero(candidates.missed > self.profit + 4 * self.rounding)
@@ -121,10 +127,27 @@ class _Search:
                 return upper
             plain, hard = rows[~tied[rows]], rows[tied[rows]]
             if len(plain):
-                candidates.extend(plain, self.price, self.profit[plain] - margin, 2 * ROOM)
+                candidates.extend(plain, self.price, self.profit[plain] - margin, LATER * ROOM)
                 tied[plain] = candidates.missed[plain] > self.profit[plain]
             if len(hard):
-                candidates.extend_exactly(hard, self.price, self.profit[hard] + self.rounding, 2 * ROOM)
+                candidates.extend_exactly(hard, self.price, self.profit[hard] + self.rounding, LATER * ROOM)
+            self.improve()
+
+    def match_all(self, step: float) -> None:
+        """Match all rows, from a floor that falls: rows that find nothing among few candidates are shown more first.
+
+        Were they to outbid others at once, prices would rise without end, and tell nothing of pairs that were left out.
+        """
+        missed = float(np.median(self.candidates.missed))
+        self.floor = max(self.lowest, missed) if step < inf else self.lowest
+        self.improve()
+        while self.floor > self.lowest and (self.match == NOBODY).any():
+            free = np.flatnonzero(self.match == NOBODY)
+            self.candidates.extend(free, self.price, np.full(len(free), -inf), LATER * ROOM)
+            step *= 2
+            self.floor = max(self.lowest, self.floor - step)
+            self.improve()
+        self.floor = self.lowest
 
     def improve(self) -> None:
         """The best matching on the candidates, from the prices and what is left of the matching before."""
