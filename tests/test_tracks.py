@@ -1,6 +1,5 @@
 """Tracks are the planted features in the runs where they survived, and among unrelated dictionaries there are none."""
 
-import re
 from itertools import combinations
 
 import numpy as np
@@ -8,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from workspace import ROOT
 
-from homolog.alignment.links import link, match_candidates
+from homolog.alignment.assignment.pairs import Cosine
+from homolog.alignment.links import link, link_level
 from homolog.alignment.matching import Matched, match
+from homolog.alignment.survival import coverage, survival
 from homolog.alignment.track_nulls import significance, table
 from homolog.alignment.tracks import track
 from homolog.alignment.transitions import track_similarity, transitions
@@ -80,12 +80,14 @@ def gaussian_dictionaries(runs, latents, units, rng):
     return dictionaries / np.linalg.norm(dictionaries, axis=2, keepdims=True)
 
 
-def cosine_links(dictionaries, **options):
-    def similarities(i, j):
-        cosine = torch.as_tensor(dictionaries[i] @ dictionaries[j].T)
-        return cosine, cosine
+def cosines(dictionaries, live=None):
+    """Similarities of live latents, all if not given."""
+    kept = dictionaries if live is None else [d[mask] for d, mask in zip(dictionaries, live, strict=True)]
+    return lambda i, j: (torch.as_tensor(kept[i] @ kept[j].T),) * 2
 
-    return link(similarities, [len(d) for d in dictionaries], **options)
+
+def cosine_links(dictionaries, live=None, **options):
+    return link(cosines(dictionaries, live), [len(d) for d in dictionaries], live, **options)
 
 
 @settings(max_examples=30)
@@ -225,7 +227,7 @@ def test_a_habit_of_the_nearest_is_no_track_once_links_must_exceed_the_null():
         there = np.flatnonzero(rng.random(64) < 0.4)
         dictionary[there] = features[there] + 0.3 * dictionary[there]
         truth.append(np.where(np.isin(np.arange(64), there), np.arange(64), -1))
-    level = np.quantile(np.concatenate([one.per_latent for one in cosine_links(null).values()]), 0.95)
+    level = link_level([cosines(null)], [64] * 6)
     forced, above = (track(cosine_links(dictionaries, at_least=least), [64] * 20) for least in (-np.inf, level))
     assert read_back(truth, forced, range(64))[0] < 0.8
     precision, recall = read_back(truth, above, range(64))
@@ -233,41 +235,68 @@ def test_a_habit_of_the_nearest_is_no_track_once_links_must_exceed_the_null():
     assert recall > 0.95
 
 
-def test_candidates_give_the_tracks_of_the_whole_matrices():
+@pytest.mark.parametrize("at_least", [-np.inf, 0.9])
+def test_pairs_that_are_never_a_matrix_are_linked_alike(at_least):
+    """Exactly one to one on candidates, as by the dense solver on the whole matrix; dead latents left out."""
     rng = np.random.default_rng(0)
     features = gaussian_dictionaries(1, 40, 30, rng)[0]
-    dictionaries = features + 0.3 * gaussian_dictionaries(6, 40, 30, rng)
-    whole = cosine_links(dictionaries)
-    sparse = {}
-    for i, j in combinations(range(6), 2):
-        similarity = dictionaries[i] @ dictionaries[j].T
-        nearest = np.argsort(-similarity, axis=1)[:, :3]
-        values = np.take_along_axis(similarity, nearest, 1)
-        sparse[i, j] = match_candidates(nearest, values, values, 40)
-    assert members(track(sparse, [40] * 6)) == members(track(whole, [40] * 6))
-    assert len(members(track(sparse, [40] * 6))) == 40
+    dictionaries = features + 0.05 * gaussian_dictionaries(4, 40, 30, rng)
+    dictionaries = dictionaries / np.linalg.norm(dictionaries, axis=2, keepdims=True)
+    live = [rng.random(40) < 0.9 for _ in dictionaries]
+    kept = [torch.as_tensor(d[mask]) for d, mask in zip(dictionaries, live, strict=True)]
+    whole = cosine_links(dictionaries, live, at_least=at_least)
+    sparse = link(lambda i, j: (Cosine(kept[i], kept[j]),) * 2, [40] * 4, live, at_least)
+    for pair, matched in whole.items():
+        assert sparse[pair].index.equal(matched.index)
+        torch.testing.assert_close(sparse[pair].per_latent, matched.per_latent, equal_nan=True)
+    assert (whole[0, 1].index >= 0).sum() > 25
+
+
+def test_the_level_of_links_is_the_quantile_of_what_selects_them():
+    rng = np.random.default_rng(0)
+    draws = [torch.as_tensor(rng.normal(size=(3, 2, 10, 10))) for _ in range(5)]
+    place = {(0, 1): 0, (0, 2): 1, (1, 2): 2}
+    level = link_level([lambda i, j, d=d: tuple(d[place[i, j]]) for d in draws], [10] * 3)
+    values = torch.cat([match(d[k][0], d[k][0], "hungarian").per_latent for d in draws for k in range(3)])
+    assert level == values.sort().values[int(np.ceil(0.95 * 151)) - 1]
+
+
+def test_similarities_must_be_those_of_the_live_latents(no_shape_checks):
+    with pytest.raises(ValueError, match=r"0 and 1 have 2 and 2 live latents, but .* shape \(3, 3\)"):
+        link(lambda i, j: (torch.eye(3).double(),) * 2, [3] * 3, [np.arange(3) > 0] * 3)
+
+
+def test_runs_without_live_latents_have_no_links():
+    live = [np.zeros(3, bool), np.ones(3, bool), np.ones(3, bool)]
+    links = link(lambda i, j: (torch.eye(3).double(),) * 2, [3] * 3, live)
+    assert (links[0, 1].index == -1).all()
+    assert (links[1, 2].index == torch.arange(3)).all()
 
 
 @settings(max_examples=30)
-@given(m=st.integers(1, 7), n=st.integers(1, 7), seed=st.integers(0, 2**32))
-def test_greedy_candidates_take_the_best_pair_first_and_half_the_optimum_at_least(m, n, seed):
-    similarity = np.random.default_rng(seed).random((m, n))
-    everything = np.broadcast_to(np.arange(n), (m, n))
-    found = match_candidates(everything, similarity, similarity, n)
-    there = found.index >= 0
-    assert int(there.sum()) == min(m, n) == len(set(found.index[there].tolist()))
-    best = np.unravel_index(similarity.argmax(), similarity.shape)
-    assert found.index[best[0]] == best[1]
-    whole = torch.as_tensor(similarity)
-    assert found.per_latent[there].sum() >= match(whole, whole, "hungarian").per_latent.nansum() / 2
-
-
-@pytest.mark.parametrize(
-    ("candidates", "message"), [(np.array([[3]]), "b has 3"), (np.array([[0, 1]]), "need one shape")]
-)
-def test_unfit_candidates_are_refused(no_shape_checks, candidates, message):
-    with pytest.raises(ValueError, match=message):
-        match_candidates(candidates, np.ones((1, 1)), np.ones((1, 1)), 3)
+@given(right=st.sampled_from([0.5, 0.8, 1.0]), seed=st.integers(0, 2**32))
+def test_survival_and_coverage_count_latents_and_their_tracks(right, seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(4, 10, size=5).tolist()
+    _, links = planted(sizes, np.full(8, 0.7), right, seed)
+    tracks, live = track(links, sizes), [rng.random(size) < 0.8 for size in sizes]
+    rows = tracks.latent.tolist()
+    of = [{row[k]: row for row in rows if row[k] >= 0} for k in range(5)]
+    for r, seen in enumerate(survival(tracks, live)):
+        shares = [
+            np.mean([sum(m >= 0 for m in of[k].get(a, [])) >= r for a in np.flatnonzero(live[k])])
+            for k in range(5)
+            if live[k].any()
+        ]
+        assert seen == pytest.approx(np.mean(shares))
+    seen = coverage(tracks, live)
+    for i in range(5):
+        for j in range(5):
+            alive = np.flatnonzero(live[i])
+            if i == j or not len(alive):
+                assert np.isnan(seen[i, j])
+            else:
+                assert seen[i, j] == np.mean([a in of[i] and of[i][a][j] >= 0 for a in alive])
 
 
 @pytest.mark.parametrize(
@@ -378,17 +407,6 @@ def test_a_table_of_tracks_is_written_and_read(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["tracks.nc"]
 
 
-def test_every_variable_of_the_table_is_documented_and_no_other():
-    _, links = planted([12] * 5, np.ones(12), 1, 0)
-    tracks = track(links, [12] * 5)
-    dataset = table(tracks, list("abcde"), significance(tracks, links, [links] * 19))
-    text = (ROOT / "docs" / "files.md").read_text().split("## tracks.nc")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| (`.*?) \| ([a-z, ]+) \|", text, re.MULTILINE)
-    documented = {name: dims for names, dims in rows for name in re.findall(r"`(\w+)`", names)}
-    assert documented == {name: ", ".join(one.dims) for name, one in dataset.data_vars.items()}
-    assert all(f"`{name}`" in text for name in dataset.attrs)
-
-
 def test_a_table_without_a_null_says_so(tmp_path):
     _, links = planted([12] * 5, np.ones(12), 1, 0)
     dataset = table(track(links, [12] * 5), list("abcde"))
@@ -433,6 +451,7 @@ def test_births_deaths_splits_and_merges_are_read_back():
     null = [both_ways(*(gaussian_dictionaries(1, n, units, rng)[0] for n in (30, 32))) for _ in range(40)]
     found = transitions(*both_ways(before, after), null, level=0.999)
     assert found.child[:10].tolist() == found.parent[:10].tolist() == list(range(10))
+    assert np.flatnonzero(found.kept).tolist() == list(range(10))
     assert np.flatnonzero(found.split).tolist() == [10, 11, 12, 13]
     assert found.children[10:14].tolist() == [3, 3, 3, 3]
     assert np.flatnonzero(found.merged).tolist() == [22, 23, 24]

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from homolog.alignment.assignment.assign import sparse_assignment
+from homolog.alignment.assignment.pairs import Pairs
+from homolog.alignment.decisions import upper_quantile
 from homolog.alignment.matching import Matched, match
 
-Links = Mapping[tuple[int, int], Matched]
+Links: TypeAlias = Mapping[tuple[int, int], Matched]
 """For runs i < j, numbered from 0: a one-to-one matching of the latents of i with those of j."""
-Similarities = Callable[[int, int], tuple[Float[Tensor, "m n"], Float[Tensor, "m n"]]]
-"""For runs i < j: the similarities of their latents that select pairs, and those, of the other half, that score."""
+Matrix: TypeAlias = Float[Tensor, "m n"] | Pairs
+Similarities: TypeAlias = Callable[[int, int], tuple[Matrix, Matrix]]
+"""For runs i < j: the similarities of their live latents that select pairs, and those, of the other half, that score.
+
+Matrices, or `Pairs` that never are in memory as one (`sparse_codes.Correlation`, `assignment.pairs.Cosine`).
+"""
 
 
 def link(
     similarities: Similarities,
     sizes: Sequence[int],
-    matching: str = "hungarian",
-    live: Sequence[Bool[np.ndarray, " latents"]] | None = None,
+    live: Sequence[Bool[np.ndarray, " _"]] | None = None,
     at_least: float = -np.inf,
 ) -> dict[tuple[int, int], Matched]:
-    """Match every two runs, selecting on one half and scoring on the other; `live` (one mask a run) leaves latents out.
+    """Match every two runs one to one with the largest sum, selecting on one half and scoring on the other.
 
+    `sizes` are the numbers of latents; of these `live` (one mask a run; all if not given) take part. Exact, by a dense
+    assignment, or on candidates for `Pairs` and for two large dictionaries (science.md, section 4).
     Pairs whose selecting similarity is below `at_least` are no links: the nearest latent to one that is gone is nearest
-    again in the next run, and such a habit looks like a track. A null must be linked by the same value.
-    Raises ValueError as `match` does, or if `live` doesn't fit `sizes`.
+    again in the next run, and such a habit looks like a track. A null must be linked by the same value (`link_level`).
+    Raises ValueError as `match` and `sparse_assignment` do, or if `live` doesn't fit `sizes` or the similarities.
     """
     kept = [np.arange(size) for size in sizes] if live is None else [np.flatnonzero(mask) for mask in live]
     if live is not None and [len(mask) for mask in live] != list(sizes):
@@ -38,46 +47,59 @@ def link(
         )
     links = {}
     for i, j in combinations(range(len(sizes)), 2):
-        rows, columns = torch.as_tensor(kept[i]), torch.as_tensor(kept[j])
-        selection, scoring = (similarity.cpu().double()[rows][:, columns] for similarity in similarities(i, j))
-        found = match(selection, scoring, matching)
-        index = found.index.clone()
-        chosen = index >= 0
-        chosen[chosen.clone()] = selection[chosen].gather(1, index[chosen, None])[:, 0] >= at_least
         whole = torch.full((sizes[i],), -1)
-        whole[rows[chosen]] = columns[index[chosen]]
         per_latent = torch.full((sizes[i],), torch.nan, dtype=torch.float64)
-        per_latent[rows[chosen]] = found.per_latent[chosen]
+        if len(kept[i]) and len(kept[j]):
+            selection, scoring = similarities(i, j)
+            if tuple(selection.shape) != (len(kept[i]), len(kept[j])):
+                raise ValueError(
+                    f"Runs {i} and {j} have {len(kept[i])} and {len(kept[j])} live latents, but their similarities "
+                    f"have shape {tuple(selection.shape)}: give those of the live latents alone."
+                )
+            a, b, value = _one_to_one(selection, scoring, at_least)
+            whole[kept[i][a]] = torch.as_tensor(kept[j][b])
+            per_latent[kept[i][a]] = torch.as_tensor(value)
         links[i, j] = Matched(float(per_latent.nanmean()), per_latent, whole)
     return links
 
 
-def match_candidates(
-    candidates: Int[np.ndarray, "m k"],
-    selection: Float[np.ndarray, "m k"],
-    scoring: Float[np.ndarray, "m k"],
-    latents_b: int,
-) -> Matched:
-    """One-to-one matching from the k nearest latents of b to each of a (-1 is none), where all pairs are too many.
+def link_level(
+    null: Iterable[Similarities],
+    sizes: Sequence[int],
+    live: Sequence[Bool[np.ndarray, " _"]] | None = None,
+    level: float = 0.95,
+) -> float:
+    """What a link must reach: the null's quantile of the selecting similarities of matched pairs, over all draws.
 
-    Greedy: the most similar pair first, then the most similar of what is left (at least half the sum of the best
-    matching; Avis 1983). Ties go to the lower index. Raises ValueError if shapes differ or a candidate is out of range.
+    `sizes` and `live` as for `link`. Raises ValueError as `link` and `decisions.upper_quantile` do.
     """
-    if not candidates.shape == selection.shape == scoring.shape:
-        shapes = f"{candidates.shape}, {selection.shape} and {scoring.shape}"
-        raise ValueError(f"candidates, selection and scoring need one shape, (latents of a, k), but have {shapes}.")
-    if candidates.size and not -1 <= candidates.min() <= candidates.max() < latents_b:
-        raise ValueError(f"candidates lie between {candidates.min()} and {candidates.max()}, but b has {latents_b}.")
-    rows, places = np.nonzero(candidates >= 0)
-    columns = candidates[rows, places]
-    index, taken = np.full(len(candidates), -1), np.zeros(latents_b, bool)
-    per_latent = np.full(len(candidates), np.nan)
-    for at in np.lexsort((columns, rows, -selection[rows, places])).tolist():
-        a, b = rows[at], columns[at]
-        if index[a] < 0 and not taken[b]:
-            index[a], taken[b], per_latent[a] = b, True, scoring[a, places[at]]
-    value = float(np.nanmean(per_latent)) if (index >= 0).any() else np.nan
-    return Matched(value, torch.as_tensor(per_latent), torch.as_tensor(index))
+    found: list[Float[np.ndarray, " links"]] = []
+    for draw in null:
+
+        def selecting(i: int, j: int, draw: Similarities = draw) -> tuple[Matrix, Matrix]:
+            return (draw(i, j)[0],) * 2
+
+        found += [values for *_, values in matched_pairs(link(selecting, sizes, live))]
+    return upper_quantile(np.concatenate([np.empty(0), *found]), level)
+
+
+def _one_to_one(
+    selection: Matrix, scoring: Matrix, at_least: float
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
+    """The pairs of the best matching that are similar enough, and how they score."""
+    if isinstance(selection, Pairs):
+        found = sparse_assignment(selection, scoring)
+        a = np.flatnonzero(found.index.numpy() >= 0)
+        b = found.index.numpy()[a]
+        selected, scored = selection.exact(a, b), found.similarity.numpy()[a]
+    else:
+        matched = match(selection.cpu().double(), scoring.cpu().double(), "hungarian")  # type: ignore[union-attr]
+        index = matched.index.numpy()
+        a = np.flatnonzero(index >= 0)
+        b = index[a]
+        selected, scored = selection.cpu().numpy()[a, b], matched.per_latent.numpy()[a]
+    enough = selected >= at_least
+    return a[enough], b[enough], scored[enough]
 
 
 def matched_pairs(links: Links) -> Iterator[tuple[int, int, np.ndarray, np.ndarray, np.ndarray]]:

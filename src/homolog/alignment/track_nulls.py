@@ -29,7 +29,13 @@ class Significance:
     """Of a member: its links against the null's similarities between the same runs; NaN where there is no member."""
     null_found: Float[np.ndarray, " found"]
     """Mean number of tracks with r members in a draw of the null, by r from 0 to R."""
-    draws: int
+    null_tracks: tuple[Tracks, ...]
+    """The tracks of each draw."""
+
+    @property
+    def draws(self) -> int:
+        """How many draws the null had."""
+        return len(self.null_tracks)
 
 
 def significance(tracks: Tracks, links: Links, null: Iterable[Links]) -> Significance:
@@ -52,26 +58,24 @@ def significance(tracks: Tracks, links: Links, null: Iterable[Links]) -> Signifi
     pairs = list(matched_pairs(links))
     as_large = {(i, j): np.ones(len(a), dtype=np.int64) for i, j, a, _, _ in pairs}
     size = dict.fromkeys(as_large, 1)
-    strengths, found, draws = [], np.zeros(len(tracks.sizes) + 1), 0
+    redone = []
     for draw in null:
-        redone = track(draw, tracks.sizes, tracks.quorum, tracks.least_runs)
-        strengths.append(redone.strength)
-        found += np.bincount(redone.found, minlength=len(found))
-        draws += 1
+        redone.append(track(draw, tracks.sizes, tracks.quorum, tracks.least_runs))
         similarities = {(i, j): np.sort(values) for i, j, _, _, values in matched_pairs(draw)}
         for i, j, _, _, values in pairs:
             as_large[i, j] += len(similarities[i, j]) - np.searchsorted(similarities[i, j], values, "left")
             size[i, j] += len(similarities[i, j])
+    draws = len(redone)
     if draws < _FEWEST_DRAWS:
         raise ValueError(f"The null of tracks needs at least {_FEWEST_DRAWS} draws, but has {draws}.")
     places = sum(tracks.sizes) // tracks.least_runs
-    strongest = np.sort(np.concatenate(strengths))
+    strongest = np.sort(np.concatenate([one.strength for one in redone]))
+    found = np.bincount(np.concatenate([one.found for one in redone]), minlength=len(tracks.sizes) + 1)
     beaten = len(strongest) - np.searchsorted(strongest, tracks.strength, "left")
     p_value = np.where(tracks.strength > 0, (1 + beaten) / (1 + places * draws), 1.0)
     by_link = {pair: count / size[pair] for pair, count in as_large.items()}
-    return Significance(
-        p_value, benjamini_yekutieli(p_value, places), _of_members(tracks, links, by_link), found / draws, draws
-    )
+    adjusted, of_members = benjamini_yekutieli(p_value, places), _of_members(tracks, links, by_link)
+    return Significance(p_value, adjusted, of_members, found / draws, tuple(redone))
 
 
 def _of_members(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import sparse, stats
+from scipy import stats
 
 from homolog.alignment.links import Links, check_links, matched_pairs
 
@@ -143,11 +143,12 @@ class _Graph:
         partners = self.partner[ends, runs]
         chosen = (label[partners] >= 0) & (partners != ends)
         ends, runs, tracks = ends[chosen], runs[chosen], label[partners[chosen]]
-        shape = (len(label), int(label.max(initial=-1)) + 1)
-        count = sparse.csr_array((np.ones(len(ends)), (ends, tracks)), shape=shape)
-        total = sparse.csr_array((self.similarity[ends, runs], (ends, tracks)), shape=shape)
-        nodes = np.repeat(np.arange(shape[0]), np.diff(count.indptr))
-        return nodes, count.indices, count.data.astype(np.intp), total.data
+        width = int(label.max(initial=-1)) + 1
+        pairs, place = np.unique(ends * width + tracks, return_inverse=True)
+        count = np.bincount(place, minlength=len(pairs))
+        total = np.bincount(place, self.similarity[ends, runs], minlength=len(pairs))
+        nodes, tracks = np.divmod(pairs, max(width, 1))
+        return nodes, tracks, count, total
 
     def project(self, label: Int[np.ndarray, " nodes"], quorum: float, join: bool = True) -> Int[np.ndarray, " nodes"]:
         """One step of the projected power method: all votes for tracks, then at most one latent a run and track.

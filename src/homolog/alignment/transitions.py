@@ -43,6 +43,15 @@ class Transitions:
         return np.bincount(self.child[self.child >= 0], minlength=len(self.parent))
 
     @property
+    def kept(self) -> Bool[np.ndarray, " before"]:
+        """It has one child and that child one parent, each the other's: neither split nor merged."""
+        alone = (self.child >= 0) & (self.children == 1)
+        kept = np.zeros(len(self.child), bool)
+        child = self.child[alone]
+        kept[alone] = (self.parent[child] == np.flatnonzero(alone)) & (self.parents[child] == 1)
+        return kept
+
+    @property
     def split(self) -> Bool[np.ndarray, " before"]:
         """Two or more latents of after come from it."""
         return np.asarray(self.children >= 2)
@@ -64,8 +73,10 @@ class Transitions:
 
     def to_dataset(self) -> xr.Dataset:
         """All of it as labelled arrays along `before` and `after`."""
-        names = {"before": ("child", "child_similarity", "child_p_value", "children", "split", "gone")}
-        names["after"] = ("parent", "parent_similarity", "parent_p_value", "parents", "merged", "born")
+        names: dict[str, tuple[str, ...]] = {
+            "before": ("child", "child_similarity", "child_p_value", "children", "kept", "split", "gone"),
+            "after": ("parent", "parent_similarity", "parent_p_value", "parents", "merged", "born"),
+        }
         variables = {name: (dim, getattr(self, name)) for dim, group in names.items() for name in group}
         thresholds = {"child_threshold": self.child_threshold, "parent_threshold": self.parent_threshold}
         return xr.Dataset(variables, attrs=thresholds)
