@@ -14,6 +14,7 @@ rule all:
     input:
         collect(rules.plot.output.pdf, experiment=STANDARD),
         collect(rules.plot_training.output.pdf, experiment=STANDARD),
+        collect(rules.plot_tracks.output.pdf, experiment=with_tracks(STANDARD)),
         collect(rules.plot_crosscoder.output.pdf, experiment=with_joint(STANDARD)),
 
 
@@ -26,4 +27,5 @@ for EXPERIMENT in plan.config.experiments:
         input:
             collect(rules.plot.output.pdf, experiment=EXPERIMENT),
             collect(rules.plot_training.output.pdf, experiment=EXPERIMENT),
+            collect(rules.plot_tracks.output.pdf, experiment=with_tracks([EXPERIMENT])),
             collect(rules.plot_crosscoder.output.pdf, experiment=with_joint([EXPERIMENT])),

@@ -30,8 +30,9 @@ from planted import (
 from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
+from homolog.analyses.admission import acceptance
 from homolog.analyses.comparison import CONDITIONAL, NULL, compare, refits, same_members
-from homolog.analyses.stability import acceptance, stability
+from homolog.analyses.stability import stability
 from homolog.analyses.summary import ROLES, summarise
 from homolog.config import parse_config
 from homolog.config.reading import load_config

@@ -16,7 +16,7 @@ from homolog.registry import FIGURES
 STABILITY = "results/figures/stability.pdf"
 EXPERIMENTS = ("stability", "widening", "reinit_depth", "bases")
 # What reads a stage's output; all stages that stand behind it where nothing else is said.
-FOLLOWING = {"analyse": ("plot",), "plot": ()}
+FOLLOWING = {"analyse": ("plot",), "track": ("plot_tracks",), "plot": (), "plot_training": ()}
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +125,17 @@ def test_a_figures_module_reaches_the_figure_alone(copied: Workspace, experiment
     assert copied.planned(f"results/figures/{experiment}.pdf") == {f"plot {experiment}"}
 
 
+def test_the_way_of_tracking_reaches_tracks_and_what_draws_them(copied: Workspace, every_job: set[str]) -> None:
+    change_code(copied.module("homolog.alignment.tracks"))
+    drawn = {"plot widening", "plot reinit_depth"}
+    assert copied.planned("all") == of_stages(every_job, "track", "plot_tracks") | drawn
+
+
+def test_an_option_of_tracks_reaches_them_alone(copied: Workspace) -> None:
+    copied.configure(lambda config: config["experiments"]["bases"].update(tracks={"null_draws": 20}))
+    assert copied.planned("all") == {"track bases", "plot_tracks bases"}
+
+
 def test_the_figure_of_training_reaches_itself_alone(copied: Workspace) -> None:
     change_code(copied.module("homolog.figures.training"))
     assert copied.planned("all") == {f"plot_training {experiment}" for experiment in EXPERIMENTS}
@@ -134,7 +145,8 @@ def test_the_figure_of_training_reaches_itself_alone(copied: Workspace) -> None:
 def test_a_script_reaches_its_stage_and_what_follows(copied: Workspace, every_job: set[str], stage: str) -> None:
     change_code(copied.script(stage))
     following = FOLLOWING.get(stage, STAGES[STAGES.index(stage) + 1 :])
-    assert copied.planned("all") == of_stages(every_job, stage, *following)
+    figures = {"plot widening", "plot reinit_depth"} if stage == "track" else set()  # Which draw tracks.
+    assert copied.planned("all") == of_stages(every_job, stage, *following) | figures
 
 
 def test_swapped_values_reach_the_model_and_what_follows(copied: Workspace) -> None:

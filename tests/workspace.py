@@ -18,7 +18,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
 SOURCES = ("Snakefile", "profiles", "workflow", "src", "environment.yml", ".gitignore")
-STAGES = ("train", "dump_activations", "decompose", "analyse", "plot", "plot_training")
+STAGES = ("train", "dump_activations", "decompose", "analyse", "track", "plot", "plot_training", "plot_tracks")
 # Further ones, of experiments that decompose all runs together; the tiny configuration has none.
 JOINT = ("decompose_jointly", "plot_crosscoder")
 
@@ -29,8 +29,10 @@ _MESSAGES = {
     "dump_activations": rf"dump activations of {_RUN}",
     "decompose": rf"decompose (?P<hook_point>[\w.]+) of {_RUN}, by (?P<decomposition>\w+)",
     "analyse": r"compare the runs of (?P<experiment>\w+) \(\w+\)",
+    "track": r"track the latents of (?P<experiment>\w+)",
     "plot": r"draw results/figures/(?P<experiment>\w+)\.pdf",
     "plot_training": r"draw the training of (?P<experiment>\w+)",
+    "plot_tracks": r"draw the tracks of (?P<experiment>\w+)",
     "decompose_jointly": r"decompose the runs of (?P<experiment>\w+) together, by (?P<decomposition>\w+)",
     "plot_crosscoder": r"draw what the runs of (?P<experiment>\w+) share",
 }
@@ -39,8 +41,10 @@ _NAMES = {
     "dump_activations": "{model}/seed_{seed}",
     "decompose": "{model}/seed_{seed}/{hook_point}/{decomposition}",
     "analyse": "{experiment}",
+    "track": "{experiment}",
     "plot": "{experiment}",
     "plot_training": "{experiment}",
+    "plot_tracks": "{experiment}",
     "decompose_jointly": "{experiment}/{decomposition}",
     "plot_crosscoder": "{experiment}",
 }

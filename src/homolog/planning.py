@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from homolog.config import Config
+from homolog.config.decompositions import DecompositionOptions
 from homolog.config.experiments import Experiment
 from homolog.config.models import Recipe
 from homolog.config.sparse_autoencoders import JointOptions
@@ -18,6 +19,10 @@ from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, V
 
 UNTRAINED = "-untrained"
 REGAUGED = "-regauged-"
+# Two runs can only be matched: a third one says which matches to trust.
+FEWEST_TRACKED = 3
+# The group of the runs that others were retrained from, beside the conditions.
+BASE = "base"
 Spec = dict[str, Any]
 
 
@@ -152,12 +157,25 @@ class Plan:
             analysis=ANALYSES[experiment.analysis.name],
             options=options,
             hook_points=experiment.hook_points,
-            decompositions=[
-                {"name": key, "gauge": self.config.decompositions[key].gauge} for key in self.decompositions(name)
-            ],
+            decompositions=self._gauges(name, joint=False),
             pairs=[pair.spec() for pair in self.pairs(experiment)],
             references=self._references(experiment),
             controls={point: [str(control), str(control.regauge(point))] for point in self._with_control(experiment)},
+        )
+
+    def track(self, name: str) -> str:
+        experiment = self.config.experiments[name]
+        return self._spec(
+            experiment=name,
+            options={**experiment.tracks.model_dump(mode="json"), "tolerance": experiment.analysis.tolerance},
+            hook_points=experiment.hook_points,
+            decompositions=self._gauges(name, joint=False),
+            joint=self._gauges(name, joint=True),
+            runs=[str(run) for run in self.compared(name)],
+            groups=self._groups(experiment),
+            changes=self._changes(experiment),
+            wider=[pair for key in self.decompositions(name) for pair in _wider(self.config.decompositions[key], key)],
+            references=self._references(experiment),
         )
 
     def plot(self, name: str) -> str:
@@ -168,6 +186,9 @@ class Plan:
         shown = [run for run in self.runs(name) if not run.regauged]
         return self._spec(experiment=name, untrained={str(run): run.is_untrained for run in shown})
 
+    def plot_tracks(self, name: str) -> str:
+        return self._spec(experiment=name)
+
     def plot_crosscoder(self, name: str) -> str:
         return self._spec(experiment=name, decompositions=self.decompositions(name, joint=True))
 
@@ -177,6 +198,15 @@ class Plan:
         return [
             key for key in self.config.experiments[name].decompositions if isinstance(known[key], JointOptions) == joint
         ]
+
+    def has_tracks(self, name: str) -> bool:
+        """Whether an experiment compares enough runs for latents to be tracked; two can only be matched."""
+        return len(self.compared(name)) >= FEWEST_TRACKED
+
+    def tracked(self, name: str) -> list[Run]:
+        """The runs that tracks are read from: compared ones, and what they were before training."""
+        pairs = self.pairs(self.config.experiments[name])
+        return list(dict.fromkeys([*self.compared(name), *(run for p in pairs for run in (p.initial_a, p.initial_b))]))
 
     def compared(self, name: str) -> list[Run]:
         """The runs that an experiment compares, without their untrained and regauged variants."""
@@ -208,6 +238,37 @@ class Plan:
                     units = [str(base)] * 2 if several and base else [str(a), str(b)]
                     found.append(Pair(label, kind, a, b, a.untrained(), b.untrained(), units[0], units[1]))
         return found
+
+    def _gauges(self, name: str, joint: bool) -> list[Spec]:
+        return [
+            {"name": key, "gauge": self.config.decompositions[key].gauge} for key in self.decompositions(name, joint)
+        ]
+
+    def _groups(self, experiment: Experiment) -> list[tuple[str, list[Spec]]]:
+        """The bases, if any, and each condition's runs, with unit, base and what they were before training."""
+        groups: dict[str, dict[str, Spec]] = {}
+        for pair in self.pairs(experiment):
+            base = str(pair.a) if pair.kind == "base-retrained" else ""
+            if base:
+                as_base = {"run": base, "unit": base, "base": base, "initial": base}
+                groups.setdefault(BASE, {})[base] = as_base
+            ends = [(pair.b, pair.initial_b, pair.unit_b)]
+            if pair.kind == "independent":
+                ends.insert(0, (pair.a, pair.initial_a, pair.unit_a))
+            if pair.kind != "retrained-retrained":
+                for run, initial, unit in ends:
+                    facts = {"run": str(run), "unit": unit, "base": base, "initial": str(initial)}
+                    groups.setdefault(pair.condition, {})[str(run)] = facts
+        return [(name, list(members.values())) for name, members in groups.items()]
+
+    def _changes(self, experiment: Experiment) -> list[Spec]:
+        """From a base to its retrainings, and from a run before its redrawn weights were trained to what it became."""
+        found = []
+        for name, members in self._groups(experiment):
+            if name != BASE:
+                found += [("retrained", name, one["base"], one["run"]) for one in members if one["base"]]
+                found += [("trained", name, one["initial"], one["run"]) for one in members]
+        return [dict(zip(("kind", "group", "before", "after"), one, strict=True)) for one in dict.fromkeys(found)]
 
     def _runs_of(self, experiment: Experiment) -> list[Run]:
         pairs = self.pairs(experiment)
@@ -244,6 +305,21 @@ class Plan:
     def _architecture(self, recipe: Recipe) -> Spec:
         options = recipe.architecture.model_dump(mode="json")
         return {"target": ARCHITECTURES[options.pop("name")], **options}
+
+
+def _wider(options: DecompositionOptions, name: str) -> list[tuple[str, str]]:
+    """Grid points that differ in their number of latents alone, each with the next larger one, by their labels."""
+    points = list(zip(options.expand(), options.labels(name), strict=True))
+    rest = [{key: value for key, value in point.items() if key != "n_latents"} for point, _ in points]
+    found = []
+    for i, (point, label) in enumerate(points):
+        larger = [
+            (other["n_latents"], wide)
+            for j, (other, wide) in enumerate(points)
+            if rest[i] == rest[j] and other["n_latents"] > point["n_latents"]
+        ]
+        found += [(label, min(larger)[1])] if larger else []
+    return found
 
 
 def show_to_jobs(source_root: Path) -> None:

@@ -56,3 +56,5 @@ FIGURES: dict[str, str] = {
     "widening": "homolog.figures.widening",
     "reinit_depth": "homolog.figures.reinit_depth",
 }
+# Figures that draw tracks too, where the experiment has any.
+DRAWN_WITH_TRACKS: tuple[str, ...] = ("widening", "reinit_depth")

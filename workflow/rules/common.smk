@@ -9,6 +9,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from homolog.config import ConfigError, load_config, parse_config
 from homolog.folders import check_folders
 from homolog.planning import Plan, run_of, show_to_jobs
+from homolog.registry import ANALYSES, DRAWN_WITH_TRACKS
 
 show_to_jobs(ROOT / "src")
 
@@ -55,7 +56,8 @@ wildcard_constraints:
     hook_point=r"[\w.]+",
     decomposition=r"\w+",
     experiment=r"\w+",
-    analysis=r"\w+",
+    # Beside the analysis's own file lie others, such as tracks.nc.
+    analysis="|".join(ANALYSES),
 
 
 def parent_model(wildcards):
@@ -103,6 +105,14 @@ def analyse_code(wildcards):
     return plan.code("analyse.py", analyse_spec(wildcards))
 
 
+def track_spec(wildcards):
+    return plan.track(wildcards.experiment)
+
+
+def track_code(wildcards):
+    return plan.code("track.py", track_spec(wildcards))
+
+
 def plot_spec(wildcards):
     return plan.plot(wildcards.experiment)
 
@@ -119,6 +129,14 @@ def plot_training_code(wildcards):
     return plan.code("plot_training.py", plot_training_spec(wildcards))
 
 
+def plot_tracks_spec(wildcards):
+    return plan.plot_tracks(wildcards.experiment)
+
+
+def plot_tracks_code(wildcards):
+    return plan.code("plot_tracks.py", plot_tracks_spec(wildcards))
+
+
 def plot_crosscoder_spec(wildcards):
     return plan.plot_crosscoder(wildcards.experiment)
 
@@ -127,31 +145,49 @@ def plot_crosscoder_code(wildcards):
     return plan.code("plot_crosscoder.py", plot_crosscoder_spec(wildcards))
 
 
-def of_runs(pattern, wildcards, **more):
-    runs = plan.runs(wildcards.experiment)
+def of_runs(pattern, runs, **more):
     return [path for run in runs for path in collect(pattern, model=run.model, seed=run.seed, **more)]
 
 
+def dictionaries_of(runs, experiment):
+    return of_runs(
+        rules.decompose.output.dictionaries,
+        runs,
+        hook_point=plan.config.experiments[experiment].hook_points,
+        decomposition=plan.decompositions(experiment),
+    )
+
+
 def experiment_models(wildcards):
-    return of_runs(rules.train.output.model, wildcards)
+    return of_runs(rules.train.output.model, plan.runs(wildcards.experiment))
 
 
 def experiment_curves(wildcards):
-    return of_runs(rules.train.output.curve, wildcards)
+    return of_runs(rules.train.output.curve, plan.runs(wildcards.experiment))
 
 
 def experiment_activations(wildcards):
-    return of_runs(rules.dump_activations.output.activations, wildcards)
+    return of_runs(rules.dump_activations.output.activations, plan.runs(wildcards.experiment))
 
 
 def experiment_dictionaries(wildcards):
-    experiment = plan.config.experiments[wildcards.experiment]
-    return of_runs(
-        rules.decompose.output.dictionaries,
-        wildcards,
-        hook_point=experiment.hook_points,
-        decomposition=plan.decompositions(wildcards.experiment),
-    )
+    return dictionaries_of(plan.runs(wildcards.experiment), wildcards.experiment)
+
+
+def tracked_models(wildcards):
+    return of_runs(rules.train.output.model, plan.tracked(wildcards.experiment))
+
+
+def tracked_curves(wildcards):
+    return of_runs(rules.train.output.curve, plan.tracked(wildcards.experiment))
+
+
+def tracked_activations(wildcards):
+    return of_runs(rules.dump_activations.output.activations, plan.tracked(wildcards.experiment))
+
+
+def tracked_dictionaries(wildcards):
+    return dictionaries_of(plan.tracked(wildcards.experiment), wildcards.experiment)
 
 
 def of_compared(pattern, wildcards):
@@ -170,6 +206,19 @@ def joint_dictionaries(wildcards):
     names = plan.decompositions(wildcards.experiment, joint=True)
     pattern = rules.decompose_jointly.output.dictionaries
     return collect(pattern, experiment=wildcards.experiment, decomposition=names)
+
+
+def with_tracks(experiments):
+    return [name for name in experiments if plan.has_tracks(name)]
+
+
+def tracks_of(wildcards):
+    return collect(rules.track.output.tracks, experiment=with_tracks([wildcards.experiment]))
+
+
+def tracks_of_figure(wildcards):
+    figure = plan.config.experiments[wildcards.experiment].figure
+    return tracks_of(wildcards) if figure in DRAWN_WITH_TRACKS else []
 
 
 def with_joint(experiments):

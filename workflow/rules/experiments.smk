@@ -29,9 +29,39 @@ rule analyse:
         "../scripts/analyse.py"
 
 
+rule track:
+    input:
+        models=tracked_models,
+        curves=tracked_curves,
+        activations=tracked_activations,
+        dictionaries=tracked_dictionaries,
+        joint=joint_dictionaries,
+    output:
+        tracks="results/experiments/{experiment}/tracks.nc",
+    log:
+        "results/experiments/{experiment}/logs/track.log",
+    benchmark:
+        "results/experiments/{experiment}/benchmarks/track.tsv"
+    conda:
+        "../../environment.yml"
+    threads: plan.config.threads
+    resources:
+        **DEVICE,
+        mem_mb=4000,
+        runtime=120,
+    params:
+        spec=track_spec,
+        code=track_code,
+    message:
+        "track the latents of {wildcards.experiment}"
+    script:
+        "../scripts/track.py"
+
+
 rule plot:
     input:
         data=experiment_data,
+        tracks=tracks_of_figure,
     output:
         pdf=report("results/figures/{experiment}.pdf", caption="../report/experiment.rst", category="Experiments"),
         summary="results/figures/{experiment}.txt",
@@ -78,6 +108,29 @@ rule plot_training:
         "../scripts/plot_training.py"
 
 
+rule plot_tracks:
+    input:
+        tracks=rules.track.output.tracks,
+    output:
+        pdf=report("results/figures/{experiment}/tracks.pdf", caption="../report/tracks.rst", category="Experiments"),
+    log:
+        "results/experiments/{experiment}/logs/plot_tracks.log",
+    benchmark:
+        "results/experiments/{experiment}/benchmarks/plot_tracks.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=plot_tracks_spec,
+        code=plot_tracks_code,
+    message:
+        "draw the tracks of {wildcards.experiment}"
+    script:
+        "../scripts/plot_tracks.py"
+
+
 rule decompose_jointly:
     input:
         models=joint_models,
@@ -107,6 +160,7 @@ rule decompose_jointly:
 rule plot_crosscoder:
     input:
         dictionaries=joint_dictionaries,
+        tracks=tracks_of,
     output:
         pdf=report(
             "results/figures/{experiment}/crosscoder.pdf", caption="../report/crosscoder.rst", category="Experiments"

@@ -9,8 +9,9 @@ def plot(job):
     from homolog.loading import load
     from homolog.store.experiments import read_experiment
     from homolog.store.figures import write_figures, write_text
+    from homolog.store.tracks import with_tracks
 
-    dataset = read_experiment(job.input.data)
+    dataset = with_tracks(read_experiment(job.input.data), job.input.tracks)
     figure, each = load(job.spec["figure"]), pages(dataset)
     found = "\n\n".join(figure.headline(page.expand_dims("hook_point")) for page in each)
     write_figures(job.output.pdf, [figure.draw(page) for page in each], job.provenance())

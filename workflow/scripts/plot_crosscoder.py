@@ -8,6 +8,8 @@ def plot_crosscoder(job):
     from homolog.figures.crosscoder import draw
     from homolog.store.figures import write_figures
     from homolog.store.joint import read_joint
+    from homolog.store.tracks import read_rivals
 
     pages = [page for path in job.input.dictionaries for page in read_joint(path)]
-    write_figures(job.output.pdf, [figure for page in pages for figure in draw(page)], job.provenance())
+    rivals = read_rivals(job.input.tracks)
+    write_figures(job.output.pdf, [figure for page in pages for figure in draw(page, rivals)], job.provenance())

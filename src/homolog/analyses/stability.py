@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from homolog.alignment.layer import Layer
 from homolog.alignment.representations.canonical import excess_correlations
 from homolog.alignment.representations.kernel import linear_cka
 from homolog.alignment.views.base import View
+from homolog.analyses.admission import acceptance, check_same_inputs
 from homolog.analyses.comparison import CONDITIONAL, NULL, Fitted, compare, refits, same_members
 from homolog.analyses.summary import ROLES, summarise
 from homolog.loading import load
@@ -49,26 +49,6 @@ def stability(
     return merged.assign_attrs(experiment=spec["experiment"], tolerance=spec["options"]["tolerance"])
 
 
-def acceptance(spec: dict[str, Any], runs: dict[str, StoredRun]) -> xr.Dataset:
-    """Which runs count: those whose held-out loss matches their reference's within a share of what was learned."""
-    names = list(spec["references"])
-    losses = {name: runs[name].final_loss() for name in {*names, *chain(*spec["references"].values())}}
-    reference = [float(np.median([losses[other].last for other in spec["references"][name]])) for name in names]
-    last, first = ([getattr(losses[name], end) for name in names] for end in ("last", "first"))
-    tolerance = spec["options"]["tolerance"]
-    columns = {
-        "test_loss": last,
-        "untrained_loss": first,
-        "reference_loss": reference,
-        "test_accuracy": [losses[name].accuracy for name in names],
-        "accepted_run": [
-            abs(own - base) <= tolerance * (start - base)
-            for own, base, start in zip(last, reference, first, strict=True)
-        ],
-    }
-    return xr.Dataset({k: ("run", v) for k, v in columns.items()}, {"run": names})
-
-
 def _pair_coordinates(pairs: list[dict[str, str]], accepted: xr.Dataset) -> dict[str, tuple[str, list[Any]]]:
     ok = dict(zip(accepted.run.values, accepted.accepted_run.values, strict=True))
     return {
@@ -94,7 +74,7 @@ def _measure(
                 layers[key] = stored.layer(hook_point, options["gauge"], device)
             for label, members in _by_label(stored, layers[key], options["name"]).items():
                 fitted.setdefault(label, {})[run] = Fitted(layers[key], label, members)
-    _check_same_inputs(list(layers.values()))
+    check_same_inputs(layers.values())
     views: list[View] = [load(target)(by_name=True) for target in spec["options"]["views"]]
     work = [(label, view) for label in fitted for view in views]
     ranks = _ranks(fitted)
@@ -156,15 +136,6 @@ def _ranks(fitted: dict[str, dict[str, Fitted]]) -> int:
     """The largest number of latents of any ordered decomposition."""
     ordered = [one for by_run in fitted.values() for one in by_run.values() if one.ordered]
     return max((len(d.directions) for one in ordered for d in one.members.values()), default=0)
-
-
-def _check_same_inputs(layers: list[Layer]) -> None:
-    odd = [layer.run for layer in layers if layer.input_digest != layers[0].input_digest]
-    if odd:
-        raise ValueError(
-            f"runs {layers[0].run} and {', '.join(odd)} were read on different inputs (input_id or split differ), so "
-            "nothing can be compared input by input: give them the same task and n_test."
-        )
 
 
 def _coordinates(spec: dict[str, Any], labels: list[str], views: list[View]) -> dict[str, Any]:

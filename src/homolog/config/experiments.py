@@ -6,7 +6,18 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from homolog.config.base import Count, Label, NonNegative, Options, Reference, Seed, Several, registered
+from homolog.config.base import (
+    LARGEST,
+    Count,
+    Label,
+    NonNegative,
+    Options,
+    PositiveFraction,
+    Reference,
+    Seed,
+    Several,
+    registered,
+)
 from homolog.registry import FIGURES, VIEWS
 
 ViewName: TypeAlias = Annotated[str, *registered(VIEWS)]
@@ -45,6 +56,19 @@ FIGURE_NEEDS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
+class TracksOptions(Options):
+    """How are latents tracked over all runs that count?"""
+
+    quorum: PositiveFraction = 0.5
+    """Share of a track's other members that a member must be matched with."""
+    least_runs: Annotated[int, Field(ge=3, le=LARGEST)] = 3
+    """Members that a track needs at least."""
+    null_draws: Annotated[int, Field(ge=19, le=LARGEST)] = 50
+    """Draws of each null, each tracked anew."""
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Quantile of the null that a link, a split, a merge or an agreement must exceed."""
+
+
 class Condition(Options):
     """Runs that are compared with each other and, where they are retrained, with their parent run."""
 
@@ -67,5 +91,7 @@ class Experiment(Options):
     """Names of decompositions in this file."""
     conditions: Annotated[dict[Label, Condition], Field(min_length=1)]
     """Groups of runs by their label in the figure: free text without a slash."""
+    tracks: TracksOptions = TracksOptions()
+    """How latents are tracked over all its runs, where there are three or more."""
     optional: bool = False
     """True: not part of `rule all`, e.g. since its data doesn't come with the packages."""

@@ -19,8 +19,10 @@ RESERVED = (
     "decompose",
     "decompose_jointly",
     "analyse",
+    "track",
     "plot",
     "plot_training",
+    "plot_tracks",
     "plot_crosscoder",
 )
 

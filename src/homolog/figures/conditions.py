@@ -13,6 +13,9 @@ from homolog.figures.scale import colour_and_shape, draw_legend, draw_scale, rea
 from homolog.figures.style import INK, PALE
 
 KIND = "base-retrained"
+BASE = "base"
+ROLES = ("null", "conditional_null", "initial", "ceiling")
+NO_TRACKS = "no tracks:\nfewer than three runs count"
 
 
 def conditions(page: xr.Dataset) -> list[str]:
@@ -52,6 +55,49 @@ def draw_along(axes: Axes, page: xr.Dataset, view: str, matching: str) -> None:
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(-0.03, 1.05), xticks=range(len(names)))
     axes.set_xticklabels(names)
     axes.tick_params(axis="x", length=0)
+
+
+def has_tracks(page: xr.Dataset) -> bool:
+    """Whether there are tracks from a base to the conditions; none where fewer than three runs count."""
+    return "coverage" in page and BASE in page.source.values
+
+
+def draw_coverage_along(axes: Axes, page: xr.Dataset, found_in_runs: bool) -> None:
+    """Share of the base's latents with a track into each condition's runs, or the other way round, on its scale."""
+    names, methods = conditions(page), list(page.decomposition.values)
+    for index, method in enumerate(methods if has_tracks(page) else []):
+        shift = (index - (len(methods) - 1) / 2) * 0.6 / len(methods)
+        for place, name in enumerate(names):
+            cell = page.sel(decomposition=method).sel(_ends(name, found_in_runs))
+            value = {"observed_mean": float(cell.coverage)}
+            value |= {f"observed_{end}": float(cell[f"coverage_{end}"]) for end in ("low", "high")}
+            value |= {role: float(cell[f"{role}_coverage"]) for role in ROLES}
+            colour, shape = colour_and_shape(index)
+            draw_scale(axes, value, place + shift, colour, shape, across=False)
+            again = float(page.sel(decomposition=method, source=name, target=name).coverage)
+            axes.plot(place + shift + 0.07, again, marker=shape, mfc="white", mec=colour, ms=4.5, zorder=4)
+    if not has_tracks(page):
+        axes.text(0.5, 0.5, NO_TRACKS, transform=axes.transAxes, ha="center", style="italic", color="#555555")
+    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(-0.03, 1.05), xticks=range(len(names)))
+    axes.set_xticklabels(names)
+    axes.tick_params(axis="x", length=0)
+
+
+def _ends(condition: str, found_in_runs: bool) -> dict[str, str]:
+    ends = (BASE, condition) if found_in_runs else (condition, BASE)
+    return dict(zip(("source", "target"), ends, strict=True))
+
+
+def say_coverage(page: xr.Dataset, found_in_runs: bool) -> str:
+    """Share with a track along the conditions, and in a refit of the same run: ``pca 87%, 85% (refit 95%)``."""
+    parts = []
+    for method in page.decomposition.values:
+        mine = page.sel(decomposition=method)
+        cells = [mine.sel(_ends(name, found_in_runs)) for name in conditions(page)]
+        said = ", ".join("–" if np.isnan(cell.coverage) else f"{float(cell.coverage):.0%}" for cell in cells)
+        known = [float(cell.ceiling_coverage) for cell in cells if not np.isnan(cell.ceiling_coverage)]
+        parts.append(f"{method} {said}" + (f" (refit {np.mean(known):.0%})" if known else ""))
+    return "; ".join(parts)
 
 
 def draw_legend_along(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:

@@ -8,31 +8,45 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 
-from homolog.figures.conditions import KIND, conditions, draw_along, draw_legend_along, say_excess
+from homolog.figures.conditions import (
+    KIND,
+    conditions,
+    draw_along,
+    draw_coverage_along,
+    draw_legend_along,
+    has_tracks,
+    say_coverage,
+    say_excess,
+)
 from homolog.figures.style import COLOURS, GREY, INK, SHAPES, VIEW_TITLES, in_house_style, new_figure
 
 PRIMARY = "score"
 VIEWS = ("score", "write_out", "read_in")
-# Base is a, the wider run is b.
-DIRECTIONS = {"best_a_to_b": "narrow found in wide", "best_b_to_a": "wide found in narrow"}
+# From the base, or to it.
+DIRECTIONS = {True: "narrow latents found in wide", False: "wide latents found in narrow"}
 
 
 def headline(dataset: xr.Dataset) -> str:
-    """Excess both ways along the widths, and how many canonical correlations exceed chance."""
+    """Tracks and excess both ways along the widths, and how many canonical correlations exceed chance."""
     page = dataset.isel(hook_point=0)
     counts = ", ".join("–" if np.isnan(n) else f"{n:.0f}" for n in _mean_by_condition(page, "shared_correlations"))
+    over = f"Over {', '.join(conditions(page))}, "
+    tracks = (
+        f"this share of the narrow layer's latents has a track into the retrained one: {say_coverage(page, True)}; "
+        f"of the retrained layer's into the narrow one: {say_coverage(page, False)}. By best matches ("
+        if has_tracks(page)
+        else "latents are found again, by best matches ("
+    )
     return (
-        f"Over {', '.join(conditions(page))}, latents of the base are found again in the retrained layer to this share "
-        f"of what a refit finds (in brackets: before training; {PRIMARY}, best match): "
-        f"{say_excess(page, PRIMARY, 'best_a_to_b')}. The other way, latents of the retrained layer in the base: "
-        f"{say_excess(page, PRIMARY, 'best_b_to_a')}. Canonical "
-        f"correlations above chance between the two layers: {counts}."
+        f"{over}{tracks}{PRIMARY}; share of what a refit finds, in brackets before training), narrow in wide: "
+        f"{say_excess(page, PRIMARY, 'best_a_to_b')}; wide in narrow: {say_excess(page, PRIMARY, 'best_b_to_a')}. "
+        f"Canonical correlations above chance between the two layers: {counts}."
     )
 
 
 @in_house_style
 def draw(page: xr.Dataset) -> Figure:
-    """Similarity by width in each legal view; below, coverage both ways and the dimensions that the layers share."""
+    """Similarity by width in each legal view; below, tracks both ways and the dimensions that the layers share."""
     views = [view for view in VIEWS if view in page.view.values]
     question = f"When {page.hook_point.item()} gets more units, are the narrow layer's latents still there?"
     figure = new_figure(11.0, 7.6, question, headline(page.expand_dims("hook_point")))
@@ -48,12 +62,12 @@ def draw(page: xr.Dataset) -> Figure:
         axes.set_ylabel("" if index else "similarity")
     draw_legend_along(figure, grid[1], page)
     lower = GridSpecFromSubplotSpec(1, 3, grid[2], wspace=0.05)
-    for index, (matching, title) in enumerate(DIRECTIONS.items()):
+    for index, (found_in_runs, title) in enumerate(DIRECTIONS.items()):
         axes = figure.add_subplot(lower[index])
-        draw_along(axes, page, PRIMARY, matching)
-        axes.set_title(f"{PRIMARY}, best match: {title}", loc="left")
+        draw_coverage_along(axes, page, found_in_runs)
+        axes.set_title(f"tracks: {title}", loc="left")
         axes.tick_params(labelleft=index == 0)
-        axes.set_ylabel("" if index else "similarity")
+        axes.set_ylabel("" if index else "share of live latents")
     _draw_shared(figure.add_subplot(lower[2]), page)
     return figure
 

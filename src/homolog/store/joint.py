@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor
 from torch.nn.functional import pad
 
-from homolog.decompositions.joint import JointDictionary
+from homolog.decompositions.joint import COPIES, JointDictionary
 from homolog.dictionary import Dictionary
 from homolog.store.files import Attributes, Variables, content_hash, create_variable, header, new_hdf5, open_hdf5
 from homolog.store.members import CURVE
@@ -21,6 +21,7 @@ from homolog.store.members import CURVE
 ARTEFACT = "joint dictionary"
 _BY_LATENT = ("encoder_bias", "threshold", "firing_rate", "importance", "moved")
 _BY_UNIT = ("dictionary", "encoder", "bias")
+_WHO = ("label", "seed", "rows", "control")
 
 
 def write_joint(
@@ -52,6 +53,39 @@ def read_joint(path: str | Path) -> list[xr.Dataset]:
         hook_points = str(file.attrs["hook_points"]).split()
         content = BytesIO(Path(path).read_bytes())
     return [xr.load_dataset(content, engine="h5netcdf", group=name, drop_variables=_BY_UNIT) for name in hook_points]
+
+
+def read_joint_dictionaries(path: str | Path, hook_point: str) -> list[JointDictionary]:
+    """The members at one hook point with their weights, without curves; ValueError for a file that is unfit."""
+    with open_hdf5(path, ARTEFACT):
+        content = BytesIO(Path(path).read_bytes())
+    group = xr.load_dataset(content, engine="h5netcdf", group=hook_point)
+    return [_member(group, index) for index in range(group.sizes["member"])]
+
+
+def _member(group: xr.Dataset, index: int) -> JointDictionary:
+    of_latents = group.isel(latent=group.member_of_latent.values == index)
+    facts = {name: group[name].values[index].item() for name in _WHO}
+    widths = group.units.values.tolist()
+    widths = [widths[0]] * len(widths) if facts["control"] == COPIES else widths
+
+    def side_by_side(name: str) -> Tensor:
+        array = of_latents[name] if "latent" in group[name].dims else group[name].isel(member=[index])
+        parts = [array.isel(run=run, unit=slice(width)).values for run, width in enumerate(widths)]
+        return torch.from_numpy(np.concatenate(parts, 1))
+
+    by_latent: dict[str, Any] = {n: torch.from_numpy(of_latents[n].values) for n in _BY_LATENT if n in group}
+    dictionary = Dictionary(
+        side_by_side("dictionary"),
+        side_by_side("encoder"),
+        bias=side_by_side("bias")[0],
+        **by_latent,
+        activation=str(group.attrs["activation"]),
+        signed=True,
+        member=facts,
+    )
+    fvu, fvu_test = (torch.from_numpy(group[name].values[index]) for name in ("run_fvu", "run_fvu_test"))
+    return JointDictionary(dictionary, widths, group.factor.values[index].tolist(), fvu, fvu_test)
 
 
 def _variables(runs: list[str], members: list[JointDictionary]) -> Variables:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ NEEDED = ("latent", "similarity", "member_p_value")
 
 
 def write_tracks(path: str | Path, tracks: xr.Dataset, provenance: Attributes) -> None:
-    """Write what `alignment.track_nulls.table` gives as netCDF-4, whole or not at all.
+    """Write what `analyses.tracking.track` gives as netCDF-4, whole or not at all.
 
     Raises ValueError for a dataset without a latent, a similarity and a p-value for each track and run.
     """
@@ -22,12 +23,27 @@ def write_tracks(path: str | Path, tracks: xr.Dataset, provenance: Attributes) -
     if missing:
         raise ValueError(
             f"{path} can't be written: the dataset has no {', '.join(missing)} with dims (track, run); "
-            f"make it with `homolog.alignment.track_nulls.table`."
+            f"make it with `homolog.analyses.tracking.track`."
         )
     content = content_hash((str(name), variable.values) for name, variable in tracks.variables.items())
     labelled = tracks.assign_attrs({**tracks.attrs, **header(ARTEFACT, content, provenance)})
     with atomic(path) as temporary:
         temporary.write_bytes(bytes(labelled.to_netcdf(engine="h5netcdf")))
+
+
+def with_tracks(dataset: xr.Dataset, paths: Iterable[str | Path]) -> xr.Dataset:
+    """An experiment's dataset and, if a path is given, what its tracks say between groups of runs."""
+    for path in paths:
+        tracks = read_tracks(path)
+        between = [name for name in tracks.data_vars if "target" in tracks[name].dims]
+        dataset = dataset.merge(tracks[between], join="left", compat="no_conflicts", combine_attrs="override")
+    return dataset
+
+
+def read_rivals(paths: Iterable[str | Path]) -> xr.Dataset:
+    """What the tracks of an experiment say of its joint decompositions; an empty dataset without a path."""
+    found = [read_tracks(path) for path in paths]
+    return xr.merge([one[[name for name in one.data_vars if "rival" in one[name].dims]] for one in found])
 
 
 def read_tracks(path: str | Path) -> xr.Dataset:

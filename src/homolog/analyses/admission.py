@@ -1,0 +1,44 @@
+"""Which runs may be compared: those that learned as much as their reference, and that read the same inputs?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from homolog.alignment.layer import Layer
+from homolog.store.runs import StoredRun
+
+
+def acceptance(spec: dict[str, Any], runs: dict[str, StoredRun]) -> xr.Dataset:
+    """Which runs count: those whose held-out loss matches their reference's within a share of what was learned."""
+    names = list(spec["references"])
+    losses = {name: runs[name].final_loss() for name in {*names, *chain(*spec["references"].values())}}
+    reference = [float(np.median([losses[other].last for other in spec["references"][name]])) for name in names]
+    last, first = ([getattr(losses[name], end) for name in names] for end in ("last", "first"))
+    tolerance = spec["options"]["tolerance"]
+    columns = {
+        "test_loss": last,
+        "untrained_loss": first,
+        "reference_loss": reference,
+        "test_accuracy": [losses[name].accuracy for name in names],
+        "accepted_run": [
+            abs(own - base) <= tolerance * (start - base)
+            for own, base, start in zip(last, reference, first, strict=True)
+        ],
+    }
+    return xr.Dataset({k: ("run", v) for k, v in columns.items()}, {"run": names})
+
+
+def check_same_inputs(layers: Iterable[Layer]) -> None:
+    """Raise ValueError unless all layers were read on the same inputs, in the same order and split."""
+    listed = list(layers)
+    odd = [layer.run for layer in listed if layer.input_digest != listed[0].input_digest]
+    if odd:
+        raise ValueError(
+            f"runs {listed[0].run} and {', '.join(odd)} were read on different inputs (input_id or split differ), so "
+            "nothing can be compared input by input: give them the same task and n_test."
+        )

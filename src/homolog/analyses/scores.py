@@ -1,0 +1,91 @@
+"""When is each live latent of a dictionary active on the held-out inputs, and how alike are two of them in that?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from homolog.alignment.layer import FOLDS, Layer
+from homolog.alignment.links import Matrix, Similarities
+from homolog.alignment.matching import LARGE
+from homolog.alignment.nulls import permute_rows, permute_within
+from homolog.alignment.similarity import standardise
+from homolog.alignment.sparse_codes import Correlation, SparseCodes
+from homolog.dictionary import Dictionary
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codes of a dictionary's live latents on both folds: those that vary on each, so that they correlate at all."""
+
+    live: Bool[np.ndarray, " latents"]
+    values: dict[str, Float[Tensor, "samples live"]]
+    labels: dict[str, Int[Tensor, " samples"]]
+
+    @classmethod
+    def of(
+        cls, values: dict[str, Float[Tensor, "samples latents"]], labels: dict[str, Int[Tensor, " samples"]]
+    ) -> Codes:
+        """From the codes of all latents by fold."""
+        varies = [(standardise(codes) != 0).any(1) for codes in values.values()]
+        live = torch.stack(varies).all(0).cpu()
+        kept = {fold: codes[:, live.to(codes.device)].cpu() for fold, codes in values.items()}
+        return cls(live.numpy(), kept, {fold: index.cpu() for fold, index in labels.items()})
+
+    @classmethod
+    def read(cls, layer: Layer, dictionary: Dictionary) -> Codes:
+        """What a dictionary that was fitted to `layer` reads of its held-out inputs."""
+        return cls.of({fold: dictionary.codes(x) for fold, x in layer.activations.items()}, layer.labels)
+
+    @cached_property
+    def rows(self) -> dict[str, Float[Tensor, "live samples"]]:
+        """The same centred and of unit norm: inner products are Pearson's r."""
+        return {fold: standardise(codes) for fold, codes in self.values.items()}
+
+    @cached_property
+    def sparse(self) -> dict[str, SparseCodes]:
+        """The same as their non-zeros."""
+        return {fold: SparseCodes.stack([codes]) for fold, codes in self.values.items()}
+
+    def shuffled(self, generator: torch.Generator, within_class: bool) -> Codes:
+        """The codes with their inputs permuted, in each fold by itself: all of them, or only within a class."""
+        order = {
+            fold: permute_within(self.labels[fold], generator) if within_class else permute_rows(len(codes), generator)
+            for fold, codes in self.values.items()
+        }
+        moved = Codes(self.live, {fold: codes[order[fold]] for fold, codes in self.values.items()}, self.labels)
+        if "rows" in vars(self):  # Then there is no need to centre them again.
+            vars(moved)["rows"] = {fold: rows[:, order[fold]] for fold, rows in self.rows.items()}
+        return moved
+
+
+def correlate(
+    a: Codes, b: Codes, signed: bool
+) -> tuple[Float[Tensor, "live_a live_b"], Float[Tensor, "live_a live_b"]]:
+    """Pearson's r of the live latents of a with those of b, on the fold that selects and on the one that scores.
+
+    With `signed` false its size.
+    """
+    match, score = (a.rows[fold] @ b.rows[fold].T for fold in FOLDS)
+    return (match, score) if signed else (match.abs(), score.abs())
+
+
+def similarities(codes: Sequence[Codes], signed: bool) -> Similarities:
+    """`correlate` of any two of several dictionaries, as `links.link` asks for it.
+
+    Where both are large it is never a matrix in memory.
+    """
+
+    def between(i: int, j: int) -> tuple[Matrix, Matrix]:
+        if min(int(codes[i].live.sum()), int(codes[j].live.sum())) < LARGE:
+            return correlate(codes[i], codes[j], signed)
+        match, score = (Correlation(codes[i].sparse[fold], codes[j].sparse[fold], signed) for fold in FOLDS)
+        return match, score
+
+    return between
