@@ -22,9 +22,12 @@ from workspace import ROOT
 
 import homolog
 from homolog.activations import describe_hook_points, stream_activations
+from homolog.comparing import choosing, likeness
 from homolog.comparing import codes as codes_module
 from homolog.comparing.chance import draws_needed
+from homolog.comparing.choosing import choose
 from homolog.comparing.codes import Codes, correlations, paired, with_rates
+from homolog.comparing.likeness import OfCodes, OfDirections
 from homolog.comparing.measure import refit_pairs
 from homolog.comparing.rows import read_rows
 from homolog.comparing.views import VIEWS
@@ -144,6 +147,112 @@ def test_independent_dictionaries_lie_at_their_null(first):
 def test_too_few_draws_for_a_discovery_are_told():
     assert "6 draws of the null are few: unless" in str(homolog.compare(PAIR, X, null_draws=6))
     assert "draws of the null are few" not in str(homolog.compare(PAIR, X, views=["neuron"]))
+
+
+# Many latents
+
+
+def likenesses(a: Tensor, b: Tensor) -> dict[str, Any]:
+    sides = [Codes(homolog.comparing.dictionaries._from_arrays(reading(rows), "made"), InMemory(X)) for rows in (a, b)]
+    return {"directions": OfDirections(a, b, signed=True), "codes": OfCodes(*sides, signed=True)}
+
+
+@pytest.mark.parametrize("matching", ["mutual", "best", "hungarian"])
+@pytest.mark.parametrize("kind", ["directions", "codes"])
+def test_blocks_choose_as_one_matrix_does(matching, kind, monkeypatch):
+    a, b = directions(seed=7), directions(33, seed=8)
+    live_a, live_b = torch.arange(LATENTS) % 5 != 0, torch.arange(33) != 4
+    expected = choose(likenesses(a, b)[kind], live_a, live_b, matching)
+    monkeypatch.setattr(likeness, "WHOLE", 0)
+    monkeypatch.setattr(choosing, "LARGE", 1)
+    for one in (OfDirections, OfCodes):
+        monkeypatch.setattr(one, "at_once", 100)
+    found = likenesses(a, b)[kind]
+    assert [len(block) for _, block in found.blocks()] == [3] * 13 + [1]
+    for (index, mutual), (same, also) in zip(choose(found, live_a, live_b, matching), expected, strict=True):
+        assert torch.equal(index, same)
+        assert torch.equal(mutual, also)
+        assert (index[~live_a if len(index) == LATENTS else ~live_b] == -1).all()
+
+
+SCALE = """
+import resource, torch
+from homolog.comparing.choosing import choose
+from homolog.comparing.likeness import OfDirections
+generator = torch.Generator().manual_seed(0)
+a = torch.nn.functional.normalize(torch.randn(6000, 24, generator=generator), dim=1)
+order = torch.randperm(6000, generator=generator)
+b = torch.nn.functional.normalize(a[order] + 0.01 * torch.randn(6000, 24, generator=generator), dim=1)
+live = torch.ones(6000, dtype=torch.bool)
+for part in (slice(64), slice(None)):  # What imports and compiles is there before it counts.
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    made = OfDirections(a[part], b[part], signed=True)
+    found = choose(made, live[part], live[part], {matching!r})
+(forth, mutual), (back, _) = found
+assert torch.equal(back, order) and torch.equal(forth, order.argsort()) and mutual.all()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("matching", ["mutual", "hungarian"])
+def test_six_thousand_latents_are_matched_to_their_namesakes_without_their_matrix(matching):
+    """The matrix would take 144,000 kB in float32."""
+    code = SCALE.replace("{matching!r}", repr(matching))
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert int(made.stdout) < 72_000
+
+
+def test_summaries_of_directions_are_known_above_4096_latents():
+    a, b = directions(4200, 6, seed=1), directions(4100, 6, seed=2)
+    x = activations(a[:20], rows=60)
+    data = homolog.compare([a, b], x, null_draws=2, views=["neuron"]).dataset
+    cosines = a.double() @ b.double().T
+    assert float(data.mmcs_a_in_b[0]) == pytest.approx(float(cosines.amax(1).mean()), abs=1e-6)
+    assert float(data.mmcs_b_in_a[0]) == pytest.approx(float(cosines.amax(0).mean()), abs=1e-6)
+    # No one-to-one matching is better than each with its best.
+    assert 0.9 < float(data.pw_mcc[0]) <= float(data.mmcs_b_in_a[0])
+
+
+# Ranks
+
+
+def ranked(rows: Tensor, importance: list[float]) -> dict[str, Any]:
+    return {"directions": rows, "importance": torch.tensor(importance), "ordered": True, "signed": False}
+
+
+def test_near_degenerate_ranks_are_compared_as_subspaces():
+    """Three of five components have one variance, so any basis of their span would do; then one of them is another."""
+    deviation = torch.tensor([4.0, 2.0, 2.0, 2.0, 0.5, 0.1])
+    x = gaussian(4000, 6, seed=3, dtype=torch.float32) * deviation
+    turn = torch.eye(6)
+    turn[1:4, 1:4] = torch.linalg.qr(gaussian(3, 3, seed=4))[0].float()
+    one, other = torch.eye(6)[:5], turn[:5]
+    importance = deviation[:5].tolist()
+    found = homolog.compare({"a": ranked(one, importance), "b": ranked(other, importance)}, x, null_draws=20)
+    table = found.table
+    assert list(table.block) == [0, 1, 1, 1, 4] * 2
+    assert (table.subspace > 1 - 1e-5).all()
+    assert table.score[1:4].min() < 0.9
+    assert list(table.score[[0, 4]].round(5)) == [1, 1]
+    other[2] = torch.eye(6)[5]
+    other[1], other[3] = torch.eye(6)[1], torch.eye(6)[3]
+    data = homolog.compare([ranked(one, importance), ranked(other, importance)], x, null_draws=2).dataset
+    values = data.sel(view="subspace", other=data.other[1]).similarity[:5]
+    # Two of three directions are shared; the third adds the square of a chance correlation on 2,000 rows.
+    assert_close(values.values, np.array([1, 2 / 3, 2 / 3, 2 / 3, 1]), atol=0.005, rtol=0)
+    assert float(data.null_mean.sel(view="subspace")) < 0.9
+
+
+def test_ranks_go_by_deviations_of_codes_where_nothing_else_is_said():
+    x = gaussian(2000, 4, seed=3, dtype=torch.float32) * torch.tensor([4.0, 1.0, 1.0, 0.2])
+    rows = {"directions": torch.eye(4), "ordered": True, "signed": False}
+    (fitted,) = homolog.fit(x, {"method": "pca", "n_latents": 4}, progress=False)
+    found = homolog.compare([rows, fitted], x, null_draws=2)
+    assert list(found.table.block) == [0, 1, 1, 3] * 2
+    assert "subspace" in str(found)
+    with pytest.raises(ValueError, match=r"view 'subspace' can't be computed here \(it needs ordered dictionaries\)"):
+        homolog.compare(PAIR, X, views=["subspace"])
 
 
 # Two networks
@@ -435,11 +544,16 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"activations": X[:60]},
         ("60 rows of 16 units", "at least 4 rows per unit (64)", "null='permutation'"),
     ),
-    "unknown view": ({"views": ["cosine"]}, ("'cosine'", "score, jaccard, neuron")),
+    "unknown view": ({"views": ["cosine"]}, ("'cosine'", "score, jaccard, subspace, neuron")),
     "impossible view": ({"views": ["neuron_permuted"]}, ("two networks of equal width", "what can is score")),
     "unknown matching": ({"matching": "greedy"}, ("'greedy'", "mutual, best, hungarian")),
     "unknown null": ({"null": "none"}, ("'none'", "spectrum, permutation")),
     "too few draws": ({"null_draws": 1}, ("null_draws is 1", "at least 2")),
+    "view of equal widths": (
+        {"activations": [X, X[:, :9]], "dictionaries": [PAIR[0], FEATURES[:, :9]], "views": ["neuron_permuted"]},
+        ("two networks of equal width", "what can is score"),
+    ),
+    "unknown device": ({"device": "tpu"}, ("'tpu' isn't known", "cpu, cuda")),
     "absent folder": ({"dictionaries": ["nowhere", PAIR[0]]}, ("dictionary 0: nowhere isn't there",)),
     "absent activations": ({"activations": "nowhere.npz"}, ("nowhere.npz isn't there",)),
 }
@@ -597,6 +711,16 @@ def test_it_is_saved_whole(kind, result, tmp_path):
         assert path.read_text().startswith("dictionary,latent" if kind == ".csv" else "2 dictionaries")
     with pytest.raises(ValueError, match=r"give one of .nc, .csv, .txt"):
         result.save(tmp_path / "result.pdf")
+
+
+def test_the_device_is_where_it_was_asked_for():
+    first, again = (
+        homolog.compare(PAIR, X, null_draws=3, device=device).dataset for device in ("cpu", torch.device("cpu"))
+    )
+    xr.testing.assert_identical(first, again)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match=r"'cuda' is asked for, and the number of CUDA devices is 0"):
+            homolog.compare(PAIR, X, device="cuda")
 
 
 def test_equal_calls_give_equal_bits_and_another_seed_another_null():

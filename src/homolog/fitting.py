@@ -71,7 +71,7 @@ def fit(
         MemoryError: The GPU's memory is too small; says how much is needed, and by which member most.
     """
     declarations = declared(spec, with_partner=partner is not None)
-    where = _device(device)
+    where = device_of(device)
     rows = {"all": _read(activations, hook_point, where)}
     held_out = InMemory(torch.empty(0, rows["all"].units)) if test is None else _read(test, hook_point, where)
     if held_out.units != rows["all"].units:
@@ -99,7 +99,7 @@ def table(dictionaries: Iterable[Dictionary]) -> pd.DataFrame:
     return pd.DataFrame([dict(dictionary.member) for dictionary in dictionaries])
 
 
-def _device(name: str | torch.device) -> torch.device:
+def device_of(name: str | torch.device) -> torch.device:
     """The device that is meant; a ValueError when it isn't known or isn't there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

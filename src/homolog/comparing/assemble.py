@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from homolog.alignment.decisions import benjamini_yekutieli, lower_bound
-from homolog.alignment.matching import match
-from homolog.alignment.similarity import cosine
+from homolog.alignment.representations.dictionaries import max_cosine, pw_mcc, shared_fraction
 from homolog.alignment.statistics import excess, jackknife_interval, mean_over_pairs
 from homolog.comparing.blocks import blocks
 from homolog.comparing.chance import LEVEL
@@ -24,8 +22,6 @@ Measured = dict[tuple[str, int, int], Held]
 SHARES = np.linspace(0, 1, 101)
 # Paulo & Belrose (2025) count a pair as shared above this cosine of decoders and of encoders.
 SHARED_COSINE = 0.7
-# Pairwise assignments of larger dictionaries aren't made.
-ASSIGNED = 4096
 
 
 def assemble(runs: Runs, options: Options, measured: Measured, primary: str) -> xr.Dataset:
@@ -176,35 +172,21 @@ def _scale(data: xr.Dataset, a: list[str], b: list[str]) -> xr.Dataset:
 def _directions(runs: Runs, i: int, j: int) -> dict[str, float]:
     """MMCS in both directions, PW-MCC and the shared fraction of the live latents; NaN unless the basis is one.
 
-    MMCS: mean over latents of the largest cosine with the other's (Sharkey et al. 2022). PW-MCC: mean cosine of
-    one-to-one pairs (Song et al. 2025). Shared: pairs that decoders and encoders agree on, both above 0.7 (Paulo &
-    Belrose 2025), as a share of the smaller dictionary.
+    As `alignment.representations.dictionaries` has them, but that what is shared is a share of the smaller dictionary.
     """
     found = dict.fromkeys(("mmcs_a_in_b", "mmcs_b_in_a", "pw_mcc", "shared_fraction"), np.nan)
     a, b = runs.side(i), runs.side(j)
     if not runs.one_basis(i, j) or not (a.live.any() and b.live.any()):
         return found
     signed = a.dictionary.signed and b.dictionary.signed
-    if max(a.latents, b.latents) > ASSIGNED:
-        return found
-
-    def matched(view: str) -> tuple[Tensor, Tensor]:
-        similarity = cosine(a.vectors(view)[a.live], b.vectors(view)[b.live])
-        similarity = similarity if signed else similarity.abs()
-        one_to_one = match(similarity, similarity, "hungarian")
-        pairs = torch.zeros_like(similarity, dtype=torch.bool)
-        taken = one_to_one.index >= 0
-        pairs[taken, one_to_one.index[taken]] = True
-        return similarity, pairs
-
-    similarity, pairs = matched("neuron")
-    found["mmcs_a_in_b"] = float(similarity.amax(1).mean())
-    found["mmcs_b_in_a"] = float(similarity.amax(0).mean())
-    found["pw_mcc"] = float(similarity[pairs].mean())
+    one, other = (side.dictionary.directions[side.live] for side in (a, b))
+    found["mmcs_a_in_b"] = max_cosine(one, other, signed).value
+    found["mmcs_b_in_a"] = max_cosine(other, one, signed).value
+    found["pw_mcc"] = pw_mcc(one, other, signed).value
     if runs.has("encoder", i, j):
-        encoders, agreed = matched("encoder")
-        shared = pairs & agreed & (similarity > SHARED_COSINE) & (encoders > SHARED_COSINE)
-        found["shared_fraction"] = float(shared.sum()) / min(similarity.shape)
+        reading = [(side.dictionary.encoder[side.live], side.dictionary.directions[side.live]) for side in (a, b)]
+        shared = shared_fraction(reading[0], reading[1], SHARED_COSINE, signed).per_latent
+        found["shared_fraction"] = float((shared > SHARED_COSINE).sum()) / min(len(one), len(other))
     return found
 
 

@@ -54,11 +54,12 @@ def chance_sides(side: Side, draws: int, null: str, key: tuple[str | int, ...]) 
         for draw in range(draws):
             turn = haar_rotation(side.rows.whole.units, generator).float()
             codes = {fold: one.shuffled("compare", "shuffle", *key, draw, fold) for fold, one in side.codes.items()}
-            yield replace(side, codes=codes), Side.of(side.dictionary.rotated(turn), side.rows)
+            yield replace(side, codes=codes), Side.of(side.dictionary.rotated(turn), side.rows, side.device)
         return
     rows, rates = match.read(0, min(RATED, match.samples)), side.rates.mean(0)
     for rotation in turns(side, draws, generator):
-        turned = Side.of(with_rates(side.dictionary.rotated(rotation.float()), rates, rows), side.rows)
+        dictionary = with_rates(side.dictionary.rotated(rotation.float()), rates, rows)
+        turned = Side.of(dictionary, side.rows, side.device)
         yield turned, turned
 
 

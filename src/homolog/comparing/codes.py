@@ -21,8 +21,6 @@ from homolog.streams import stream
 CHUNK = 8192
 # Codes of one dictionary on one half that take up to so much are kept; others are encoded again when they are needed.
 KEPT_BYTES = 256 * 2**20
-# Above so many entries a matrix of correlations is float32: 16,384 x 16,384 is 1 GiB.
-FLOAT64_ENTRIES = 2**24
 # Codes with fewer non-zeros than this share are multiplied as sparse matrices.
 SPARSE = 0.1
 # Encoders in which a latent is active above a threshold of its own, which a bias can move.
@@ -35,12 +33,14 @@ Chunk = Any  # Tensor (rows, latents), or a sparse array of that shape
 class Codes:
     """Codes of one dictionary on one half of the rows, chunk by chunk.
 
-    `shuffle` is the key of a random order of the rows within each chunk: the codes of other inputs.
+    `shuffle` is the key of a random order of the rows within each chunk: the codes of other inputs. Rows are read on
+    the `device`, and come back from it.
     """
 
     dictionary: Dictionary
     samples: Samples
     shuffle: tuple[str | int, ...] | None = None
+    device: str | torch.device = "cpu"
     _kept: list[Chunk] | None = field(default=None, repr=False)
 
     @property
@@ -79,8 +79,9 @@ class Codes:
 
     def _encode(self, rows: Float[Tensor, "rows units"]) -> Chunk:
         parts = []
+        dictionary = self.dictionary.to(self.device)
         for part in rows.split(CACHED):  # type: ignore[no-untyped-call]
-            codes = self.dictionary.codes(part)
+            codes = dictionary.codes(part.to(self.device)).cpu()
             if not bool(codes.isfinite().all()):
                 count = int((~codes.isfinite()).sum())
                 raise ValueError(f"codes hold {count} values that aren't finite: look at the dictionary's encoder.")
@@ -117,26 +118,29 @@ class Codes:
         return mean, torch.where(varies, variance.clamp(min=0).sqrt(), torch.inf)
 
 
-def correlations(a: Codes, b: Codes) -> Float[Tensor, "latents_a latents_b"]:
-    """Pearson's r of each latent of `a` with each of `b` over the same rows, in one pass.
+def correlations(
+    a: Codes, b: Codes, rows: slice = slice(None), dtype: torch.dtype = torch.float64
+) -> Float[Tensor, "some latents_b"]:
+    """Pearson's r of some latents of `a` with each of `b` over the same rows of activations, in one pass.
 
-    Memory: the matrix (float64 up to 2^24 entries, else float32) and a few chunks. Between sparse codes the work
-    grows with the pairs of latents that are active together.
+    Memory: the matrix and a few chunks. Between sparse codes the work grows with the pairs of latents that are active
+    together.
     """
-    shape = (a.latents, b.latents)
-    dtype = torch.float64 if shape[0] * shape[1] <= FLOAT64_ENTRIES else torch.float32
+    shape = (len(range(a.latents)[rows]), b.latents)
     products = torch.zeros(shape, dtype=dtype)
-    for one, other in zip(a.chunks(), b.chunks(), strict=True):
+    for whole, other in zip(a.chunks(), b.chunks(), strict=True):
+        one = whole[:, rows]
         if isinstance(one, Tensor) and isinstance(other, Tensor):
-            products.addmm_(one.T.to(dtype), other.to(dtype))
+            where = a.device
+            products += (one.T.to(where, dtype) @ other.to(where, dtype)).cpu()
         else:
             product = (_sparse(one).T @ _sparse(other)).tocoo()
             place = torch.from_numpy(product.row.astype(np.int64) * shape[1] + product.col)
             products.view(-1).index_add_(0, place, torch.from_numpy(product.data).to(dtype))
     (mean_a, deviation_a), (mean_b, deviation_b) = a.mean_and_deviation, b.mean_and_deviation
     products /= a.samples.samples
-    products.addr_(mean_a.to(dtype), mean_b.to(dtype), alpha=-1)
-    return products.div_(deviation_a.to(dtype)[:, None]).div_(deviation_b.to(dtype)).clamp_(-1, 1)
+    products.addr_(mean_a[rows].to(dtype), mean_b.to(dtype), alpha=-1)
+    return products.div_(deviation_a[rows].to(dtype)[:, None]).div_(deviation_b.to(dtype)).clamp_(-1, 1)
 
 
 def paired(

@@ -10,12 +10,15 @@ import torch
 
 from homolog.comparing.assemble import assemble
 from homolog.comparing.chance import NULLS, draws_needed
+from homolog.comparing.choosing import MATCHINGS
 from homolog.comparing.dictionaries import Refits, read_refits
 from homolog.comparing.measure import Options, Progress, Runs, measure
 from homolog.comparing.result import Comparison
 from homolog.comparing.rows import Rows, check_rows, read_rows
-from homolog.comparing.views import MAPPED, MATCHINGS, SHARED, VIEWS
-from homolog.comparing.warnings import FEWEST_ROWS, check_rows_per_unit, warnings
+from homolog.comparing.views import MAPPED, RANKS, SHARED, VIEWS
+from homolog.comparing.warnings import check_rows_per_unit, warnings
+from homolog.fitting import device_of
+from homolog.store.recorded import FEWEST_ROWS
 
 
 def compare(
@@ -30,6 +33,7 @@ def compare(
     null: str = "spectrum",
     null_draws: int | None = None,
     seed: int = 0,
+    device: str | torch.device = "cpu",
     progress: Progress = iter,
 ) -> Comparison:
     """Compare two or more dictionaries latent by latent, on rows that they weren't fitted to. Trains nothing.
@@ -54,6 +58,8 @@ def compare(
             directions turned at random, a weaker null that asks for no minimum of rows.
         null_draws: By default as many as make 2000 null values for each stratum of latents.
         seed: Of the null's random numbers.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``: where codes are computed and directions multiplied. Dense
+            codes are correlated there block by block too; sparse codes, and assignments, on the CPU.
         progress: A function around the steps, as tqdm's.
 
     Returns:
@@ -63,6 +69,7 @@ def compare(
         ValueError: One line that says what is wrong with what was given, and the way out.
     """
     given, names = _named(dictionaries, names)
+    where = device_of(device)
     refits = [read_refits(one, f"dictionary {name}") for one, name in zip(given, names, strict=True)]
     names = _labels(refits, names, dictionaries)
     sources = list(activations) if isinstance(activations, list | tuple) else [activations] * len(given)
@@ -75,7 +82,7 @@ def compare(
         )
     rows, basis = read_rows(sources, [one.gauge for one in refits], points)
     note = check_rows(rows, names)
-    runs = Runs(names, [_in_order(*each) for each in zip(refits, rows, names, strict=True)], rows, basis)
+    runs = Runs(names, [_in_order(*each) for each in zip(refits, rows, names, strict=True)], rows, basis, where)
     check_rows_per_unit(runs, null)
     options = _options(runs, views, not_identified, matching, null, null_draws, seed)
     _check_live(runs)
@@ -183,6 +190,8 @@ def _options(
 def _needs(view: str) -> str:
     if view in SHARED:
         return "it needs equal widths" + (", and encoders" if view == "encoder" else "")
+    if view == RANKS:
+        return "it needs ordered dictionaries"
     return "it needs sparse codes" if view == "jaccard" else "it needs two networks of equal width, and 4 rows per unit"
 
 

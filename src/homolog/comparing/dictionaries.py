@@ -28,8 +28,8 @@ from homolog.store.sparsify_reading import read_sparsify
 FOLDERS = {SAELENS: read_saelens, SPARSIFY: read_sparsify, DICTIONARY_LEARNING: read_dictionary_learning}
 # Names that other libraries give to the arrays of a dictionary; W_enc is stored the other way round.
 _ALIASES = {"decoder": "directions", "W_dec": "directions", "b_enc": "encoder_bias", "b_dec": "bias"}
-_ARRAYS = ("directions", "encoder", "encoder_bias", "bias", "threshold")
-_OPTIONS = ("activation", "k", "signed", "label")
+_ARRAYS = ("directions", "encoder", "encoder_bias", "bias", "threshold", "importance")
+_OPTIONS = ("activation", "k", "signed", "ordered", "label")
 Given = Any
 
 
@@ -107,7 +107,7 @@ def _from_arrays(given: Mapping[str, Any], where: str) -> Dictionary:
     if directions.ndim != 2 or 0 in directions.shape:
         raise ValueError(f"{where} has directions of shape {tuple(directions.shape)}, and needs (latent, unit).")
     latents, units = directions.shape
-    shapes = {"encoder": (latents, units), "encoder_bias": (latents,), "bias": (units,)}
+    shapes = {"encoder": (latents, units), "encoder_bias": (latents,), "bias": (units,), "importance": (latents,)}
     for name, expected in shapes.items():
         seen = tuple(arrays[name].shape) if name in arrays else expected
         if seen != expected:
@@ -121,9 +121,10 @@ def _from_arrays(given: Mapping[str, Any], where: str) -> Dictionary:
         encoder_bias=arrays.get("encoder_bias", torch.zeros(latents)),
         bias=arrays.get("bias", torch.zeros(units)),
         firing_rate=unmeasured(latents),
-        importance=unmeasured(latents),
+        importance=arrays.get("importance", unmeasured(latents)),
         activation=str(named.get("activation", activation)),
         k=k,
+        ordered=bool(named.get("ordered", False)),
         signed=bool(named.get("signed", True)),
         threshold=arrays["threshold"].expand(latents) if "threshold" in arrays else None,
         member={"label": str(named.get("label", "dictionary"))},
@@ -187,7 +188,7 @@ def _check(dictionary: Dictionary, where: str) -> None:
         raise ValueError(
             f"{where} is empty: its directions have shape {tuple(dictionary.directions.shape)} (latent, unit)."
         )
-    for name in _ARRAYS:
+    for name in _ARRAYS[:-1]:  # Importances may be unknown.
         array = getattr(dictionary, name)
         count = 0 if array is None else int((~array.isfinite()).sum())
         if count:

@@ -12,12 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from homolog.comparing.blocks import compare_subspaces
 from homolog.comparing.chance import against_null, chance_sides
 from homolog.comparing.dictionaries import Refits
 from homolog.comparing.rows import Rows
 from homolog.comparing.views import (
     CODES,
     MAPPED,
+    RANKS,
     SHARED,
     Maps,
     Scored,
@@ -62,6 +64,7 @@ class Runs:
     refits: list[Refits]
     rows: list[Rows]
     basis: list[int]
+    device: str | torch.device = "cpu"
     _sides: dict[tuple[int, int], Side] = field(default_factory=dict)
     _maps: dict[tuple[int, int], dict[str, Maps]] = field(default_factory=dict)
 
@@ -70,7 +73,7 @@ class Runs:
 
     def side(self, run: int, member: int = 0) -> Side:
         if (run, member) not in self._sides:
-            self._sides[run, member] = Side.of(self.refits[run].members[member], self.rows[run])
+            self._sides[run, member] = Side.of(self.refits[run].members[member], self.rows[run], self.device)
         return self._sides[run, member]
 
     def one_basis(self, i: int, j: int) -> bool:
@@ -88,8 +91,9 @@ class Runs:
         """Whether the view can be computed for these two, identified or not."""
         equal = self.rows[i].whole.units == self.rows[j].whole.units
         own = not (self.refits[i].projected or self.refits[j].projected)
-        sparse = all(self.refits[k].members[0].activation != "identity" for k in (i, j))
-        rules = {"jaccard": sparse, "neuron": equal, "encoder": equal and own}
+        first = [self.refits[k].members[0] for k in (i, j)]
+        sparse, ordered = all(one.activation != "identity" for one in first), all(one.ordered for one in first)
+        rules = {"jaccard": sparse, RANKS: ordered, "neuron": equal, "encoder": equal and own}
         return rules.get(view, view == "score" or (equal and not self.one_basis(i, j)))
 
     def identified(self, view: str, i: int, j: int) -> bool:
@@ -144,7 +148,9 @@ def _views(
     if set(wanted) & set(CODES):
         found = compare_codes(a, codes, options.matching)
     for view in wanted:
-        if view not in CODES:
+        if view == RANKS:
+            found[view] = compare_subspaces(a, codes)
+        elif view not in CODES:
             found[view] = compare_directions(a, directions, view, options.matching, runs.maps(i, j, view))
     return {view: found[view] for view in wanted}
 
@@ -173,8 +179,10 @@ def at_refits(runs: Runs, options: Options, i: int, j: int) -> dict[str, float]:
             found = compare_codes(a, b, options.matching) | {
                 view: compare_directions(a, b, "encoder" if view == "encoder" else "neuron", options.matching)
                 for view in options.views
-                if view not in CODES
+                if view not in (*CODES, RANKS)
             }
+            if RANKS in options.views and runs.has(RANKS, i, i):
+                found[RANKS] = compare_subspaces(a, b)
         else:
             found = _views(runs, options, i, j, a, b, b)
         for view, both in found.items():

@@ -20,11 +20,11 @@ from homolog.decompositions.samples import InMemory, Samples
 from homolog.decompositions.split import halves_of
 from homolog.store.activation_samples import choose_samples, open_activations
 from homolog.store.activations import ARTEFACT
-from homolog.store.arrays import HDF5, samples_of
-from homolog.tasks.base import TEST
+from homolog.store.arrays import samples_of
+from homolog.store.recorded import HDF5, IDS, along_rows
+from homolog.tasks.base import HALF_A, HALF_B, TEST
 
 Source = Any
-IDS = "input_id"
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,17 @@ class Rows:
     """Activations of one run: pairs are chosen on `match`, and scored on `score`, disjoint halves of the rows.
 
     `ids` names the inputs, where that is known. `order` lists the model's units as they stand here: the canonical
-    order of a file of the pipeline.
+    order of a file of the pipeline, which also says which rows are which half (`halves`; drawn at random without it).
     """
 
     whole: Samples
     ids: Int[Tensor, " rows"] | None = None
     order: Int[Tensor, " units"] | None = None
+    halves: dict[str, Samples] | None = None
 
     @cached_property
     def folds(self) -> dict[str, Samples]:
-        halves = halves_of(self.whole)
+        halves = self.halves or halves_of(self.whole)
         return {"match": halves["a"], "score": halves["b"]}
 
     @cached_property
@@ -137,23 +138,14 @@ def _from_pipeline(path: Path, gauge: str, hook_point: str | None) -> Rows:
     if chosen is not None and chosen.rotation is not None:
         chosen = replace(chosen, rotation=None)  # Dictionaries are stored over the model's own axes.
     order = (no_gauge(stored.units) if chosen is None else chosen).order
-    return Rows(choose_samples(stored, test, chosen), stored.rows.input_id[test], order)
+    halves = {
+        name: choose_samples(stored, stored.rows.where(TEST, half), chosen)
+        for name, half in (("a", HALF_A), ("b", HALF_B))
+    }
+    return Rows(choose_samples(stored, test, chosen), stored.rows.input_id[test], order, halves)
 
 
 def _ids(path: Path, samples: int) -> Int[Tensor, " rows"] | None:
     """`input_id`, one number a row, where a file holds it."""
-    found = None
-    if path.suffix == ".npz":
-        with np.load(path) as file:
-            found = file[IDS] if IDS in file.files else None
-    elif path.suffix in HDF5:
-        with h5py.File(path, "r") as file:
-            found = file[IDS][...] if isinstance(file.get(IDS), h5py.Dataset) else None
-    if found is None:
-        return None
-    if found.shape != (samples,) or found.dtype.kind not in "iu":
-        raise ValueError(
-            f"{path}: {IDS} has shape {found.shape} and type {found.dtype}; allowed: one whole number for each of the "
-            f"{samples} rows."
-        )
-    return torch.from_numpy(found.astype(np.int64))
+    found = along_rows(path, IDS, samples)
+    return None if found is None else torch.from_numpy(found)

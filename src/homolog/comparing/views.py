@@ -10,35 +10,40 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from homolog.alignment.matching import match
-from homolog.alignment.similarity import cosine
-from homolog.comparing.codes import Codes, correlations, paired
+from homolog.comparing.choosing import choose
+from homolog.comparing.codes import Codes, paired
+from homolog.comparing.likeness import OfCodes, OfDirections, unit_rows
 from homolog.comparing.rows import Rows
 from homolog.decompositions.moments import moments
 from homolog.decompositions.samples import Samples
 from homolog.dictionary import Dictionary
 
-# Names of views as in the workflow. What each needs: codes of both; one basis; equal widths and two bases.
+# Names of views as in the workflow. What each needs: codes of both; one basis; equal widths and two bases; ranks.
 CODES, SHARED, MAPPED = ("score", "jaccard"), ("neuron", "encoder"), ("neuron_permuted", "neuron_procrustes")
-VIEWS = (*CODES, *SHARED, *MAPPED)
+RANKS = "subspace"
+VIEWS = (*CODES, RANKS, *SHARED, *MAPPED)
 CAVEATS = {
     "neuron_permuted": "for units of an elementwise nonlinearity",
     "neuron_procrustes": "optimistic bound: no ReLU layer allows a rotation",
 }
-MATCHINGS = ("mutual", "best", "hungarian")
 
 
 @dataclass
 class Side:
-    """One dictionary on its rows: codes on both halves, and which latents fire in both (`live`)."""
+    """One dictionary on its rows: codes on both halves, and which latents fire in both (`live`).
+
+    It is read, and directions are multiplied, on the `device`.
+    """
 
     dictionary: Dictionary
     rows: Rows
     codes: dict[str, Codes]
+    device: str | torch.device = "cpu"
 
     @classmethod
-    def of(cls, dictionary: Dictionary, rows: Rows) -> Side:
-        return cls(dictionary, rows, {fold: Codes(dictionary, samples) for fold, samples in rows.folds.items()})
+    def of(cls, dictionary: Dictionary, rows: Rows, device: str | torch.device = "cpu") -> Side:
+        codes = {fold: Codes(dictionary, samples, device=device) for fold, samples in rows.folds.items()}
+        return cls(dictionary, rows, codes, device)
 
     @cached_property
     def rates(self) -> Float[Tensor, "folds latents"]:
@@ -82,38 +87,10 @@ class Maps:
     score: Float[Tensor, "units units"]
 
 
-def choose(
-    similarity: Float[Tensor, "m n"], live_a: Bool[Tensor, " m"], live_b: Bool[Tensor, " n"], matching: str
-) -> tuple[tuple[Int[Tensor, " m"], Bool[Tensor, " m"]], tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]]:
-    """Match of each latent of a and of b (-1: none), and whether it is mutual. Overwrites `similarity`.
-
-    `mutual` and `best`: each with its most similar one. `hungarian`: one to one, with the largest sum. The one place
-    where pairs are chosen.
-    """
-    index_a, index_b = torch.full((len(live_a),), -1), torch.full((len(live_b),), -1)
-    if live_a.any() and live_b.any():
-        if matching == "hungarian":
-            places_a, places_b = live_a.nonzero()[:, 0], live_b.nonzero()[:, 0]
-            among = similarity[places_a][:, places_b]
-            found = match(among, among, matching).index
-            pairs = places_a[found >= 0], places_b[found[found >= 0]]
-            index_a[pairs[0]], index_b[pairs[1]] = pairs[1], pairs[0]
-        else:
-            similarity[~live_a], similarity[:, ~live_b] = -torch.inf, -torch.inf
-            index_a[live_a], index_b[live_b] = similarity.argmax(1)[live_a], similarity.argmax(0)[live_b]
-    mutual_a = (index_a >= 0) & (index_b[index_a.clamp(min=0)] == torch.arange(len(index_a)))
-    mutual_b = (index_b >= 0) & (index_a[index_b.clamp(min=0)] == torch.arange(len(index_b)))
-    if matching == "best":  # Many to one is all that is asked for.
-        mutual_a, mutual_b = index_a >= 0, index_b >= 0
-    return (index_a, mutual_a), (index_b, mutual_b)
-
-
 def compare_codes(a: Side, b: Side, matching: str) -> dict[str, tuple[Scored, Scored]]:
     """`score` and `jaccard` of the latents of a and of those of b; the pairs of both are chosen by `score`."""
     signed = a.dictionary.signed and b.dictionary.signed
-    similarity = correlations(a.codes["match"], b.codes["match"])
-    chosen = choose(similarity if signed else similarity.abs_(), a.live, b.live, matching)
-    del similarity
+    chosen = choose(OfCodes(a.codes["match"], b.codes["match"], signed), a.live, b.live, matching)
     found = []
     for (one, other), (index, mutual) in zip(((a, b), (b, a)), chosen, strict=True):
         pearson, jaccard = paired(one.codes["score"], other.codes["score"], index)
@@ -126,10 +103,9 @@ def compare_directions(a: Side, b: Side, view: str, matching: str, maps: Maps | 
     """A geometric view of the latents of a and of those of b; `maps` bring b's vectors into a's units."""
     ours, theirs = a.vectors(view), b.vectors(view)
     signed = a.dictionary.signed and b.dictionary.signed
-    similarity = _cosine(ours, theirs if maps is None else theirs @ maps.match.to(theirs))
-    chosen = choose(similarity if signed else similarity.abs_(), a.live, b.live, matching)
-    del similarity
-    ours, theirs = _unit(ours), _unit(theirs if maps is None else theirs @ maps.score.to(theirs))
+    mapped = theirs if maps is None else theirs @ maps.match.to(theirs)
+    chosen = choose(OfDirections(ours, mapped, signed, a.device), a.live, b.live, matching)
+    ours, theirs = unit_rows(ours), unit_rows(theirs if maps is None else theirs @ maps.score.to(theirs))
     found = []
     for (one, other), (index, mutual) in zip(((ours, theirs), (theirs, ours)), chosen, strict=True):
         value = (one * other[index.clamp(min=0)]).sum(1)
@@ -159,14 +135,3 @@ def _cross(a: Samples, b: Samples) -> tuple[Tensor, Tensor, Tensor]:
     deviation = joint.diagonal().clamp(min=0).sqrt()
     deviation = torch.where(deviation > 0, deviation, torch.inf)
     return joint[a.units :, : a.units], deviation[: a.units], deviation[a.units :]
-
-
-def _unit(rows: Float[Tensor, "rows units"]) -> Float[Tensor, "rows units"]:
-    wide = rows.double()
-    norms = wide.norm(dim=1, keepdim=True)
-    return wide / torch.where(norms > 0, norms, 1.0)
-
-
-def _cosine(a: Float[Tensor, "m units"], b: Float[Tensor, "n units"]) -> Float[Tensor, "m n"]:
-    """Cosines in float64, or in float32 where the matrix would be too large."""
-    return cosine(a, b) if len(a) * len(b) <= 2**24 else _unit(a).float() @ _unit(b).float().T

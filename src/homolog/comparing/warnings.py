@@ -9,9 +9,10 @@ import torch
 from homolog.alignment.similarity import cosine
 from homolog.comparing.chance import smallest_share
 from homolog.comparing.measure import Options, Runs
+from homolog.store.recorded import FEWEST_ROWS
 
-# Rows for each unit: fewer don't tell the spectrum; and below the first number nothing is compared with it.
-FEWEST_ROWS, ENOUGH_ROWS = 4, 10
+# Rows for each unit: fewer than these tell the spectrum roughly.
+ENOUGH_ROWS = 10
 # Two directions with a larger cosine are one: for independent ones it is out of reach in more than a few dimensions.
 IDENTICAL = 0.999
 # Shares above which it is told: of latents too rare to compare, and of dead latents (or all) that are identical.

@@ -21,10 +21,8 @@ from homolog.store.activation_samples import (
     open_activations,
 )
 from homolog.store.activations import ARTEFACT
+from homolog.store.recorded import HDF5, KINDS
 from homolog.tasks.base import TRAIN
-
-HDF5 = (".h5", ".hdf5")
-KINDS = (".npy", ".npz", *HDF5)
 
 
 def samples_of(

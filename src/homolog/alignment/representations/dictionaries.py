@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Real
 from torch import Tensor
 
-from homolog.alignment.matching import Matched, match
+from homolog.alignment.assignment.assign import sparse_assignment
+from homolog.alignment.assignment.pairs import Cosine
+from homolog.alignment.matching import LARGE, Matched, match
 from homolog.alignment.representations.inputs import Array, rows_of
 from homolog.alignment.similarity import cosine
 from homolog.dictionary import Dictionary
@@ -39,7 +41,8 @@ def pw_mcc(a: Real[Array, "m units"], b: Real[Array, "n units"], signed: bool = 
     """Pairwise dictionary mean correlation coefficient: mean |cosine| of the best one-to-one match (Song et al. 2025).
 
     Symmetric. min(m, n) pairs where the sizes differ. Zero rows are left out: NaN and index -1. For directions whose
-    sign means something (SAEs) `signed` True asks for equal signs. Holds the matrix of (m, n) similarities.
+    sign means something (SAEs) `signed` True asks for equal signs. From 2,048 latents on the match is sought among
+    candidates, to the same optimum, and no matrix of similarities is held.
     Raises ValueError as `max_cosine` does.
     """
     first, second = _directions("PW-MCC", a, b)
@@ -50,6 +53,7 @@ def shared_fraction(
     a: Dictionary | tuple[Real[Array, "m units"], Real[Array, "m units"]],
     b: Dictionary | tuple[Real[Array, "n units"], Real[Array, "n units"]],
     threshold: float = 0.7,
+    signed: bool = True,
 ) -> Matched:
     """Which latents of a are found in b, by what they read and by what they write (Paulo & Belrose 2025)?
 
@@ -57,12 +61,13 @@ def shared_fraction(
     where both name the same partner, with a cosine above `threshold` in both. The value is the share of these in a's
     latents without zero rows; per latent stands the lower of the two cosines, NaN (index -1) where the partners differ.
     a and b are dictionaries, or (encoder, directions), each (latent, unit). 0.7 means another thing at another (m,
-    units): read it beside a null. Raises ValueError as `max_cosine` does, or if encoder and directions differ in shape.
+    units): read it beside a null. With `signed` False directions that differ by sign are equal. Raises ValueError as
+    `max_cosine` does, or if encoder and directions differ in shape.
     """
     (encoder_a, directions_a), (encoder_b, directions_b) = (_reading(side) for side in (a, b))
     encoders = _directions("shared fraction, encoders", encoder_a, encoder_b)
     directions = _directions("shared fraction, directions", directions_a, directions_b)
-    read, written = (_one_to_one(*pair, signed=True) for pair in (encoders, directions))
+    read, written = (_one_to_one(*pair, signed) for pair in (encoders, directions))
     agree = (read.index == written.index) & (read.index >= 0)
     lower = torch.where(agree, torch.minimum(read.per_latent, written.per_latent), torch.nan)
     alive = _alive(encoders[0]) & _alive(directions[0])
@@ -72,14 +77,19 @@ def shared_fraction(
 
 def _one_to_one(a: Tensor, b: Tensor, signed: bool) -> Matched:
     rows, columns = (_alive(side).nonzero().squeeze(1) for side in (a, b))
-    similarity = cosine(a[rows], b[columns])
-    similarity = similarity if signed else similarity.abs()
-    found = match(similarity, similarity, "hungarian")
+    if min(len(rows), len(columns)) < LARGE:
+        similarity = cosine(a[rows], b[columns])
+        similarity = similarity if signed else similarity.abs()
+        dense = match(similarity, similarity, "hungarian")
+        matched, value = dense.index, dense.per_latent
+    else:
+        sparse = sparse_assignment(Cosine(a[rows], b[columns], signed))
+        matched, value = sparse.index.to(a.device), sparse.similarity.to(a)
     per_latent, index = a.new_full((len(a),), torch.nan), torch.full((len(a),), -1, device=a.device)
-    per_latent[rows] = found.per_latent
+    per_latent[rows] = value
     if len(columns):
-        index[rows] = torch.where(found.index >= 0, columns[found.index.clamp(min=0)], -1)
-    return Matched(found.value, per_latent, index)
+        index[rows] = torch.where(matched >= 0, columns[matched.clamp(min=0)], -1)
+    return Matched(float(per_latent.nanmean()), per_latent, index)
 
 
 def _directions(quantity: str, a: Array, b: Array) -> tuple[Tensor, Tensor]:
