@@ -326,7 +326,7 @@ def option_names(union: Any, key: str) -> list[str]:
     ids=["tasks", "architectures", "methods", "analyses"],
 )
 def test_every_registered_name_has_its_options_and_the_other_way_round(entries, union, key):
-    assert option_names(union, key) == list(entries)
+    assert [name for name in option_names(union, key) if name != "given"] == list(entries)
 
 
 def test_default_views_are_registered():

@@ -116,7 +116,11 @@ MISTAKES = [
     ("models.wide.widen", {"hidden_9": 64}, ".hidden_9: ...can't be widened; ...hidden_0, hidden_1..."),
     ("models.wide.widen", {"logits": 64}, ".logits: ...can't be widened; those that can: hidden_0..."),
     ("models.wide.widen", {"hidden_1": 32}, ".hidden_1: 32; ...more than the parent's 32 units; ..."),
-    ("decompositions.pca.method", "pc", ": the text 'pc'; allowed: svd, pca, cca, ..., crosscoder; ...mean pca?"),
+    (
+        "decompositions.pca.method",
+        "pc",
+        ": the text 'pc'; allowed: svd, pca, cca, ..., crosscoder, given; ...mean pca?",
+    ),
     ("decompositions.pca.method", ABSENT, ": missing; needed: one of svd, pca, ...; write for instance method: svd"),
     ("decompositions.pca.k", 4, ": unknown key; allowed for pca: n_latents, gauge, method, solver; correct it or ..."),
     ("decompositions.pca.solver", ["exact", "fast"], "[1]: the text 'fast'; allowed: auto, exact, randomised; ..."),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workspace import JOINT, ROOT, STAGES
+from workspace import JOINT, ROOT, STAGES, TAKEN
 
 from homolog.provenance import canonical_json, closure, code_fingerprint, module_files
 from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
@@ -185,7 +185,7 @@ def test_every_name_of_the_registry_leads_to_a_file(target: str) -> None:
     assert files[-1].relative_to(SOURCES).with_suffix("").parts == tuple(name.split("."))
 
 
-@pytest.mark.parametrize("stage", [*STAGES, *JOINT])
+@pytest.mark.parametrize("stage", [*STAGES, *JOINT, *TAKEN])
 def test_no_job_reaches_the_configuration_or_the_registry(stage: str) -> None:
     # Else a new option or a new name would make everything stale. Jobs get what they need as arguments.
     files = reached(stage, *NAMED)

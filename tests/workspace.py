@@ -21,6 +21,8 @@ SOURCES = ("Snakefile", "profiles", "workflow", "src", "environment.yml", ".giti
 STAGES = ("train", "dump_activations", "decompose", "analyse", "track", "plot", "plot_training", "plot_tracks")
 # Further ones, of experiments that decompose all runs together; the tiny configuration has none.
 JOINT = ("decompose_jointly", "plot_crosscoder")
+# And those of runs that others recorded.
+TAKEN = ("take_activations", "take_dictionaries")
 
 # The message of each rule, which is all that a dry run shows of a job's wildcards.
 _RUN = r"(?P<model>[\w.-]+), seed (?P<seed>\d+)"
@@ -28,6 +30,8 @@ _MESSAGES = {
     "train": rf"train {_RUN}",
     "dump_activations": rf"dump activations of {_RUN}",
     "decompose": rf"decompose (?P<hook_point>[\w.]+) of {_RUN}, by (?P<decomposition>\w+)",
+    "take_activations": rf"take activations of {_RUN}",
+    "take_dictionaries": rf"take (?P<hook_point>[\w.]+) of {_RUN}, as (?P<decomposition>\w+)",
     "analyse": r"compare the runs of (?P<experiment>\w+) \(\w+\)",
     "track": r"track the latents of (?P<experiment>\w+)",
     "plot": r"draw results/figures/(?P<experiment>\w+)\.pdf",
@@ -40,6 +44,8 @@ _NAMES = {
     "train": "{model}/seed_{seed}",
     "dump_activations": "{model}/seed_{seed}",
     "decompose": "{model}/seed_{seed}/{hook_point}/{decomposition}",
+    "take_activations": "{model}/seed_{seed}",
+    "take_dictionaries": "{model}/seed_{seed}/{hook_point}/{decomposition}",
     "analyse": "{experiment}",
     "track": "{experiment}",
     "plot": "{experiment}",

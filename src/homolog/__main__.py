@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from homolog.config import Config, ConfigError, load_config
+from homolog.config.check_files import check_files
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +24,10 @@ def check(options: argparse.Namespace) -> int:
         config = load_config(options.config)
     except ConfigError as error:
         print(error.report(), file=sys.stderr)
+        return 1
+    problems = check_files(config, options.config)
+    if problems:
+        print(ConfigError(problems).report(), file=sys.stderr)
         return 1
     counts = f"{len(config.models)} models, {len(config.decompositions)} decompositions"
     print(f"{options.config}: ok: {counts}, {len(config.experiments)} experiments")

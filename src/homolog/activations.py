@@ -10,8 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from homolog.alignment.gauge import Gauge, canonical_gauge
+from homolog.alignment.gauge import Gauge, canonical_gauge, no_gauge
 
+# The symmetry of a hook point of which none is known: it is read as it stands.
+FREE = "none"
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
@@ -96,7 +98,9 @@ class Totals:
             self.products += wide.T @ wide
 
     def gauge(self) -> Gauge:
-        """The canonical gauge of the hook point."""
+        """The canonical gauge of the hook point; the trivial one where no symmetry is known."""
+        if self.hook_point.symmetry == FREE:
+            return no_gauge(self.hook_point.units)
         mean = self.sum / self.rows
         covariance = None if self.products is None else self.products / self.rows - torch.outer(mean, mean)
         return canonical_gauge(mean, self.hook_point.write_out, self.hook_point.symmetry, covariance)

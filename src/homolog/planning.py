@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from homolog.config import Config
-from homolog.config.decompositions import DecompositionOptions
-from homolog.config.experiments import Experiment
-from homolog.config.models import Recipe
+from homolog.config.decompositions import DecompositionOptions, Fitted
+from homolog.config.experiments import OF_ACTIVATIONS, Experiment
+from homolog.config.given import GivenOptions
+from homolog.config.models import ExternalOptions, Recipe
 from homolog.config.sparse_autoencoders import JointOptions
 from homolog.provenance import canonical_json, code_fingerprint
 from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
@@ -59,19 +60,19 @@ class Run:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs to compare, the untrained pair that answers to them, and the units of replication they belong to."""
+    """Two runs to compare, the untrained pair that answers to them if there is one, and their units of replication."""
 
     condition: str
     kind: str
     a: Run
     b: Run
-    initial_a: Run
-    initial_b: Run
+    initial_a: Run | None
+    initial_b: Run | None
     unit_a: str
     unit_b: str
 
     def spec(self) -> Spec:
-        return {key: value if isinstance(value, str) else str(value) for key, value in vars(self).items()}
+        return {key: str(value) if isinstance(value, Run) else value for key, value in vars(self).items()}
 
 
 class Plan:
@@ -90,6 +91,8 @@ class Plan:
         """The finished run that this one starts from."""
         if run.regauged:
             return Run(run.source, run.seed)
+        if self.config.external(run.source):
+            return None
         parent = self._recipe(run).parent
         return Run(parent.model, parent.seed) if parent else None
 
@@ -113,13 +116,34 @@ class Plan:
             **recipe.activations.model_dump(mode="json"),
         )
 
+    def take_activations(self, run: Run) -> str:
+        given = self._external(run)
+        alone = len(given.hook_points) == 1
+        paths = [{"hook_point": name, "path": given.source(run.seed, name)} for name in given.hook_points]
+        return self._spec(sources=[{**source, "alone": alone} for source in paths], n_test=given.n_test)
+
+    def recorded(self, run: Run) -> list[str]:
+        """Files with the activations of an external run."""
+        given = self._external(run)
+        return list(dict.fromkeys(given.source(run.seed, name) for name in given.hook_points))
+
+    def take_dictionaries(self, run: Run, hook_point: str, name: str) -> str:
+        paths = self._given(name).paths(run.model, run.seed, hook_point)
+        return self._spec(name=name, hook_point=hook_point, paths=paths, gauge=self._given(name).gauge)
+
+    def given(self, run: Run, hook_point: str, name: str) -> list[str]:
+        """Files of the dictionaries that are given of a run; all files of a folder."""
+        return [file for path in self._given(name).paths(run.model, run.seed, hook_point) for file in files_of(path)]
+
     def decompose(self, run: Run, hook_point: str, name: str) -> str:
-        options, recipe = self.config.decompositions[name], self._recipe(run)
+        options = self._fitted(name)
+        recipe = None if self.config.external(run.source) else self._recipe(run)
         return self._spec(
             # The variants share the streams of their source: untrained is its step 0, regauged must equal it.
             run={"model": run.source, "seed": run.seed},
-            task=self._task(recipe),
-            architecture=self._architecture(recipe),
+            # Of external runs there is no network in which a reconstruction could be spliced.
+            task=recipe and self._task(recipe),
+            architecture=recipe and self._architecture(recipe),
             name=name,
             hook_point=hook_point,
             partner=next(iter(options.partners()), None),
@@ -133,7 +157,7 @@ class Plan:
     # Experiments
 
     def decompose_jointly(self, name: str, decomposition: str) -> str:
-        options, recipes = self.config.decompositions[decomposition], list(map(self._recipe, self.compared(name)))
+        options, recipes = self._fitted(decomposition), list(map(self._recipe, self.compared(name)))
         return self._spec(
             runs=[str(run) for run in self.compared(name)],
             task=self._task(recipes[0]),
@@ -150,6 +174,8 @@ class Plan:
     def analyse(self, name: str) -> str:
         experiment = self.config.experiments[name]
         options = experiment.analysis.model_dump(mode="json", exclude={"name"})
+        if any(self.config.external(run.source) for run in self.compared(name)):
+            options["views"] = [view for view in options["views"] if view in OF_ACTIVATIONS]
         options["views"] = [VIEWS[view] for view in options["views"]]
         control = self._runs_of(experiment)[0]
         return self._spec(
@@ -200,13 +226,18 @@ class Plan:
         ]
 
     def has_tracks(self, name: str) -> bool:
-        """Whether an experiment compares enough runs for latents to be tracked; two can only be matched."""
-        return len(self.compared(name)) >= FEWEST_TRACKED
+        """Whether an experiment compares enough runs for latents to be tracked; two can only be matched.
+
+        Not of external runs: what they were before training, which tracks are held against, nobody knows.
+        """
+        compared = self.compared(name)
+        return len(compared) >= FEWEST_TRACKED and not any(self.config.external(run.source) for run in compared)
 
     def tracked(self, name: str) -> list[Run]:
         """The runs that tracks are read from: compared ones, and what they were before training."""
         pairs = self.pairs(self.config.experiments[name])
-        return list(dict.fromkeys([*self.compared(name), *(run for p in pairs for run in (p.initial_a, p.initial_b))]))
+        before = [run for pair in pairs for run in (pair.initial_a, pair.initial_b) if run]
+        return list(dict.fromkeys([*self.compared(name), *before]))
 
     def compared(self, name: str) -> list[Run]:
         """The runs that an experiment compares, without their untrained and regauged variants."""
@@ -216,7 +247,7 @@ class Plan:
         """Every run that an experiment reads: compared ones, their untrained counterparts, and the gauge control."""
         experiment = self.config.experiments[name]
         pairs = self.pairs(experiment)
-        found = [run for pair in pairs for run in (pair.a, pair.b, pair.initial_a, pair.initial_b)]
+        found = [run for pair in pairs for run in (pair.a, pair.b, pair.initial_a, pair.initial_b) if run]
         control = self._runs_of(experiment)[0]
         found += [control, *(control.regauge(point) for point in self._with_control(experiment))]
         return list(dict.fromkeys(found))
@@ -226,7 +257,8 @@ class Plan:
         found = []
         for label, condition in experiment.conditions.items():
             groups = {model: [Run(model, seed) for seed in condition.seeds] for model in condition.models}
-            parents = {model: self.config.resolve(model).parent for model in groups}
+            external = {model: self.config.external(model) is not None for model in groups}
+            parents = {model: None if external[model] else self.config.resolve(model).parent for model in groups}
             several = len({(parent.model, parent.seed) for parent in parents.values() if parent}) > 1
             for model, runs in groups.items():
                 parent = parents[model]
@@ -236,7 +268,8 @@ class Plan:
                 kind = "retrained-retrained" if base else "independent"
                 for a, b in combinations(runs, 2):
                     units = [str(base)] * 2 if several and base else [str(a), str(b)]
-                    found.append(Pair(label, kind, a, b, a.untrained(), b.untrained(), units[0], units[1]))
+                    before = [None if external[model] else run.untrained() for run in (a, b)]
+                    found.append(Pair(label, kind, a, b, before[0], before[1], units[0], units[1]))
         return found
 
     def _gauges(self, name: str, joint: bool) -> list[Spec]:
@@ -275,18 +308,23 @@ class Plan:
         return list(dict.fromkeys(run for pair in pairs for run in (pair.a, pair.b)))
 
     def _with_control(self, experiment: Experiment) -> list[str]:
-        """Hook points that a symmetry of the network describes anew; the logits have none but a shift."""
+        """Hook points that a symmetry of the network describes anew; logits have but a shift, external runs none."""
+        if self.config.external(self._runs_of(experiment)[0].source):
+            return []
         described = self._recipe(self._runs_of(experiment)[0]).architecture.with_symmetry()
         return [point for point in experiment.hook_points if point in described]
 
     def _references(self, experiment: Experiment) -> dict[str, list[str]]:
-        """For each run, the runs whose loss it must match: its base; or, trained independently, all of its model."""
+        """For each run, the runs whose loss it must match: its base; or, trained independently, all of its model.
+
+        None for external runs, whose losses nobody knows.
+        """
         runs = self._runs_of(experiment)
         parents = {run: self.parent(run) for run in runs}
         return {
             str(run): [str(parents[run])]
             if parents[run]
-            else [str(other) for other in runs if other.model == run.model]
+            else [str(other) for other in runs if other.model == run.model and not self.config.external(run.source)]
             for run in runs
         }
 
@@ -297,6 +335,24 @@ class Plan:
 
     def _recipe(self, run: Run) -> Recipe:
         return self.config.resolve(run.source)
+
+    def _external(self, run: Run) -> ExternalOptions:
+        external = self.config.external(run.model)
+        if external is None:
+            raise ValueError(f"{run} is no run of an external model.")
+        return external
+
+    def _fitted(self, name: str) -> Fitted:
+        options = self.config.decompositions[name]
+        if isinstance(options, GivenOptions):
+            raise ValueError(f"{name} is given, and nothing is fitted.")
+        return options
+
+    def _given(self, name: str) -> GivenOptions:
+        options = self.config.decompositions[name]
+        if not isinstance(options, GivenOptions):
+            raise ValueError(f"{name} is fitted, not given.")
+        return options
 
     def _task(self, recipe: Recipe) -> Spec:
         options = recipe.task.model_dump(mode="json")
@@ -320,6 +376,12 @@ def _wider(options: DecompositionOptions, name: str) -> list[tuple[str, str]]:
         ]
         found += [(label, min(larger)[1])] if larger else []
     return found
+
+
+def files_of(path: str) -> list[str]:
+    """A file itself; of a folder its files, so that a change in one of them is seen."""
+    folder = Path(path)
+    return sorted(str(file) for file in folder.iterdir() if file.is_file()) if folder.is_dir() else [path]
 
 
 def show_to_jobs(source_root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -104,16 +105,23 @@ def version(package: str) -> str:
 
 
 def recorded_content(path: str) -> str:
-    """The content hash that an artefact carries in its own header; empty for other files."""
+    """The content hash that an artefact carries in its own header; of other files a hash of all that they hold."""
     if path.endswith(".safetensors"):
         from safetensors import safe_open
 
         with safe_open(path, "np") as file:
-            return str((file.metadata() or {}).get("content", ""))
-    import h5py
+            found = (file.metadata() or {}).get("content")
+    else:
+        import h5py
 
-    with h5py.File(path, "r") as file:
-        return str(file.attrs.get("content", ""))
+        found = None
+        if h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                found = file.attrs.get("content")
+    if found is not None:
+        return str(found)
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def git_commit() -> str:

@@ -7,6 +7,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from homolog.config import ConfigError, load_config, parse_config
+from homolog.config.check_files import check_files
 from homolog.folders import check_folders
 from homolog.planning import Plan, run_of, show_to_jobs
 from homolog.registry import ANALYSES, DRAWN_WITH_TRACKS
@@ -39,6 +40,11 @@ except ConfigError as error:
     refuse(error.problems)
 
 
+# What is named must be there; a job is started by a process that has asked.
+if workflow.is_main_process:
+    refuse(check_files(plan.config))
+
+
 onstart:
     # Else it would be Snakemake that fails, when it clears the way for a job's output.
     refuse(check_folders(path for job in workflow.dag.needrun_jobs() for path in (*job.output, *job.log)))
@@ -60,6 +66,25 @@ wildcard_constraints:
     analysis="|".join(ANALYSES),
 
 
+# What others recorded and trained is taken as it is. "(?!)" is like nothing.
+EXTERNAL = "|".join(name for name in plan.config.models if plan.config.external(name)) or "(?!)"
+GIVEN = "|".join(name for name, one in plan.config.decompositions.items() if one.method == "given") or "(?!)"
+OWN_MODEL = rf"(?!(?:{EXTERNAL})/)[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?"
+OWN_DECOMPOSITION = rf"(?!(?:{GIVEN})\.)\w+"
+
+
+def trained_model(wildcards):
+    return [] if plan.config.external(wildcards.model) else rules.train.output.model.format(**wildcards)
+
+
+def recorded_activations(wildcards):
+    return plan.recorded(run_of(wildcards.model, wildcards.seed))
+
+
+def given_dictionaries(wildcards):
+    return plan.given(run_of(wildcards.model, wildcards.seed), wildcards.hook_point, wildcards.decomposition)
+
+
 def parent_model(wildcards):
     parent = plan.parent(run_of(wildcards.model, wildcards.seed))
     return rules.train.output.model.format(model=parent.model, seed=parent.seed) if parent else []
@@ -79,6 +104,23 @@ def dump_activations_spec(wildcards):
 
 def dump_activations_code(wildcards):
     return plan.code("dump_activations.py", dump_activations_spec(wildcards))
+
+
+def take_activations_spec(wildcards):
+    return plan.take_activations(run_of(wildcards.model, wildcards.seed))
+
+
+def take_activations_code(wildcards):
+    return plan.code("take_activations.py", take_activations_spec(wildcards))
+
+
+def take_dictionaries_spec(wildcards):
+    run = run_of(wildcards.model, wildcards.seed)
+    return plan.take_dictionaries(run, wildcards.hook_point, wildcards.decomposition)
+
+
+def take_dictionaries_code(wildcards):
+    return plan.code("take_dictionaries.py", take_dictionaries_spec(wildcards))
 
 
 def decompose_spec(wildcards):
@@ -158,12 +200,17 @@ def dictionaries_of(runs, experiment):
     )
 
 
+def of_trained(pattern, wildcards):
+    runs = [run for run in plan.runs(wildcards.experiment) if not plan.config.external(run.source)]
+    return [pattern.format(model=run.model, seed=run.seed) for run in runs]
+
+
 def experiment_models(wildcards):
-    return of_runs(rules.train.output.model, plan.runs(wildcards.experiment))
+    return of_trained(rules.train.output.model, wildcards)
 
 
 def experiment_curves(wildcards):
-    return of_runs(rules.train.output.curve, plan.runs(wildcards.experiment))
+    return of_trained(rules.train.output.curve, wildcards)
 
 
 def experiment_activations(wildcards):

@@ -11,6 +11,8 @@ rule train:
         f"{RUN}/logs/train.log",
     benchmark:
         f"{RUN}/benchmarks/train.tsv"
+    wildcard_constraints:
+        model=OWN_MODEL,
     conda:
         "../../environment.yml"
     threads: plan.config.threads
@@ -36,6 +38,8 @@ rule dump_activations:
         f"{RUN}/logs/dump_activations.log",
     benchmark:
         f"{RUN}/benchmarks/dump_activations.tsv"
+    wildcard_constraints:
+        model=OWN_MODEL,
     conda:
         "../../environment.yml"
     threads: plan.config.threads
@@ -52,9 +56,34 @@ rule dump_activations:
         "../scripts/dump_activations.py"
 
 
+rule take_activations:
+    input:
+        recorded=recorded_activations,
+    output:
+        activations=f"{RUN}/activations.h5",
+    log:
+        f"{RUN}/logs/take_activations.log",
+    benchmark:
+        f"{RUN}/benchmarks/take_activations.tsv"
+    wildcard_constraints:
+        model=EXTERNAL,
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=take_activations_spec,
+        code=take_activations_code,
+    message:
+        "take activations of {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../scripts/take_activations.py"
+
+
 rule decompose:
     input:
-        model=rules.train.output.model,
+        model=trained_model,
         activations=rules.dump_activations.output.activations,
     output:
         dictionaries=f"{RUN}/{{hook_point}}/{{decomposition}}.h5",
@@ -62,6 +91,8 @@ rule decompose:
         f"{RUN}/logs/{{hook_point}}/{{decomposition}}.log",
     benchmark:
         f"{RUN}/benchmarks/{{hook_point}}/{{decomposition}}.tsv"
+    wildcard_constraints:
+        decomposition=OWN_DECOMPOSITION,
     conda:
         "../../environment.yml"
     threads: plan.config.threads
@@ -76,3 +107,31 @@ rule decompose:
         "decompose {wildcards.hook_point} of {wildcards.model}, seed {wildcards.seed}, by {wildcards.decomposition}"
     script:
         "../scripts/decompose.py"
+
+
+rule take_dictionaries:
+    input:
+        given=given_dictionaries,
+        activations=rules.dump_activations.output.activations,
+    output:
+        dictionaries=f"{RUN}/{{hook_point}}/{{decomposition}}.h5",
+    log:
+        f"{RUN}/logs/{{hook_point}}/{{decomposition}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/{{hook_point}}/{{decomposition}}.tsv"
+    wildcard_constraints:
+        model=EXTERNAL,
+        decomposition=GIVEN,
+    conda:
+        "../../environment.yml"
+    threads: plan.config.threads
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=take_dictionaries_spec,
+        code=take_dictionaries_code,
+    message:
+        "take {wildcards.hook_point} of {wildcards.model}, seed {wildcards.seed}, as {wildcards.decomposition}"
+    script:
+        "../scripts/take_dictionaries.py"

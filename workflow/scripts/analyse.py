@@ -9,6 +9,6 @@ def analyse(job):
     from homolog.store.experiments import write_experiment
     from homolog.store.runs import open_runs
 
-    runs = open_runs(job.input.models)
+    runs = open_runs(job.input.activations)
     dataset = load(job.spec["analysis"])(job.spec, runs, job.device, job.progress)
     write_experiment(job.output.data, dataset, job.provenance())

@@ -14,5 +14,6 @@ def decompose(job):
     names = [job.spec["hook_point"], job.spec["partner"]]
     activations, partner = (name and open_activations(job.input.activations, name) for name in names)
     fitted = fit(job.spec, activations, partner, job.device, job.progress, job.checkpoint, job.code)
-    dictionaries = with_loss_recovered(fitted, job.spec, activations, read_model(job.input.model), job.device)
+    saved = job.input.model and read_model(job.input.model)
+    dictionaries = with_loss_recovered(fitted, job.spec, activations, saved, job.device) if saved else fitted
     write_dictionaries(job.output.dictionaries, dictionaries, job.provenance())

@@ -14,7 +14,7 @@ from torch import Tensor
 from homolog.alignment.gauge import Gauge
 from homolog.alignment.rest import Rest, rest_of
 from homolog.store.activations import Activations
-from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN
+from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN, UNKNOWN
 
 FOLDS = ("match", "score")
 # Inputs over which gradients are averaged, per fold: enough for a mean, few enough to hold a Jacobian for each.
@@ -95,34 +95,33 @@ class Layer:
 def build_layer(
     model: Any, activations: Activations, below: Activations | None, gauge: Gauge, device: str | torch.device = "cpu"
 ) -> Layer:
-    """Prepare a hook point for comparing: `below` holds the activations that its layer reads, if they are recorded."""
+    """Prepare a hook point for comparing: `below` holds the activations that its layer reads, if they are recorded.
+
+    Without a `model` (activations that others recorded) there is no Jacobian, and what needs the layers around is not
+    identified; without labels, `labels` is empty.
+    """
     rows = activations.rows
     folds = {"match": rows.where(TEST, HALF_A), "score": rows.where(TEST, HALF_B)}
     values = gauge.canonical(activations.values.double()).to(device)
     train = values[rows.where(TRAIN)]
-    state = model.state_dict()
     hook_point = activations.hook_point
     return Layer(
         run=activations.run,
         hook_point=hook_point,
         activations={fold: values[index] for fold, index in folds.items()},
-        labels={fold: rows.label[index].to(device) for fold, index in folds.items()},
+        labels={fold: rows.label[index].to(device) for fold, index in folds.items() if (rows.label != UNKNOWN).any()},
         covariance=torch.cov(train.T, correction=0),
         support=_projector(train),
         write_out=None if activations.write_out is None else _write_out(activations.write_out, gauge).to(device),
-        frames=Frames(
-            _digest(state, model.frame_below(hook_point)),
-            _digest(state, model.frame_above(hook_point)),
-            _digest(state, model.frame_own(hook_point)),
-        ),
-        model=model.to(device),
+        frames=_frames_of_activations(activations) if model is None else _frames(model, hook_point),
+        model=None if model is None else model.to(device),
         below=None
         if below is None
         else {fold: below.values[index[:READ_IN_ROWS]].double().to(device) for fold, index in folds.items()},
         scale=gauge.scale.double()[gauge.order].to(device),
         order=gauge.order.to(device),
         input_digest=hashlib.sha256(rows.input_id.numpy().tobytes() + rows.split.numpy().tobytes()).hexdigest(),
-        symmetry=model.symmetry(hook_point),
+        symmetry="none" if model is None else model.symmetry(hook_point),
         shift=gauge.shift,
         rotation=None if gauge.rotation is None else gauge.rotation.double().to(device),
     )
@@ -132,6 +131,21 @@ def _write_out(weights: Float[Tensor, "next_units units"], gauge: Gauge) -> Floa
     """Outgoing weights for activations in the gauge; 0 for a unit that had none, whose scale is 0 then."""
     scale = gauge.scale.double()
     return gauge.to_canonical_order(torch.where(scale != 0, weights.double() / torch.where(scale != 0, scale, 1), 0))
+
+
+def _frames(model: Any, hook_point: str) -> Frames:
+    state = model.state_dict()
+    return Frames(
+        _digest(state, model.frame_below(hook_point)),
+        _digest(state, model.frame_above(hook_point)),
+        _digest(state, model.frame_own(hook_point)),
+    )
+
+
+def _frames_of_activations(activations: Activations) -> Frames:
+    """Without a network: the basis is one where the activations are, and nothing is known of the layers around."""
+    own = hashlib.sha256(activations.values.contiguous().numpy().tobytes()).hexdigest()
+    return Frames(f"unknown, of {activations.run}", f"unknown, of {activations.run}", own)
 
 
 def _projector(activations: Float[Tensor, "samples units"]) -> Float[Tensor, "units units"]:

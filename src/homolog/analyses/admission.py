@@ -10,14 +10,21 @@ import numpy as np
 import xarray as xr
 
 from homolog.alignment.layer import Layer
+from homolog.store.curves import FinalLoss
 from homolog.store.runs import StoredRun
 
 
 def acceptance(spec: dict[str, Any], runs: dict[str, StoredRun]) -> xr.Dataset:
     """Which runs count: those whose held-out loss matches their reference's within a share of what was learned."""
     names = list(spec["references"])
-    losses = {name: runs[name].final_loss() for name in {*names, *chain(*spec["references"].values())}}
-    reference = [float(np.median([losses[other].last for other in spec["references"][name]])) for name in names]
+    known = {name for name in names if spec["references"][name]}
+    losses = {name: runs[name].final_loss() for name in {*known, *chain(*spec["references"].values())}}
+    # What others trained has no loss to match, and is taken as it is.
+    losses |= {name: FinalLoss(name, np.nan, np.nan, np.nan) for name in names if name not in known}
+    reference = [
+        float(np.median([losses[other].last for other in spec["references"][name]])) if name in known else np.nan
+        for name in names
+    ]
     last, first = ([getattr(losses[name], end) for name in names] for end in ("last", "first"))
     tolerance = spec["options"]["tolerance"]
     columns = {
@@ -26,8 +33,8 @@ def acceptance(spec: dict[str, Any], runs: dict[str, StoredRun]) -> xr.Dataset:
         "reference_loss": reference,
         "test_accuracy": [losses[name].accuracy for name in names],
         "accepted_run": [
-            abs(own - base) <= tolerance * (start - base)
-            for own, base, start in zip(last, reference, first, strict=True)
+            name not in known or abs(own - base) <= tolerance * (start - base)
+            for name, own, base, start in zip(names, last, reference, first, strict=True)
         ],
     }
     return xr.Dataset({k: ("run", v) for k, v in columns.items()}, {"run": names})

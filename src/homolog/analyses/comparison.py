@@ -80,9 +80,14 @@ def refits(a: Fitted, b: Fitted) -> list[tuple[Key, Key]]:
     """Members to compare: always other halves of the data and, for a method with several seeds, other seeds.
 
     The same for two runs and within one run, so that between an observed value and its ceiling only the run differs.
+    Dictionaries that others trained need not be there for halves: then all rows stand for both, and with one seed a run
+    has no ceiling.
     """
     seeds_a, seeds_b = ({seed for _, seed in fitted.members} for fitted in (a, b))
     several = len(seeds_a | seeds_b) > 1
+    if not all((rows, seed) in one.members for one in (a, b) for rows in "ab" for _, seed in one.members):
+        whole = [(s, t) for s in sorted(seeds_a) for t in sorted(seeds_b) if s != t or (not several and a is not b)]
+        return [(("all", s), ("all", t)) for s, t in whole]
     return [
         ((rows_a, s), (rows_b, t))
         for rows_a, rows_b in (("a", "b"), ("b", "a"))

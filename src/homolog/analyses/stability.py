@@ -15,9 +15,10 @@ from homolog.alignment.representations.canonical import excess_correlations
 from homolog.alignment.representations.kernel import linear_cka
 from homolog.alignment.views.base import View
 from homolog.analyses.admission import acceptance, check_same_inputs
-from homolog.analyses.comparison import CONDITIONAL, NULL, Fitted, compare, refits, same_members
+from homolog.analyses.comparison import CONDITIONAL, NULL, Fitted, Similarity, compare, refits, same_members
 from homolog.analyses.summary import ROLES, summarise
 from homolog.loading import load
+from homolog.store.curves import FinalLoss
 from homolog.store.runs import StoredRun
 from homolog.streams import stream
 
@@ -109,13 +110,14 @@ def _cell(
         first, second = fitted[a], fitted[b]
         return compare(view, first, second, refits(first, second), matchings, ranks, kind, n)
 
+    missing = Similarity(np.full(len(matchings), np.nan), np.full(ranks, np.nan))
     found: dict[str, list[Any]] = {name: [] for name in ROLES}
     same = {run: between(run, run) for run in dict.fromkeys(r for p in spec["pairs"] for r in (p["a"], p["b"]))}
     for pair in spec["pairs"]:
         found["observed"].append(between(pair["a"], pair["b"]))
         found["null"].append(between(pair["a"], pair["b"], NULL, draws))
         found["conditional_null"].append(between(pair["a"], pair["b"], CONDITIONAL, draws))
-        found["initial"].append(between(pair["initial_a"], pair["initial_b"]))
+        found["initial"].append(between(pair["initial_a"], pair["initial_b"]) if pair["initial_a"] else missing)
         found["ceiling"].append((same[pair["a"]], same[pair["b"]]))
     ends = found.pop("ceiling")
     cell = {f"{name}_by_pair": np.stack([value.by_matching for value in values]) for name, values in found.items()}
@@ -159,7 +161,7 @@ def _describe(spec: dict[str, Any], fitted: dict[str, dict[str, Fitted]], views:
         for name in ("fvu", "l0", "dead_fraction", "loss_recovered")
     }
     untrained = {pair[side]: pair[f"initial_{side}"] for pair in spec["pairs"] for side in ("a", "b")}
-    before = [(run, untrained.get(run, run)) for run in runs]
+    before = [(run, untrained.get(run) or run) for run in runs]
     quality["loss_recovered_untrained"] = [
         [_mean_fact(by_run[other], "loss_recovered") if other != run else np.nan for run, other in before]
         for by_run in fitted.values()
@@ -199,7 +201,7 @@ def _mean_fact(fitted: Fitted, name: str) -> float:
 def _near_degenerate(fitted: list[Fitted], ranks: int) -> np.ndarray:
     """Ranks whose gap to a neighbour is within its sampling error, as fits to the two halves of the data show it."""
     near = np.zeros(ranks, bool)
-    if not fitted[0].ordered:
+    if not all(one.ordered and {rows for rows, _ in one.members} >= {"all", "a", "b"} for one in fitted):
         return near
     fits = {rows: np.stack([_importance(one, rows) for one in fitted]) for rows in ("all", "a", "b")}
     # Half the squared difference is a half-fit's variance; a fit to all rows has half of that again.

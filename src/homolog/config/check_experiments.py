@@ -168,11 +168,11 @@ def _check_sizes(
     path: Path, name: str, decomposition: Decomposition, point: str, compared: Mapping[str, Recipe]
 ) -> Iterator[Problem]:
     """Tell the tightest limit only."""
-    most = max(decomposition.choices("n_latents"))
     limits = []
     for model, recipe in compared.items():
         if limit := decomposition.most_latents(recipe.width, point, recipe.task.n_train):
             limits.append((*limit, model))
+    most = max(decomposition.choices("n_latents")) if limits else 0
     if limits and most > min(limits)[0]:
         units, reason, model = min(limits)
         yield (

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from homolog.config.models import Model, Recipe, RetrainedModel, TrainedModel, derive
+from homolog.config.models import ExternalModel, Model, Recipe, RetrainedModel, TrainedModel, derive
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
 
 
 def check_parents(models: Mapping[str, Model], names: Names) -> Iterator[Problem]:
     in_a_cycle: set[str] = set()
     for name, model in models.items():
-        if isinstance(model, TrainedModel):
+        if not isinstance(model, RetrainedModel):
             continue
         path = ("models", name, "parent", "model")
         if text := names.problem(model.parent.model):
             yield path, text
+        elif isinstance(models.get(model.parent.model), ExternalModel):
+            yield (
+                path,
+                f"{model.parent.model} is external, so there are no weights; allowed: a model that is trained here",
+            )
         line = _line_of_parents(name, models)
         if line[-1] in line[:-1] and line[-1] not in in_a_cycle:
             cycle = line[line.index(line[-1]) :]
@@ -39,7 +44,7 @@ def in_order_of_descent(models: Mapping[str, Model]) -> list[str]:
     return sorted(models, key=lambda name: len(_line_of_parents(name, models)))
 
 
-def check_model(name: str, model: Model, recipes: dict[str, Recipe]) -> Iterator[Problem]:
+def check_model(name: str, model: TrainedModel | RetrainedModel, recipes: dict[str, Recipe]) -> Iterator[Problem]:
     """Check a model whose parents are in `recipes` already, and add its recipe unless it is beyond that."""
     parent = None
     if isinstance(model, RetrainedModel):
@@ -65,7 +70,7 @@ def check_model(name: str, model: Model, recipes: dict[str, Recipe]) -> Iterator
         recipes[name] = recipe
 
 
-def _declared_hook_points(model: Model) -> list[str]:
+def _declared_hook_points(model: TrainedModel | RetrainedModel) -> list[str]:
     return (model.activations and model.activations.hook_points) or []
 
 

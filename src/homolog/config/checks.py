@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from homolog.config.check_experiments import check_experiment
+from homolog.config.check_external import check_external_experiment, check_external_model
 from homolog.config.check_models import check_model, check_parents, in_order_of_descent
 from homolog.config.decompositions import Decomposition
-from homolog.config.models import Recipe
+from homolog.config.models import ExternalModel, Recipe
 from homolog.config.problems import Names, Problem, listed
 from homolog.config.root import RESERVED, Config
 
@@ -17,7 +18,9 @@ def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
     yield from check_parents(config.models, names["models"])
     recipes: dict[str, Recipe] = {}
     for name in in_order_of_descent(config.models):
-        yield from check_model(name, config.models[name], recipes)
+        model = config.models[name]
+        yield from check_external_model(name, model) if isinstance(model, ExternalModel) else ()
+        yield from () if isinstance(model, ExternalModel) else check_model(name, model, recipes)
     yield from check_decompositions(config.decompositions)
     for name in names["experiments"].known:
         if name in RESERVED:
@@ -26,7 +29,9 @@ def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
                 f"this is the name of a rule; taken: {listed(RESERVED)}; rename the experiment",
             )
     for name, experiment in config.experiments.items():
-        yield from check_experiment(("experiments", name), experiment, config.decompositions, recipes, names)
+        path = ("experiments", name)
+        yield from check_experiment(path, experiment, config.decompositions, recipes, names)
+        yield from check_external_experiment(path, experiment, config.decompositions, config.models)
 
 
 def check_decompositions(decompositions: Mapping[str, Decomposition]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""How may activations be decomposed? (Every method with its options, in the order of the registry.)"""
+"""How may activations be decomposed? (Every method with its options, in the order of the registry; and given ones.)"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
+from homolog.config.given import GivenOptions
 from homolog.config.methods import (
     CCAOptions,
     DecompositionOptions,
@@ -52,4 +53,5 @@ SparseAutoencoder: TypeAlias = (
     | ArchetypalOptions
     | CrosscoderOptions
 )
-Decomposition: TypeAlias = Annotated[Classical | SparseAutoencoder, Field(discriminator="method")]
+Fitted: TypeAlias = Classical | SparseAutoencoder
+Decomposition: TypeAlias = Annotated[Classical | SparseAutoencoder | GivenOptions, Field(discriminator="method")]

@@ -44,6 +44,10 @@ class StabilityOptions(Options):
     """Ways to decide which latent answers to which."""
 
 
+# Views that need no network. The others aren't identified between runs of which there are activations alone.
+OF_ACTIVATIONS = ("score", "neuron", "neuron_permuted", "neuron_procrustes")
+
+
 # A second analysis makes this a union discriminated by name, as Task is (pydantic takes no union of one).
 Analysis: TypeAlias = StabilityOptions
 

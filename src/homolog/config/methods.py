@@ -18,11 +18,6 @@ class DecompositionOptions(Options):
     SHARED: ClassVar[frozenset[str]] = frozenset({"method", "gauge", "partner", "seeds"})
     """Keys that belong to the decomposition as a whole, not to a grid point; any other may be a list."""
 
-    n_latents: Grid[Count]
-    """Latents to learn; a list makes a grid."""
-    gauge: Literal["write_out_norm", "none"] = "write_out_norm"
-    """How the free scale of each hidden unit is fixed first: by the norm of its outgoing weights, or not at all."""
-
     def choices(self, key: str) -> list[Any]:
         """The values of a key over the grid: one, or those of its list."""
         value = getattr(self, key)
@@ -57,6 +52,15 @@ class DecompositionOptions(Options):
         """Upper limit of n_latents and its reason, or None; `width` gives the units at each hook point."""
 
 
+class FittedOptions(DecompositionOptions):
+    """A method that is fitted to activations."""
+
+    n_latents: Grid[Count]
+    """Latents to learn; a list makes a grid."""
+    gauge: Literal["write_out_norm", "none"] = "write_out_norm"
+    """How the free scale of each hidden unit is fixed first: by the norm of its outgoing weights, or not at all."""
+
+
 def at_most(key: str, value: float, limit: int, name: str) -> Iterator[tuple[str, str]]:
     """The contradiction, if there is one, between a value and its `limit`, which is called `name`."""
     if value > limit:
@@ -68,7 +72,7 @@ def half_of(samples: int) -> tuple[int, str]:
     return samples // 2, "samples in half of the training rows"
 
 
-class LinearOptions(DecompositionOptions):
+class LinearOptions(FittedOptions):
     """A method that finds at most as many directions as the activations have dimensions."""
 
     def most_latents(self, width: Callable[[str], int], hook_point: str, samples: int) -> tuple[int, str] | None:
@@ -76,14 +80,14 @@ class LinearOptions(DecompositionOptions):
         return min(*units, half_of(samples), key=lambda limit: limit[0])
 
 
-class OvercompleteOptions(DecompositionOptions):
+class OvercompleteOptions(FittedOptions):
     """A method whose latents may outnumber units and samples."""
 
     def most_latents(self, width: Callable[[str], int], hook_point: str, samples: int) -> tuple[int, str] | None:
         return None
 
 
-class SeededOptions(DecompositionOptions):
+class SeededOptions(FittedOptions):
     """A method that starts at random."""
 
     seeds: Several[Seed] = Field(default=[0])

@@ -1,4 +1,4 @@
-"""How may a model be made: trained from scratch, or retrained in part from a finished run?"""
+"""How may a model be made: trained from scratch, retrained in part from a finished run, or by others, elsewhere?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
-from homolog.config.base import Count, NonNegative, Options, Positive, Reference, Seed, Several
+from homolog.config.base import Count, Grid, NonNegative, Options, Positive, Reference, Seed, Several
 from homolog.config.tasks import Task
 
 
@@ -160,16 +160,57 @@ class RetrainedModel(Options):
     """Replaces the parent's activations as a whole; null means the parent's."""
 
 
+class ExternalOptions(Options):
+    """Activations that were recorded elsewhere: a run for each seed, of which the network isn't there."""
+
+    activations: Grid[Reference]
+    """Path of a .npy, .npz or HDF5 file, in which {seed} and {hook_point} are filled in; or a path for each seed, in
+    order. Relative to the working folder."""
+    hook_points: Several[Reference]
+    """Names of the arrays (samples, units) in the files, by which results go; free where a file holds one array."""
+    n_test: Count | None = None
+    """Rows, drawn at random, on which dictionaries are compared and to which none is fitted; null means half of all."""
+
+    def source(self, seed: int, hook_point: str) -> str:
+        """Path of the file with a hook point of a run. Raises ValueError for a seed beyond the list of paths."""
+        path = self.activations
+        if isinstance(path, list):
+            if seed >= len(path):
+                raise ValueError(
+                    f"no activations for seed {seed}; there are {len(path)} paths, for the seeds from 0 on."
+                )
+            path = path[seed]
+        return filled(path, seed=seed, hook_point=hook_point)
+
+
+class ExternalModel(Options):
+    """A model of which there are activations, recorded by others, and nothing else."""
+
+    external: ExternalOptions
+    """Where the activations are."""
+
+
+def filled(path: str, **values: str | int) -> str:
+    """A path with {model}, {seed} and the like put in; other braces stand for themselves."""
+    for name, value in values.items():
+        path = path.replace(f"{{{name}}}", str(value))
+    return path
+
+
 def _which_model(value: Any) -> str:
-    if isinstance(value, RetrainedModel):
-        return "RetrainedModel"
-    keys = value if isinstance(value, dict) else {}
-    return "RetrainedModel" if {"parent", "reinitialise", "widen"} & set(keys) else "TrainedModel"
+    if isinstance(value, RetrainedModel | ExternalModel):
+        return type(value).__name__
+    keys = set(value) if isinstance(value, dict) else set()
+    if "external" in keys:
+        return "ExternalModel"
+    return "RetrainedModel" if {"parent", "reinitialise", "widen"} & keys else "TrainedModel"
 
 
 # The tags are the classes' names, by which messages find the branch in the schema.
 Model: TypeAlias = Annotated[
-    Annotated[TrainedModel, Tag("TrainedModel")] | Annotated[RetrainedModel, Tag("RetrainedModel")],
+    Annotated[TrainedModel, Tag("TrainedModel")]
+    | Annotated[RetrainedModel, Tag("RetrainedModel")]
+    | Annotated[ExternalModel, Tag("ExternalModel")],
     Discriminator(_which_model),
 ]
 

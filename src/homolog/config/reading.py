@@ -14,6 +14,7 @@ from homolog.config.base import Options
 from homolog.config.checks import check, check_decompositions
 from homolog.config.decompositions import Decomposition, DecompositionOptions
 from homolog.config.explain import Node, explain
+from homolog.config.given import GivenOptions
 from homolog.config.problems import ConfigError, Names, Problem, dotted, listed, seen, shortened
 from homolog.config.root import Config
 from homolog.config.trimming import SECTIONS, readable_part
@@ -63,6 +64,9 @@ def parse_decomposition(spec: Mapping[str, Any], source: str = "decomposition") 
         found_wrong = [explain(detail, schema) for detail in error.errors(include_url=False)]
         config = readable_part(mapping, schema)
     found_wrong += check_decompositions(config.decompositions)
+    if isinstance(config.decompositions.get(source), GivenOptions):
+        text = "given, which is read from disk and not fitted; allowed: any other method; see homolog.compare"
+        found_wrong.append((("decompositions", source, "method"), text))
     if found_wrong:
         parts = dict.fromkeys((source, dotted(path[2:]), text) for path, text in found_wrong)
         raise ConfigError(": ".join(part for part in line if part) for line in parts)

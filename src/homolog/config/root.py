@@ -9,14 +9,16 @@ from pydantic import ConfigDict, Field
 from homolog.config.base import Count, Name, Options
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import Experiment
-from homolog.config.models import Model, Recipe, TrainedModel, derive
+from homolog.config.models import ExternalModel, ExternalOptions, Model, Recipe, TrainedModel, derive
 
 # Targets of the workflow that aren't experiments: an experiment of such a name couldn't be asked for.
 RESERVED = (
     "all",
     "train",
     "dump_activations",
+    "take_activations",
     "decompose",
+    "take_dictionaries",
     "decompose_jointly",
     "analyse",
     "track",
@@ -46,9 +48,16 @@ class Config(Options):
     def resolve(self, model: str) -> Recipe:
         """The whole recipe of `model`: task and architecture come from the first ancestor, the rest from the nearest.
 
-        Raises ValueError for a name that isn't defined.
+        Raises ValueError for a name that isn't defined, and for an external model, which has none.
         """
         if model not in self.models:
             raise ValueError(f"no model {model!r}; models are {', '.join(self.models)}.")
         entry = self.models[model]
+        if isinstance(entry, ExternalModel):
+            raise ValueError(f"the model {model!r} is external: its activations are there, and no recipe.")
         return derive(entry, None if isinstance(entry, TrainedModel) else self.resolve(entry.parent.model))
+
+    def external(self, model: str) -> ExternalOptions | None:
+        """What is said of an external model; None of one that is trained here."""
+        entry = self.models.get(model)
+        return entry.external if isinstance(entry, ExternalModel) else None

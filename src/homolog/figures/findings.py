@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 import xarray as xr
 
 MATCHING = "hungarian"
@@ -45,9 +47,9 @@ def _list(parts: list[str], joint: str = ", ") -> str:
 
 def _with_interval(cell: xr.Dataset) -> str:
     low, high = float(cell.excess_low), float(cell.excess_high)
-    return (
-        f"{float(cell.excess):.0%} [{low:.0%}, {high:.0%}] ({_before(cell):.0%} before the redrawn weights are trained)"
-    )
+    before = _before(cell)
+    told = "" if isnan(before) else f" ({before:.0%} before the redrawn weights are trained)"
+    return f"{float(cell.excess):.0%} [{low:.0%}, {high:.0%}]{told}"
 
 
 def _elsewhere(page: xr.Dataset) -> str:
@@ -68,7 +70,9 @@ def _before(cell: xr.Dataset) -> float:
 
 
 def _in_short(cell: xr.Dataset) -> str:
-    return f"{float(cell.excess):.0%} of a ceiling of {float(cell.ceiling):.2f} ({_before(cell):.0%} before)"
+    before = _before(cell)
+    told = "" if isnan(before) else f" ({before:.0%} before)"
+    return f"{float(cell.excess):.0%} of a ceiling of {float(cell.ceiling):.2f}{told}"
 
 
 def _on_directions(page: xr.Dataset) -> str:

@@ -166,19 +166,20 @@ def _draw_runs(axes: Axes, page: xr.Dataset) -> None:
     axes.axis("off")
     most = 11
     accepted = page.accepted_run.values
-    axes.set_title(
+    matched = (
         f"{int(accepted.sum())} of {len(accepted)} runs count: their held-out loss matches within\n"
         f"{float(page.attrs['tolerance']):.0%} of what training gained over the untrained network"
-        + (f"; {most} shown" if len(accepted) > most else ""),
-        loc="left",
     )
+    # Of what others recorded no loss is known.
+    given = f"All {len(accepted)} runs count: they were recorded elsewhere,\nso that there is no loss to match"
+    title = given if bool(page.test_loss.isnull().all()) else matched
+    axes.set_title(title + (f"; {most} shown" if len(accepted) > most else ""), loc="left")
     shown = sorted(sorted(range(len(accepted)), key=lambda i: bool(accepted[i]))[:most])
     cells = [
         [
             str(page.run.values[i]),
-            f"{float(page.test_loss[i]):.3f}",
-            f"{float(page.reference_loss[i]):.3f}",
-            f"{float(page.test_accuracy[i]):.1%}",
+            *(f"{float(page[name][i]):.3f}".replace("nan", "–") for name in ("test_loss", "reference_loss")),
+            f"{float(page.test_accuracy[i]):.1%}".replace("nan%", "–"),
             "accepted" if accepted[i] else "REJECTED",
         ]
         for i in shown

@@ -62,7 +62,8 @@ def _write_rows(file: Any, data: Data) -> None:
     flags = {"flag_values": np.asarray([0, 1], np.int8)}
     create_variable(file, "split", ("sample",), data.split.numpy(), **flags, flag_meanings="train test")
     create_variable(file, "half", ("sample",), data.half.numpy(), **flags, flag_meanings="a b")
-    create_variable(file, "input_id", ("sample",), np.arange(len(data.labels)))
+    names = np.arange(len(data.labels)) if data.input_id is None else data.input_id.numpy()
+    create_variable(file, "input_id", ("sample",), names)
     create_variable(file, "label", ("sample",), data.labels.numpy())
 
 

@@ -31,11 +31,13 @@ class StoredRun:
 
     def layer(self, hook_point: str, gauge: str, device: str | torch.device = "cpu") -> Layer:
         """A hook point prepared for comparing, in the gauge that its dictionaries were fitted in."""
-        saved = read_model(self.folder / "model.safetensors")
-        model = restore_model(json.loads(saved.attributes["spec"])["architecture"], saved.state, saved.sizes)
         path = self.folder / "activations.h5"
         activations = read_activations(path, hook_point)
-        recorded = json.loads(activations.attributes["spec"])["hook_points"]
+        recorded = json.loads(activations.attributes["spec"]).get("hook_points")
+        if recorded is None:  # Taken from others, without a network.
+            return build_layer(None, activations, None, choose_gauge(gauge, activations), device)
+        saved = read_model(self.folder / "model.safetensors")
+        model = restore_model(json.loads(saved.attributes["spec"])["architecture"], saved.state, saved.sizes)
         below = model.below(hook_point)
         read = read_activations(path, below) if below in recorded else None
         return build_layer(model, activations, read, choose_gauge(gauge, activations), device)
@@ -61,7 +63,7 @@ def _in_order_of(layer: Layer, fitted: Dictionary) -> Dictionary:
     )
 
 
-def open_runs(models: Iterable[str]) -> dict[str, StoredRun]:
-    """Runs by their name, ``<model>/seed_<n>``, from the paths of their weights."""
-    folders = [Path(model).parent for model in models]
+def open_runs(activations: Iterable[str]) -> dict[str, StoredRun]:
+    """Runs by their name, ``<model>/seed_<n>``, from the paths of their activations."""
+    folders = [Path(path).parent for path in activations]
     return {f"{folder.parent.name}/{folder.name}": StoredRun(folder) for folder in folders}

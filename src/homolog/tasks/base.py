@@ -14,6 +14,8 @@ from homolog.streams import stream
 
 TRAIN, TEST = 0, 1
 HALF_A, HALF_B = 0, 1
+# The label of rows of which the class isn't known.
+UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Data:
     """One data set with its split.
 
     Dictionaries are fitted on train rows (all, half a, half b), matched on test rows of half a, scored on half b.
+    `input_id` names the inputs where rows have other names than their numbers.
     """
 
     inputs: Float[Tensor, "samples inputs"]
@@ -28,6 +31,7 @@ class Data:
     split: Int[Tensor, " samples"]
     half: Int[Tensor, " samples"]
     n_classes: int
+    input_id: Int[Tensor, " samples"] | None = None
 
     def rows(self, split: int) -> Int[Tensor, " rows"]:
         """Row numbers of one split (`TRAIN` or `TEST`), ascending."""
@@ -50,7 +54,8 @@ class Data:
     def digest(self) -> str:
         """Hash of inputs, labels and split: which data a run has seen."""
         digest = hashlib.sha256()
-        for tensor in (self.inputs, self.labels, self.split, self.half):
+        named = () if self.input_id is None else (self.input_id,)
+        for tensor in (self.inputs, self.labels, self.split, self.half, *named):
             digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 

@@ -37,8 +37,10 @@ class OfCodes(View):
             plain.score[:, permute_rows(plain.score.shape[1], generator)],
         )
 
-    def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures:
-        """Inputs permuted within their class: what "both networks know the classes" explains."""
+    def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
+        """Inputs permuted within their class: what "both networks know the classes" explains; None without classes."""
+        if not layer.labels:
+            return None
         plain = self.signatures(layer, dictionary)
         return Signatures(
             plain.match[:, permute_within(layer.labels["match"][: self.rows], generator)],

@@ -1,0 +1,137 @@
+"""Can an experiment compare runs that others recorded, of which there are activations and no network?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from homolog.config.decompositions import Decomposition
+from homolog.config.experiments import OF_ACTIVATIONS, Experiment
+from homolog.config.given import GivenOptions
+from homolog.config.models import ExternalModel, ExternalOptions, Model
+from homolog.config.problems import Path, Problem, listed, nearest, shortened
+from homolog.config.sparse_autoencoders import JointOptions
+
+_HOOK_POINT = re.compile(r"[\w.]+", re.ASCII)
+
+
+def check_external_model(name: str, model: ExternalModel) -> Iterator[Problem]:
+    """Hook points become folders and groups in files."""
+    for point in model.external.hook_points:
+        if not _HOOK_POINT.fullmatch(point):
+            yield (
+                ("models", name, "external", "hook_points"),
+                f"{shortened(point)}; allowed: letters, digits, underscores and dots, as results go by it; write dots "
+                "for the slashes of an HDF5 file, and else rename the array",
+            )
+
+
+def check_external_experiment(
+    path: Path, experiment: Experiment, decompositions: Mapping[str, Decomposition], models: Mapping[str, Model]
+) -> Iterator[Problem]:
+    """Every contradiction of an experiment with external models; nothing of one without, but that none is given."""
+    named = list(dict.fromkeys(name for condition in experiment.conditions.values() for name in condition.models))
+    external = {name: one.external for name in named if isinstance(one := models.get(name), ExternalModel)}
+    used = {name: decompositions[name] for name in experiment.decompositions if name in decompositions}
+    if not external:
+        given = [name for name, one in used.items() if isinstance(one, GivenOptions)]
+        if given and all(name in models for name in named):
+            yield (
+                (*path, "decompositions"),
+                f"{listed(given)}, of models that are trained here ({listed(named)}); allowed: given dictionaries of "
+                "external models; compare them with homolog.compare, which takes the runs' activations.h5 too",
+            )
+        return
+    trained = [name for name in named if name in models and name not in external]
+    if trained:
+        yield (
+            (*path, "conditions"),
+            f"external models ({listed(external)}) beside models that are trained here ({listed(trained)}); allowed: "
+            "all of one kind, as they must see the same inputs; make experiments of their own of them",
+        )
+    yield from _check_runs(path, experiment, external)
+    yield from _check_hook_points(path, experiment, external)
+    yield from _check_used(path, experiment, used, external)
+
+
+def _check_runs(path: Path, experiment: Experiment, external: Mapping[str, ExternalOptions]) -> Iterator[Problem]:
+    for label, condition in experiment.conditions.items():
+        here = (*path, "conditions", label)
+        for name in condition.models:
+            paths = external[name].activations if name in external else ""
+            if isinstance(paths, list) and max(condition.seeds) >= len(paths):
+                yield (
+                    (*here, "seeds"),
+                    f"{max(condition.seeds)}, of {name}, which has {len(paths)} paths; allowed: 0 to {len(paths) - 1}; "
+                    f"add a path to models.{name}.external.activations",
+                )
+        if len(condition.models) * len(condition.seeds) == 1:
+            yield here, "one run, so nothing to compare it with; allowed: at least two runs; add a seed or a model"
+    if len({one.n_test for one in external.values()}) > 1:
+        seen = listed(f"{name}: {one.n_test}" for name, one in external.items())
+        yield (
+            (*path, "conditions"),
+            f"external models with different n_test ({seen}); allowed: one number, so that all are compared on the "
+            "same rows; make them equal",
+        )
+
+
+def _check_hook_points(
+    path: Path, experiment: Experiment, external: Mapping[str, ExternalOptions]
+) -> Iterator[Problem]:
+    for point in experiment.hook_points:
+        for name, one in external.items():
+            if point not in one.hook_points:
+                yield (
+                    (*path, "hook_points"),
+                    f"{shortened(point)} isn't a hook point of {name}; it has: {listed(one.hook_points)}; "
+                    f"{nearest(point, one.hook_points)}",
+                )
+
+
+def _check_partners(
+    path: Path, experiment: Experiment, name: str, partners: list[str], external: Mapping[str, ExternalOptions]
+) -> Iterator[Problem]:
+    for partner in partners:
+        lacking = [model for model, one in external.items() if partner not in one.hook_points]
+        if lacking or partner in experiment.hook_points:
+            seen = f"isn't a hook point of {listed(lacking)}" if lacking else "is the hook point itself"
+            yield (
+                (*path, "decompositions"),
+                f"{name}: partner {shortened(partner)} {seen}; allowed: another array that was recorded; change "
+                f"decompositions.{name}.partner",
+            )
+
+
+def _check_used(
+    path: Path,
+    experiment: Experiment,
+    used: Mapping[str, Decomposition],
+    external: Mapping[str, ExternalOptions],
+) -> Iterator[Problem]:
+    """Decompositions that need networks, or runs that a given one lacks; and views that need networks."""
+    joint = [name for name, one in used.items() if isinstance(one, JointOptions)]
+    if joint:
+        yield (
+            (*path, "decompositions"),
+            f"{listed(joint)}, whose loss recovered takes networks, of external models; allowed: decompositions of "
+            "each run by itself; leave it out",
+        )
+    for name, one in used.items():
+        yield from _check_partners(path, experiment, name, one.partners(), external)
+        for condition in experiment.conditions.values():
+            models = [model for model in condition.models if model in external]
+            runs = [f"{model}/seed_{seed}" for model in models for seed in condition.seeds]
+            if isinstance(one, GivenOptions) and one.by_run is not None and (lacking := set(runs) - set(one.by_run)):
+                yield (
+                    (*path, "decompositions"),
+                    f"{name} has no path for {listed(sorted(lacking))}; it has: {listed(one.by_run)}; add it to "
+                    f"decompositions.{name}.by_run",
+                )
+    needing = [view for view in experiment.analysis.views if view not in OF_ACTIVATIONS]
+    if needing and "views" in experiment.analysis.model_fields_set:
+        yield (
+            (*path, "analysis", "views"),
+            f"{listed(needing)}, of external models; allowed: {listed(OF_ACTIVATIONS)}, which take activations alone; "
+            "leave out the others, or leave out views",
+        )

@@ -1,0 +1,146 @@
+"""Are the files there that external models and given dictionaries name, and do they answer to each other?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from homolog.config.experiments import OF_ACTIVATIONS, Experiment
+from homolog.config.given import GivenOptions
+from homolog.config.problems import Path as Place
+from homolog.config.problems import Problem, dotted
+from homolog.config.root import Config
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from homolog.store.recorded import Header
+
+Run = tuple[str, int]
+
+
+def check_files(config: Config, source: str = "config.yaml") -> list[str]:
+    """One line for each thing that is wrong with a file; paths are relative to the working folder.
+
+    Only headers and `input_id` are read, and nothing where there is no external model.
+    """
+    if not any(config.external(name) for name in config.models):
+        return []
+    found = [problem for name in config.experiments for problem in _check_experiment(config, name)]
+    return list(dict.fromkeys(f"{source}: {dotted(path)}: {text}" for path, text in found))
+
+
+def _check_experiment(config: Config, name: str) -> Iterator[Problem]:
+    experiment = config.experiments[name]
+    runs = [
+        (model, seed)
+        for condition in experiment.conditions.values()
+        for model in condition.models
+        for seed in condition.seeds
+        if config.external(model)
+    ]
+    sizes: dict[Run, int] = {}
+    for model, seed in dict.fromkeys(runs):
+        here = ("models", model, "external", "activations")
+        try:
+            sizes[model, seed] = _rows_of(config, model, seed)
+            yield from _check_sizes(config, experiment, model, seed, sizes[model, seed])
+        except ValueError as error:
+            yield here, f"seed {seed}: {error}"
+    yield from _check_same_inputs(config, ("experiments", name, "conditions"), sizes)
+    for key in experiment.decompositions:
+        options = config.decompositions[key]
+        if isinstance(options, GivenOptions):
+            for model, seed in dict.fromkeys(runs):
+                for point in experiment.hook_points:
+                    yield from _check_given(("decompositions", key), options.paths(model, seed, point))
+
+
+def _rows_of(config: Config, model: str, seed: int) -> int:
+    """Rows of a run, equal for all its hook points; a ValueError says what is wrong with its files."""
+    rows = {name: header.shape[0] for name, header in _hook_points(config, model, seed).items()}
+    first = next(iter(rows))
+    for name in rows:
+        if rows[name] != rows[first]:
+            raise ValueError(
+                f"{name} has {rows[name]} rows, and {first} {rows[first]}; allowed: equal numbers; record every hook "
+                "point on the same inputs"
+            )
+    return rows[first]
+
+
+def _hook_points(config: Config, model: str, seed: int) -> dict[str, Header]:
+    """Shape and type of each hook point's array."""
+    from homolog.store.recorded import array_of, headers
+
+    given = config.external(model)
+    found = {}
+    for point in given.hook_points if given else ():
+        path = Path(given.source(seed, point)) if given else Path()
+        arrays = headers(path)
+        found[point] = arrays[array_of(path, arrays, point, alone=given is not None and len(given.hook_points) == 1)]
+    return found
+
+
+def _check_sizes(config: Config, experiment: Experiment, model: str, seed: int, rows: int) -> Iterator[Problem]:
+    """Rows must be enough for the split, and for the null of directions."""
+    from homolog.store.recorded import FEWEST_ROWS
+
+    given = config.external(model)
+    n_test = rows // 2 if given is None or given.n_test is None else given.n_test
+    here = ("models", model, "external", "n_test")
+    if not 4 <= n_test <= rows - 4:
+        yield here, f"{n_test}, of {rows} rows of seed {seed}; allowed: 4 to {rows - 4}; change it, or give more rows"
+        return
+    turned = [view for view in experiment.analysis.views if view in OF_ACTIVATIONS and view != "score"]
+    for point, header in _hook_points(config, model, seed).items():
+        units = header.shape[1]
+        if turned and point in experiment.hook_points and rows - n_test < FEWEST_ROWS * units:
+            yield (
+                here,
+                f"{n_test}, of {rows} rows of seed {seed}, which leaves {rows - n_test} for the spectrum of {units} "
+                f"units at {point}; allowed: to leave at least {FEWEST_ROWS} rows per unit ({FEWEST_ROWS * units}); "
+                "give more rows, or analysis.views: [score], whose null permutes inputs",
+            )
+
+
+def _check_same_inputs(config: Config, path: Place, sizes: dict[Run, int]) -> Iterator[Problem]:
+    """Runs are compared row by row: equal numbers, and equal `input_id` where files hold them."""
+    names = {f"{model}/seed_{seed}": rows for (model, seed), rows in sizes.items()}
+    if len(set(names.values())) > 1:
+        seen = ", ".join(f"{name}: {rows}" for name, rows in names.items())
+        yield path, f"runs of different numbers of rows ({seen}); allowed: the same inputs in the same order; cut them"
+        return
+    known: list[tuple[str, np.ndarray]] = []
+    for (model, seed), rows in sizes.items():
+        try:
+            ids = _ids(config, model, seed, rows)
+        except ValueError as error:
+            yield ("models", model, "external", "activations"), f"seed {seed}: {error}"
+            continue
+        if ids is not None:
+            known.append((f"{model}/seed_{seed}", ids))
+    for name, ids in known[1:]:
+        odd = int((ids != known[0][1]).sum())
+        if odd:
+            yield (
+                path,
+                f"{odd} of {len(ids)} rows of {name} have another input_id than those of {known[0][0]}; allowed: the "
+                "same inputs in the same order; sort both by input_id, and leave out rows that only one has",
+            )
+
+
+def _ids(config: Config, model: str, seed: int, rows: int) -> np.ndarray | None:
+    """The names of the inputs, as the first file of a run that holds them says."""
+    from homolog.store.recorded import IDS, along_rows
+
+    given = config.external(model)
+    paths = dict.fromkeys(Path(given.source(seed, point)) for point in given.hook_points) if given else {}
+    return next((ids for path in paths if (ids := along_rows(path, IDS, rows)) is not None), None)
+
+
+def _check_given(path: Place, paths: list[str]) -> Iterator[Problem]:
+    for each in map(Path, paths):
+        if not each.exists():
+            yield path, f"{each} isn't there; allowed: a folder of sae-lens and the like, .npy, .npz or .h5; correct it"
