@@ -131,8 +131,11 @@ def correlations(
     for whole, other in zip(a.chunks(), b.chunks(), strict=True):
         one = whole[:, rows]
         if isinstance(one, Tensor) and isinstance(other, Tensor):
-            where = a.device
-            products += (one.T.to(where, dtype) @ other.to(where, dtype)).cpu()
+            left, right = (side.to(a.device, dtype) for side in (one.T, other))
+            if left.is_cuda:
+                products += (left @ right).cpu()
+            else:
+                products.addmm_(left, right)
         else:
             product = (_sparse(one).T @ _sparse(other)).tocoo()
             place = torch.from_numpy(product.row.astype(np.int64) * shape[1] + product.col)
