@@ -18,7 +18,6 @@ from homolog.analyses.admission import acceptance, check_same_inputs
 from homolog.analyses.comparison import CONDITIONAL, NULL, Fitted, Similarity, compare, refits, same_members
 from homolog.analyses.summary import ROLES, summarise
 from homolog.loading import load
-from homolog.store.curves import FinalLoss
 from homolog.store.runs import StoredRun
 from homolog.streams import stream
 
