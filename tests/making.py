@@ -140,12 +140,22 @@ class MadeRun(StoredRun):
     ) -> None:
         super().__init__(Path("nowhere") / name)
         self.name, self.loss, self.layers, self.members = name, loss, layers, members
+        self.others: dict[str, MadeRun] = {}
+        self.starts: dict[str, list[Dictionary]] = {}
 
     def final_loss(self) -> FinalLoss:
         return FinalLoss(self.name, *self.loss, accuracy=0.9)
 
-    def layer(self, hook_point: str, gauge: str, device: str | torch.device = "cpu") -> Layer:
+    def beside(self, name: str) -> MadeRun:
+        return self.others[name]
+
+    def layer(self, hook_point: str, gauge: str, device: str | torch.device = "cpu", *about_rows: str | None) -> Layer:
         return self.layers[hook_point]
+
+    def dictionaries_at_start(
+        self, layer: Layer, decomposition: str, device: str | torch.device = "cpu"
+    ) -> list[Dictionary]:
+        return self.starts[decomposition]
 
     def dictionaries(self, layer: Layer, decomposition: str) -> list[Dictionary]:
         return self.members[decomposition]

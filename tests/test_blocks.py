@@ -4,11 +4,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from making import make_member
 from torch.testing import assert_close
 
 from homolog.alignment.blocks import block_labels, compare_blocks
 from homolog.alignment.matching import match
 from homolog.alignment.similarity import cosine
+from homolog.decompositions.fit import fit_members
+from homolog.registry import METHODS
 
 
 def gaussian(*shape, seed=0):
@@ -106,3 +109,21 @@ def test_labels_that_are_no_runs_of_ranks_are_refused(no_shape_checks):
         compare_blocks(a, a, torch.tensor([0, 0, 1]), torch.tensor([1, 1, 0]))
     with pytest.raises(ValueError, match="the 2 labels of a, which has 3 latents"):
         compare_blocks(a, a, torch.tensor([0, 0]), torch.tensor([0, 0, 1]))
+
+
+def test_canonical_variates_that_tie_at_1_are_arbitrary_and_their_span_is_not():
+    """A hook point and an invertible image of it, as untrained layers nearly are: every correlation is 1."""
+    x = gaussian(4000, 6, seed=3)
+    image = x @ gaussian(6, 6, seed=4)
+    halves = [
+        make_member("cca", x[rows].float(), image[rows].float(), rows=name, n_latents=6)
+        for name, rows in (("a", slice(None, None, 2)), ("b", slice(1, None, 2)))
+    ]
+    a, b = fit_members(METHODS["cca"], halves)
+    assert_close(a.importance.double(), torch.ones(6).double(), atol=1e-4, rtol=0)
+    found = cosine(a.directions, b.directions).abs()
+    # Two fits to halves of one cloud, rank by rank: hardly more alike than at random (|cos| .33 in 6 dimensions).
+    assert float(found.diagonal().mean()) < 0.8
+    assert block_labels(a.importance).tolist() == [0] * 6
+    labels = torch.zeros(6, dtype=torch.long)
+    assert compare_blocks(a.directions, b.directions, labels, labels).value == pytest.approx(1)

@@ -26,7 +26,7 @@ from homolog.comparing import choosing, likeness
 from homolog.comparing import codes as codes_module
 from homolog.comparing.chance import draws_needed
 from homolog.comparing.choosing import choose
-from homolog.comparing.codes import Codes, correlations, paired, with_rates
+from homolog.comparing.codes import Codes, correlations, paired
 from homolog.comparing.likeness import OfCodes, OfDirections
 from homolog.comparing.measure import refit_pairs
 from homolog.comparing.rows import read_rows
@@ -34,6 +34,7 @@ from homolog.comparing.views import VIEWS
 from homolog.decompositions.fit import fit
 from homolog.decompositions.samples import InMemory
 from homolog.dictionary import Dictionary
+from homolog.encoding import with_rates
 from homolog.store.activations import read_activations, write_activations
 from homolog.store.dictionaries import write_dictionaries
 from homolog.tasks.base import TEST, Data

@@ -18,7 +18,8 @@ from matplotlib.text import Text
 from planted import PAIRS, RETRAINED, codes_of, make_members, make_pair, make_runs, spec_of
 
 from homolog.analyses.stability import stability
-from homolog.figures.report import COLUMNS, KEYS, pages, runs_table, summary, table
+from homolog.figures import latents, waterfall
+from homolog.figures.report import COLUMNS, KEYS, drawn, headlines, pages, runs_table, summary, table
 from homolog.loading import load
 from homolog.registry import FIGURES
 from homolog.store.figures import write_figures
@@ -75,7 +76,7 @@ def found():
     return form
 
 
-def drawn(figure):
+def laid_out(figure):
     """Lay the figure out as for a reader; a warning of matplotlib's (no room, a missing letter) is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -116,7 +117,7 @@ def test_every_figure_draws_every_form(found, name, form):
     for page in pages(dataset):
         figure = module.draw(page)
         assert isinstance(figure, Figure)
-        drawn(figure)
+        laid_out(figure)
         shown = plain(" ".join(texts(figure)))
         assert page.hook_point.item() in shown
         assert plain(module.headline(page.expand_dims("hook_point"))).strip() in shown
@@ -125,13 +126,59 @@ def test_every_figure_draws_every_form(found, name, form):
             assert method in shown
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_waterfall_and_the_page_of_latents_draw_every_form(found, form):
+    dataset = found(form)
+    falls = drawn(waterfall, dataset)
+    assert len(falls) == dataset.sizes["hook_point"] * dataset.sizes["comparison"]
+    for figure in [*falls, *(latents.draw_latents(page) for page in pages(dataset))]:
+        laid_out(figure)
+        shown = plain(" ".join(texts(figure)))
+        assert "nan" not in shown
+        for method in dataset.decomposition.values:
+            assert method in shown
+    shown = [plain(" ".join(texts(figure))) for figure in falls]
+    for comparison in dataset.comparison_condition.values:
+        assert any(str(comparison) in text for text in shown)
+
+
+def test_the_figure_of_stability_has_a_second_page_for_each_hook_point(found):
+    module = load(FIGURES["stability"])
+    assert len(drawn(module, found("several hook points"))) == 4
+    assert len(drawn(load(FIGURES["widening"]), found("several hook points"))) == 2
+    assert headlines(module, found("several hook points")).count("\n\n") == 1
+
+
+def test_a_bar_of_the_waterfall_is_what_its_step_adds(found):
+    """From what was reached before to the step itself; nothing where it adds nothing."""
+    dataset = found("one comparison").isel(hook_point=0)
+    given = {"null": 0.1, "isotropic": 0.3, "spectral": 0.2, "conditional_null": 0.4, "initial": 0.35, "ceiling": 0.9}
+    page = change(dataset, **given, observed_mean=0.7)
+    (figure,) = waterfall.draw_pages(page.sel(view=["score"], decomposition=["planted"]))
+    (axes,) = [axes for axes in figure.axes if axes.patches]
+    bars = [edge for bar in axes.patches for edge in (bar.get_x(), bar.get_x() + bar.get_width())]
+    assert bars == pytest.approx([0, 0.1, 0.1, 0.3, 0.3, 0.4, 0.4, 0.7, 0.7, 0.9])
+    assert "not defined here" in texts(figure)  # no Gaussian samples were asked for
+
+
+def test_how_many_latents_return_is_said_in_words(found):
+    dataset = found("one comparison")
+    adjusted = xr.where(dataset.latent_found.notnull(), 0.5, np.nan)
+    adjusted.loc[{"latent": [0, 2], "view": "score", "decomposition": "planted"}] = 0.01
+    every = dataset.latent_found.where(dataset.latent_found.isnull(), 0.0)
+    every.loc[{"latent": [2], "view": "score", "decomposition": "planted"}] = 4
+    text = load(FIGURES["stability"]).headline(dataset.assign(latent_adjusted_p_value=adjusted, latent_found=every))
+    assert "Latents of base that are clearly more alike" in text
+    assert "planted 2 of 4 (1 in 4 of 4 runs)" in text
+
+
 @FIGURE
 def test_every_figure_draws_where_nothing_is_reliable(found, name):
     dataset = found("several conditions")
     nothing = dataset.assign({n: dataset[n] * np.nan for n in ("excess", "excess_low", "excess_high")})
     module = load(FIGURES[name])
     (page,) = pages(nothing)
-    drawn(module.draw(page))
+    laid_out(module.draw(page))
     assert "nan" not in module.headline(nothing)
     assert module.headline(nothing) != module.headline(dataset)
 
@@ -150,7 +197,7 @@ def test_what_is_not_identified_is_said_in_the_figure(found, name):
 def test_drawing_does_not_change_what_is_drawn_nor_the_style_of_others(found, name):
     dataset = found("two kinds of pair")
     before, style = dataset.copy(deep=True), dict(mpl.rcParams)
-    drawn(load(FIGURES[name]).draw(pages(dataset)[0]))
+    laid_out(load(FIGURES[name]).draw(pages(dataset)[0]))
     xr.testing.assert_identical(dataset, before)
     assert dict(mpl.rcParams) == style
 
@@ -168,7 +215,7 @@ def test_a_condition_without_one_kind_of_pair_keeps_its_place():
     hollow = [line for line in panel.lines if line.get_markerfacecolor() == "white" and line.get_marker() != "^"]
     assert len(hollow) == 2
     assert all(0.5 < line.get_xdata()[0] < 1.5 for line in hollow)
-    drawn(figure)
+    laid_out(figure)
 
 
 @FIGURE
@@ -177,7 +224,7 @@ def test_a_condition_of_independent_runs_draws_beside_retrained_ones(name):
     pairs = [*PAIRS, *(pair | {"condition": "trained apart"} for pair in independent)]
     dataset = analysed(pairs=pairs, views=("score", "write_out"))
     module = load(FIGURES[name])
-    drawn(module.draw(pages(dataset)[0]))
+    laid_out(module.draw(pages(dataset)[0]))
     assert "nan" not in module.headline(dataset)
 
 

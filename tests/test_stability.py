@@ -261,10 +261,12 @@ def test_summaries_recomputed_by_hand(mixed, name, kind, matching):
     cell = mixed.isel(hook_point=0).sel(**where, comparison=f"retrained/{kind}")
     for role in ROLES:
         expected = np.mean(values[role])
-        assert float(cell["observed_mean" if role == "observed" else role]) == pytest.approx(expected)
-    theta, _, half = jackknife(lambda p: values["observed"][p].mean(), units, len(units))
-    assert float(cell.observed_low) == pytest.approx(theta - half)
-    assert float(cell.observed_high) == pytest.approx(theta + half)
+        assert float(cell["observed_mean" if role == "observed" else role]) == pytest.approx(expected, nan_ok=True)
+        theta, _, half = jackknife(lambda p, role=role: values[role][p].mean(), units, len(units))
+        bounds = [float(cell[f"{role}_{side}"]) for side in ("low", "high")]
+        # On Fisher's z scale: the derivative of atanh is 1 / (1 - theta^2).
+        expected = [np.tanh(np.arctanh(theta) + sign * half / (1 - theta**2)) for sign in (-1, 1)]
+        assert bounds == pytest.approx(expected, nan_ok=True)
     reliability, error, _ = jackknife(lambda p: (values["ceiling"] - values["null"])[p].mean(), units, len(units))
     assert float(cell.reliability) == pytest.approx(reliability)
     assert float(cell.reliability_error) == pytest.approx(error)
@@ -349,13 +351,14 @@ def test_nested_retrainings_have_the_base_as_their_unit():
     ]
     summary = summarise(measured(offsets), pairs).isel(comparison=0).squeeze()
     half = stats.t.ppf(0.975, 2) * np.std([0.2, 0.5, 0.8], ddof=1) / 3**0.5
-    assert float(summary.observed_high - summary.observed_low) == pytest.approx(2 * half)
+    width = np.arctanh(float(summary.observed_high)) - np.arctanh(float(summary.observed_low))
+    assert width == pytest.approx(2 * half / (1 - 0.5**2))
 
 
 def measured(observed):
     """What `_measure` gives, for one decomposition, view and matching, with a null of 0 and a ceiling of 1."""
     cell = ("decomposition", "view", "pair")
-    constant = {"observed": np.asarray(observed), "ceiling": 1.0, "null": 0.0, "conditional_null": nan, "initial": 0.0}
+    constant = dict.fromkeys(ROLES, nan) | {"observed": np.asarray(observed), "ceiling": 1.0, "null": 0.0}
     arrays = {role: np.broadcast_to(value, len(observed)).reshape(1, 1, -1, 1) for role, value in constant.items()}
     variables = {f"{role}_by_pair": ((*cell, "matching"), array) for role, array in arrays.items()}
     variables |= {f"{role}_by_pair_and_rank": ((*cell, "rank"), array) for role, array in arrays.items()}

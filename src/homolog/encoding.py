@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -140,6 +141,8 @@ def orthogonal_matching_pursuit(
     return codes
 
 
+# Encoders in which a latent is active above a threshold of its own, which a bias can move.
+THRESHOLDED = ("relu", "jumprelu")
 # Those in which a code is its pre-activation or 0.
 GATED = frozenset({"relu", "topk", "jumprelu"})
 ENCODERS: dict[str, Callable[[Any, Tensor], Tensor]] = {
@@ -152,3 +155,19 @@ ENCODERS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "non_negative": _non_negative,
     "omp": _omp,
 }
+
+
+def with_rates(dictionary: Any, rates: Float[Tensor, " latents"], rows: Float[Tensor, "rows units"]) -> Any:
+    """The dictionary with biases moved so that each latent is active on its share `rates` of `rows`.
+
+    A dictionary that was rotated reads directions in which the data are less extreme: with the thresholds of the
+    trained ones its latents would fall silent, and a null of silent latents is too low. Where latents compete (top-k,
+    pursuits) the number of active ones is fixed anyway, and nothing is changed.
+    """
+    if dictionary.activation not in THRESHOLDED:
+        return dictionary
+    pre = dictionary.encoder @ (rows - dictionary.bias).T + dictionary.encoder_bias[:, None]
+    place = ((1 - rates) * (len(rows) - 1)).round().long().clamp(0, len(rows) - 1)
+    level = pre.sort(dim=1).values.gather(1, place[:, None])[:, 0]
+    threshold = torch.zeros_like(level) if dictionary.threshold is None else dictionary.threshold
+    return replace(dictionary, encoder_bias=dictionary.encoder_bias + (threshold - level))

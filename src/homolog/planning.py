@@ -13,13 +13,15 @@ from homolog.config import Config
 from homolog.config.decompositions import DecompositionOptions, Fitted
 from homolog.config.experiments import OF_ACTIVATIONS, Experiment
 from homolog.config.given import GivenOptions
+from homolog.config.methods import NMFOptions
 from homolog.config.models import ExternalOptions, Recipe
-from homolog.config.sparse_autoencoders import JointOptions
+from homolog.config.sparse_autoencoders import JointOptions, SparseAutoencoderOptions
 from homolog.provenance import canonical_json, code_fingerprint
 from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
 
 UNTRAINED = "-untrained"
 REGAUGED = "-regauged-"
+GAUSSIAN = "-gaussian"
 # Two runs can only be matched: a third one says which matches to trust.
 FEWEST_TRACKED = 3
 # The group of the runs that others were retrained from, beside the conditions.
@@ -29,7 +31,10 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """A model's recipe and a seed. Variants of a model: ``<model>-untrained``, ``<model>-regauged-<hook_point>``."""
+    """A model's recipe and a seed. Variants of a model: ``<model>-untrained``, ``<model>-regauged-<hook_point>``.
+
+    ``<model>-gaussian`` has dictionaries only, fitted to Gaussian samples of its source's mean and covariance.
+    """
 
     model: str
     seed: int
@@ -47,12 +52,19 @@ class Run:
         return self.model.endswith(UNTRAINED)
 
     @property
+    def is_gaussian(self) -> bool:
+        return self.model.endswith(GAUSSIAN)
+
+    @property
     def regauged(self) -> str | None:
         """The hook point whose units are permuted and rescaled at random, if any."""
         return self.model.partition(REGAUGED)[2] or None
 
     def untrained(self) -> Run:
         return Run(self.source + UNTRAINED, self.seed)
+
+    def gaussian(self) -> Run:
+        return Run(self.source + GAUSSIAN, self.seed)
 
     def regauge(self, hook_point: str) -> Run:
         return Run(self.source + REGAUGED + hook_point, self.seed)
@@ -86,6 +98,10 @@ class Plan:
         return code_fingerprint(self.scripts / script, self.source_root, spec)
 
     # Runs
+
+    def read_by(self, run: Run) -> Run:
+        """The run whose activations are decomposed: its own, or of Gaussian samples the source's."""
+        return Run(run.source, run.seed) if run.is_gaussian else run
 
     def parent(self, run: Run) -> Run | None:
         """The finished run that this one starts from."""
@@ -139,8 +155,10 @@ class Plan:
         options = self._fitted(name)
         recipe = None if self.config.external(run.source) else self._recipe(run)
         return self._spec(
-            # The variants share the streams of their source: untrained is its step 0, regauged must equal it.
-            run={"model": run.source, "seed": run.seed},
+            # Untrained and regauged share the streams of their source: one is its step 0, the other must equal it. A
+            # null must share none.
+            run={"model": run.model if run.is_gaussian else run.source, "seed": run.seed},
+            **({"gaussian": True} if run.is_gaussian else {}),
             # Of external runs there is no network in which a reconstruction could be spliced.
             task=recipe and self._task(recipe),
             architecture=recipe and self._architecture(recipe),
@@ -151,7 +169,8 @@ class Plan:
             gauge=options.gauge,
             grid=options.expand(),
             labels=options.labels(name),
-            seeds=options.member_seeds(),
+            # One draw of a null is enough: its seed is compared with all others.
+            seeds=options.member_seeds()[: 1 if run.is_gaussian else None],
         )
 
     # Experiments
@@ -183,7 +202,9 @@ class Plan:
             analysis=ANALYSES[experiment.analysis.name],
             options=options,
             hook_points=experiment.hook_points,
-            decompositions=self._gauges(name, joint=False),
+            decompositions=[self._analysed(key) for key in self.decompositions(name, joint=False)],
+            gaussian={str(run): str(run.gaussian()) for run in self.with_gaussian(name)},
+            gaussian_decompositions=self.gaussian_decompositions(name),
             pairs=[pair.spec() for pair in self.pairs(experiment)],
             references=self._references(experiment),
             controls={point: [str(control), str(control.regauge(point))] for point in self._with_control(experiment)},
@@ -252,6 +273,17 @@ class Plan:
         found += [control, *(control.regauge(point) for point in self._with_control(experiment))]
         return list(dict.fromkeys(found))
 
+    def with_gaussian(self, name: str) -> list[Run]:
+        """Runs that stand second in a pair, whose dictionaries the Gaussian null replaces, if it is asked for."""
+        experiment = self.config.experiments[name]
+        pairs = self.pairs(experiment) if experiment.analysis.gaussian else []
+        return list(dict.fromkeys(pair.b for pair in pairs))
+
+    def gaussian_decompositions(self, name: str) -> list[str]:
+        """All that are fitted here, but those that need activations without a sign, which Gaussian samples have."""
+        known = self.config.decompositions
+        return [key for key in self.decompositions(name) if not isinstance(known[key], NMFOptions | GivenOptions)]
+
     def pairs(self, experiment: Experiment) -> list[Pair]:
         """Base against retrained and retrained against retrained of one base; or all pairs trained independently."""
         found = []
@@ -302,6 +334,12 @@ class Plan:
                 found += [("retrained", name, one["base"], one["run"]) for one in members if one["base"]]
                 found += [("trained", name, one["initial"], one["run"]) for one in members]
         return [dict(zip(("kind", "group", "before", "after"), one, strict=True)) for one in dict.fromkeys(found)]
+
+    def _analysed(self, name: str) -> Spec:
+        """A decomposition as the analysis needs it; the method of those that are trained, for their step 0."""
+        options = self.config.decompositions[name]
+        trained = isinstance(options, SparseAutoencoderOptions)
+        return {"name": name, "gauge": options.gauge, **({"start": METHODS[options.method]} if trained else {})}
 
     def _runs_of(self, experiment: Experiment) -> list[Run]:
         pairs = self.pairs(experiment)

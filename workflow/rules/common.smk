@@ -57,7 +57,7 @@ DEVICE = {"device": plan.config.device} | ({"gpu": 1} if plan.config.device == "
 
 
 wildcard_constraints:
-    model=r"[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?",
+    model=r"[A-Za-z]\w*(-untrained|-gaussian|-regauged-[\w.]+)?",
     seed=r"\d+",
     hook_point=r"[\w.]+",
     decomposition=r"\w+",
@@ -121,6 +121,20 @@ def take_dictionaries_spec(wildcards):
 
 def take_dictionaries_code(wildcards):
     return plan.code("take_dictionaries.py", take_dictionaries_spec(wildcards))
+
+
+def decomposed(pattern, wildcards):
+    run = plan.read_by(run_of(wildcards.model, wildcards.seed))
+    return pattern.format(model=run.model, seed=run.seed)
+
+
+def decomposed_model(wildcards):
+    source = plan.read_by(run_of(wildcards.model, wildcards.seed)).source
+    return [] if plan.config.external(source) else decomposed(rules.train.output.model, wildcards)
+
+
+def decomposed_activations(wildcards):
+    return decomposed(rules.dump_activations.output.activations, wildcards)
 
 
 def decompose_spec(wildcards):
@@ -235,6 +249,20 @@ def tracked_activations(wildcards):
 
 def tracked_dictionaries(wildcards):
     return dictionaries_of(plan.tracked(wildcards.experiment), wildcards.experiment)
+
+
+def gaussian_dictionaries(wildcards):
+    return [
+        path
+        for run in plan.with_gaussian(wildcards.experiment)
+        for path in collect(
+            rules.decompose.output.dictionaries,
+            model=run.gaussian().model,
+            seed=run.seed,
+            hook_point=plan.config.experiments[wildcards.experiment].hook_points,
+            decomposition=plan.gaussian_decompositions(wildcards.experiment),
+        )
+    ]
 
 
 def of_compared(pattern, wildcards):

@@ -7,6 +7,7 @@ rule analyse:
         curves=experiment_curves,
         activations=experiment_activations,
         dictionaries=experiment_dictionaries,
+        gaussian=gaussian_dictionaries,
     output:
         data="results/experiments/{experiment}/{analysis}.nc",
     log:
@@ -64,6 +65,9 @@ rule plot:
         tracks=tracks_of_figure,
     output:
         pdf=report("results/figures/{experiment}.pdf", caption="../report/experiment.rst", category="Experiments"),
+        waterfall=report(
+            "results/figures/{experiment}/waterfall.pdf", caption="../report/waterfall.rst", category="Experiments"
+        ),
         summary="results/figures/{experiment}.txt",
         table="results/figures/{experiment}.csv",
         runs="results/figures/{experiment}/runs.csv",

@@ -83,8 +83,8 @@ rule take_activations:
 
 rule decompose:
     input:
-        model=trained_model,
-        activations=rules.dump_activations.output.activations,
+        model=decomposed_model,
+        activations=decomposed_activations,
     output:
         dictionaries=f"{RUN}/{{hook_point}}/{{decomposition}}.h5",
     log:

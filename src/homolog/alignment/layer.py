@@ -43,6 +43,8 @@ class Layer:
     float64 and in the gauge, units in canonical order: `order` lists their numbers in the model, `scale` is in
     canonical order too; `shift` and `rotation` are the gauge's. `support` projects onto the span of the train rows.
     `symmetry` names the maps that leave the network's function alone. `model` is None where no network is known.
+    `labels` are what the conditional null keeps (empty where none are known), `documents` which rows belong together,
+    if they aren't exchangeable.
     """
 
     run: str
@@ -61,6 +63,7 @@ class Layer:
     symmetry: str = "permute_scale"
     shift: bool = False
     rotation: Float[Tensor, "units units"] | None = None
+    documents: dict[str, Int[Tensor, " samples"]] | None = None
 
     @property
     def units(self) -> int:
@@ -93,23 +96,34 @@ class Layer:
 
 
 def build_layer(
-    model: Any, activations: Activations, below: Activations | None, gauge: Gauge, device: str | torch.device = "cpu"
+    model: Any,
+    activations: Activations,
+    below: Activations | None,
+    gauge: Gauge,
+    device: str | torch.device = "cpu",
+    conditional_on: str = "label",
+    documents: str | None = None,
 ) -> Layer:
     """Prepare a hook point for comparing: `below` holds the activations that its layer reads, if they are recorded.
 
     Without a `model` (activations that others recorded) there is no Jacobian, and what needs the layers around is not
     identified; without labels, `labels` is empty.
+    `conditional_on` and `documents` name what the rows' labels and documents are (`Rows.named`).
     """
     rows = activations.rows
     folds = {"match": rows.where(TEST, HALF_A), "score": rows.where(TEST, HALF_B)}
     values = gauge.canonical(activations.values.double()).to(device)
     train = values[rows.where(TRAIN)]
+    labels = rows.named(conditional_on)
     hook_point = activations.hook_point
     return Layer(
         run=activations.run,
         hook_point=hook_point,
         activations={fold: values[index] for fold, index in folds.items()},
-        labels={fold: rows.label[index].to(device) for fold, index in folds.items() if (rows.label != UNKNOWN).any()},
+        labels={fold: labels[index].to(device) for fold, index in folds.items() if bool((labels != UNKNOWN).any())},
+        documents=None
+        if documents is None
+        else {fold: rows.named(documents)[index].to(device) for fold, index in folds.items()},
         covariance=torch.cov(train.T, correction=0),
         support=_projector(train),
         write_out=None if activations.write_out is None else _write_out(activations.write_out, gauge).to(device),

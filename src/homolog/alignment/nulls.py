@@ -86,6 +86,33 @@ def permute_rows(n: int, generator: torch.Generator) -> Int[Tensor, " n"]:
     return torch.randperm(n, generator=generator, device=generator.device)
 
 
+def permute_groups(groups: Int[Tensor, " samples"], generator: torch.Generator) -> Int[Tensor, " samples"]:
+    """Index of a permutation that keeps groups whole: documents in random order, laid end to end, rows as they were.
+
+    For rows that aren't exchangeable, such as the tokens of documents: codes keep what they share with their neighbours
+    in a document, and meet another document's. Groups of unequal lengths shift against each other. On the device of
+    `groups`. Raises ValueError for a single group: nothing could move, and the null would be the observed value.
+    """
+    names, group = torch.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(
+            f"A permutation of whole groups needs at least two, but all {len(groups)} rows are of {len(names)}: give "
+            "more documents, or permute rows."
+        )
+    place = permute_rows(len(names), generator).to(groups.device)
+    return place[group].argsort(stable=True)
+
+
+def isotropic_rows(n: int, dims: int, generator: torch.Generator) -> Float[Tensor, "n dims"]:
+    """Independent uniformly random unit rows, in float64 on the generator's device.
+
+    The squared cosine of any two, or of one and a fixed direction, is Beta(1/2, (dims - 1)/2). A weaker null than a
+    rotation within the spectrum: data don't fill their space evenly, and two dictionaries of them are alike for that.
+    """
+    gaussian = torch.randn(n, dims, generator=generator, dtype=torch.float64, device=generator.device)
+    return cast(Tensor, gaussian / torch.linalg.vector_norm(gaussian, dim=1, keepdim=True))
+
+
 def permute_within(labels: Int[Tensor, " samples"], generator: torch.Generator) -> Int[Tensor, " samples"]:
     """Index of a uniformly random permutation that moves inputs only within equal labels: `labels[index] == labels`.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from homolog.alignment.layer import Layer
 from homolog.alignment.matching import match_values
+from homolog.alignment.random_dictionaries import ISOTROPIC, SPECTRAL, random_dictionary
 from homolog.alignment.views.base import Signatures, Similarities, View
 from homolog.dictionary import Dictionary
 from homolog.streams import stream
@@ -70,10 +71,26 @@ class Fitted:
             found: Signatures | None = view.signatures(self.layer, dictionary)
         else:
             generator = stream(kind, self.layer.run, self.layer.hook_point, self.label, *key, draw)
-            null = view.null if kind == NULL else view.conditional_null
-            found = null(self.layer, dictionary, generator)
+            found = _draw(view, kind, self.layer, dictionary, generator)
         seen = self.seen(view, key)
+        if found is not None and kind in (ISOTROPIC, SPECTRAL):
+            # A drawn latent that falls silent says nothing of chance.
+            seen = seen & (found.match != 0).any(1) & (found.score != 0).any(1)
         return None if found is None else found.of(seen)
+
+
+def _draw(view: View, kind: str, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
+    """Signatures of one draw of a null: the view's own two, or those of a random dictionary that reads the layer."""
+    if kind == NULL:
+        return view.null(layer, dictionary, generator)
+    if kind == CONDITIONAL:
+        return view.conditional_null(layer, dictionary, generator)
+    return view.signatures(layer, random_dictionary(kind, layer, dictionary, generator))
+
+
+def turns_dictionary(view: View) -> bool:
+    """Whether the view's own null already is a turned dictionary, and not a permutation of inputs."""
+    return type(view).null is View.null
 
 
 def refits(a: Fitted, b: Fitted) -> list[tuple[Key, Key]]:

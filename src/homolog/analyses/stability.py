@@ -15,8 +15,11 @@ from homolog.alignment.representations.canonical import excess_correlations
 from homolog.alignment.representations.kernel import linear_cka
 from homolog.alignment.views.base import View
 from homolog.analyses.admission import acceptance, check_same_inputs
-from homolog.analyses.comparison import CONDITIONAL, NULL, Fitted, Similarity, compare, refits, same_members
-from homolog.analyses.summary import ROLES, summarise
+from homolog.analyses.comparison import Fitted, Key, turns_dictionary
+from homolog.analyses.latents import by_latent, find_bases, heat_maps
+from homolog.analyses.roles import ROLES, Sources, measure_roles
+from homolog.analyses.summary import summarise
+from homolog.dictionary import Dictionary
 from homolog.loading import load
 from homolog.store.runs import StoredRun
 from homolog.streams import stream
@@ -36,14 +39,15 @@ def stability(
     accepted = acceptance(spec, runs)
     points: list[xr.Dataset] = []
     for hook_point in spec["hook_points"]:
-        measured = _measure(spec, runs, hook_point, device, progress)
-        measured = measured.assign_coords(_pair_coordinates(spec["pairs"], accepted))
+        coordinates = _pair_coordinates(spec["pairs"], accepted)
+        measured, latents = _measure(spec, runs, hook_point, coordinates["accepted"][1], device, progress)
+        measured = measured.assign_coords(coordinates)
         summary = summarise(measured, spec["pairs"])
         by_pair = measured.drop_vars([name for name in measured if str(name).endswith("_and_rank")])
         by_pair = by_pair.rename(observed_by_pair="observed").transpose(
             "decomposition", "view", "matching", "pair", ...
         )
-        points.append(xr.merge([by_pair, summary], join="exact", compat="no_conflicts"))
+        points.append(xr.merge([by_pair, summary, latents], join="exact", compat="no_conflicts"))
     dataset = xr.concat(points, pd.Index(spec["hook_points"], name="hook_point"), data_vars="all")
     merged = xr.merge([dataset, accepted], join="exact", compat="no_conflicts")
     return merged.assign_attrs(experiment=spec["experiment"], tolerance=spec["options"]["tolerance"])
@@ -62,24 +66,21 @@ def _pair_coordinates(pairs: list[dict[str, str]], accepted: xr.Dataset) -> dict
 
 
 def _measure(
-    spec: dict[str, Any], runs: dict[str, StoredRun], hook_point: str, device: str | torch.device, progress: Progress
-) -> xr.Dataset:
-    """Everything by pair at one hook point."""
-    layers: dict[tuple[str, str], Layer] = {}
-    fitted: dict[str, dict[str, Fitted]] = {}
-    for options in spec["decompositions"]:
-        for run, stored in runs.items():
-            key = (run, options["gauge"])
-            if key not in layers:
-                layers[key] = stored.layer(hook_point, options["gauge"], device)
-            for label, members in _by_label(stored, layers[key], options["name"]).items():
-                fitted.setdefault(label, {})[run] = Fitted(layers[key], label, members)
-    check_same_inputs(layers.values())
+    spec: dict[str, Any],
+    runs: dict[str, StoredRun],
+    hook_point: str,
+    accepted: list[bool],
+    device: str | torch.device,
+    progress: Progress,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Everything by pair, and everything by latent, at one hook point."""
+    sources = _open(spec, runs, hook_point, device)
+    fitted = {label: source.fitted for label, source in sources.items()}
     views: list[View] = [load(target)(by_name=True) for target in spec["options"]["views"]]
-    work = [(label, view) for label in fitted for view in views]
+    work = [(label, view) for label in sources for view in views]
     ranks = _ranks(fitted)
-    cells = [_cell(spec, hook_point, fitted[label], view, ranks) for label, view in progress(work)]
-    shape = (len(fitted), len(views))
+    cells = [measure_roles(spec, hook_point, sources[label], view, ranks) for label, view in progress(work)]
+    shape = (len(sources), len(views))
     stacked = {name: np.stack([cell[name] for cell in cells]) for name in cells[0]}
     dims = {f"{name}_by_pair": ("pair", "matching") for name in ROLES} | {"gauge": ("matching",)}
     dims |= {f"{name}_by_pair_and_rank": ("pair", "rank") for name in ROLES}
@@ -88,49 +89,45 @@ def _measure(
         for name, array in stacked.items()
     }
     dataset = xr.Dataset(variables, coords=_coordinates(spec, list(fitted), views))
-    return dataset.merge(_describe(spec, fitted, views))
+    bases = find_bases(spec["pairs"], accepted)
+    latents = by_latent(bases, fitted, views, list(spec["references"]), spec["options"]["null_draws"])
+    return dataset.merge(_describe(spec, fitted, views)), latents.merge(heat_maps(bases[0], fitted, views))
 
 
-def _by_label(stored: StoredRun, layer: Layer, name: str) -> dict[str, dict[tuple[str, int], Any]]:
-    found: dict[str, dict[tuple[str, int], Any]] = {}
-    for dictionary in stored.dictionaries(layer, name):
+def _open(
+    spec: dict[str, Any], runs: dict[str, StoredRun], hook_point: str, device: str | torch.device
+) -> dict[str, Sources]:
+    """What there is of each grid point of each decomposition, in every run."""
+    options = spec["options"]
+    about_rows = options.get("conditional_on", "label"), options.get("documents")
+    layers: dict[tuple[str, str], Layer] = {}
+    sources: dict[str, Sources] = {}
+    compared = {pair[side] for pair in spec["pairs"] for side in ("a", "b")}
+    for one in spec["decompositions"]:
+        name = one["name"]
+        for run, stored in runs.items():
+            key = (run, one["gauge"])
+            if key not in layers:
+                layers[key] = stored.layer(hook_point, one["gauge"], device, *about_rows)
+            found = {"fitted": stored.dictionaries(layers[key], name)}
+            if run in compared and "start" in one:
+                found["start"] = stored.dictionaries_at_start(layers[key], name, device)
+            if run in spec.get("gaussian", {}) and name in spec["gaussian_decompositions"]:
+                found["gaussian"] = stored.beside(spec["gaussian"][run]).dictionaries(layers[key], name)
+            for kind, members in found.items():
+                for label, by_key in _by_label(members).items():
+                    source = sources.setdefault(label, Sources({}, {}, {}))
+                    getattr(source, kind)[run] = Fitted(layers[key], label, by_key)
+    check_same_inputs(layers.values())
+    return sources
+
+
+def _by_label(members: list[Dictionary]) -> dict[str, dict[Key, Dictionary]]:
+    found: dict[str, dict[Key, Dictionary]] = {}
+    for dictionary in members:
         facts = dictionary.member
         found.setdefault(str(facts["label"]), {})[str(facts["rows"]), int(facts["seed"])] = dictionary
     return found
-
-
-def _cell(
-    spec: dict[str, Any], hook_point: str, fitted: dict[str, Fitted], view: View, ranks: int
-) -> dict[str, np.ndarray]:
-    """One decomposition in one view: every role of every pair, (pair, matching) and (pair, rank)."""
-    matchings, draws = spec["options"]["matchings"], spec["options"]["null_draws"]
-
-    def between(a: str, b: str, kind: str = "observed", n: int = 1) -> Any:
-        first, second = fitted[a], fitted[b]
-        return compare(view, first, second, refits(first, second), matchings, ranks, kind, n)
-
-    missing = Similarity(np.full(len(matchings), np.nan), np.full(ranks, np.nan))
-    found: dict[str, list[Any]] = {name: [] for name in ROLES}
-    same = {run: between(run, run) for run in dict.fromkeys(r for p in spec["pairs"] for r in (p["a"], p["b"]))}
-    for pair in spec["pairs"]:
-        found["observed"].append(between(pair["a"], pair["b"]))
-        found["null"].append(between(pair["a"], pair["b"], NULL, draws))
-        found["conditional_null"].append(between(pair["a"], pair["b"], CONDITIONAL, draws))
-        found["initial"].append(between(pair["initial_a"], pair["initial_b"]) if pair["initial_a"] else missing)
-        found["ceiling"].append((same[pair["a"]], same[pair["b"]]))
-    ends = found.pop("ceiling")
-    cell = {f"{name}_by_pair": np.stack([value.by_matching for value in values]) for name, values in found.items()}
-    cell |= {
-        f"{name}_by_pair_and_rank": np.stack([value.by_rank for value in values]) for name, values in found.items()
-    }
-    cell["ceiling_by_pair"] = np.stack([(a.by_matching + b.by_matching) / 2 for a, b in ends])
-    cell["ceiling_by_pair_and_rank"] = np.stack([(a.by_rank + b.by_rank) / 2 for a, b in ends])
-    if hook_point in spec["controls"]:
-        run, regauged = (fitted[name] for name in spec["controls"][hook_point])
-        cell["gauge"] = compare(view, run, regauged, same_members(run, regauged), matchings, ranks).by_matching
-    else:
-        cell["gauge"] = np.full(len(matchings), np.nan)
-    return cell
 
 
 def _ranks(fitted: dict[str, dict[str, Fitted]]) -> int:
@@ -144,6 +141,8 @@ def _coordinates(spec: dict[str, Any], labels: list[str], views: list[View]) -> 
         "decomposition": labels,
         "view": [view.name for view in views],
         "matching": spec["options"]["matchings"],
+        # Whether the null of a view is a turned dictionary, and not a permutation of inputs.
+        "null_turns": ("view", [turns_dictionary(view) for view in views]),
         "caveat": ("view", [view.caveat for view in views]),
     }
 

@@ -6,9 +6,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from homolog.alignment.statistics import excess, jackknife_interval, mean_over_pairs, ratio_interval
+from homolog.alignment.statistics import (
+    excess,
+    jackknife_interval,
+    mean_over_pairs,
+    ratio_interval,
+    similarity_interval,
+)
+from homolog.analyses.roles import ROLES
 
-ROLES = ("observed", "null", "conditional_null", "initial", "ceiling")
+# What may explain an observed similarity.
+EXPLAINING = ("null", "isotropic", "spectral", "gaussian", "conditional_null", "initial")
 CELL = ("decomposition", "view", "matching")
 BY_RANK = ("decomposition", "view", "rank")
 
@@ -41,22 +49,30 @@ def _summarise_one(chosen: xr.Dataset, units_a: list[str], units_b: list[str]) -
     ranks = {name: chosen[f"{name}_by_pair_and_rank"].transpose("pair", *BY_RANK).values for name in ROLES}
     means = {name: mean_over_pairs(values) for name, values in roles.items()}
     observed, null, ceiling = roles["observed"], roles["null"], roles["ceiling"]
+    unknown = np.full(means["observed"].shape, np.nan)
+    bounds = {f"{name}_{side}": unknown for name in ROLES for side in ("low", "high")}
+    reliability_error = unknown
     if units_a:
-        interval = jackknife_interval(observed, units_a, units_b)
+        for name, values in roles.items():
+            bounds[f"{name}_low"], bounds[f"{name}_high"], _ = similarity_interval(values, units_a, units_b)
         reliability_error = jackknife_interval(ceiling - null, units_a, units_b).standard_error
         ratio = ratio_interval(observed, null, ceiling, units_a, units_b)
-        bounds = {"observed_low": interval.low, "observed_high": interval.high}
-    else:
-        reliability_error = np.full(means["observed"].shape, np.nan)
-        bounds = {"observed_low": reliability_error, "observed_high": reliability_error}
     share = excess(means["observed"], means["null"], means["ceiling"], reliability_error)
     known = ~np.isnan(share)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # 1 - d_T / d_0, d a distance 1 - similarity: of what a method's start leaves open, how much training settles.
+        stabilisation = 1 - (1 - means["observed"]) / (1 - means["step_0"])
+    # Of the observed, what is above every null and above the untrained network.
+    highest = np.max([np.nan_to_num(means[name], nan=-np.inf) for name in EXPLAINING], axis=0)
+    left = np.where(np.isfinite(highest), means["observed"] - highest, np.nan)
     columns = {
         "observed_mean": means.pop("observed"),
         **means,
         **bounds,
         "reliability": means["ceiling"] - means["null"],
         "reliability_error": reliability_error,
+        "stabilisation": stabilisation,
+        "left": left,
         "excess": share,
         "excess_low": np.where(known, ratio.low, np.nan) if units_a else share,
         "excess_high": np.where(known, ratio.high, np.nan) if units_a else share,

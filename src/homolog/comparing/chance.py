@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from homolog.alignment.nulls import haar_rotation, spectral_rotations
-from homolog.comparing.codes import with_rates
 from homolog.comparing.views import Scored, Side
+from homolog.encoding import with_rates
 from homolog.streams import stream
 
 # Values of the null that a latent is held against, at least: p-values then reach down to 1 / 2001.

@@ -23,8 +23,6 @@ CHUNK = 8192
 KEPT_BYTES = 256 * 2**20
 # Codes with fewer non-zeros than this share are multiplied as sparse matrices.
 SPARSE = 0.1
-# Encoders in which a latent is active above a threshold of its own, which a bias can move.
-THRESHOLDED = ("relu", "jumprelu")
 
 Chunk = Any  # Tensor (rows, latents), or a sparse array of that shape
 
@@ -176,21 +174,3 @@ def paired(
 
 def _sparse(chunk: Chunk) -> Any:
     return sparse.csr_array(chunk.numpy()) if isinstance(chunk, Tensor) else chunk
-
-
-def with_rates(
-    dictionary: Dictionary, rates: Float[Tensor, " latents"], rows: Float[Tensor, "rows units"]
-) -> Dictionary:
-    """The dictionary with biases moved so that each latent is active on its share `rates` of `rows`.
-
-    A dictionary that was rotated reads directions in which the data are less extreme: with the thresholds of the
-    trained ones its latents would fall silent, and a null of silent latents is too low. Where latents compete (top-k,
-    pursuits) the number of active ones is fixed anyway, and nothing is changed.
-    """
-    if dictionary.activation not in THRESHOLDED:
-        return dictionary
-    pre = dictionary.encoder @ (rows - dictionary.bias).T + dictionary.encoder_bias[:, None]
-    place = ((1 - rates) * (len(rows) - 1)).round().long().clamp(0, len(rows) - 1)
-    level = pre.sort(dim=1).values.gather(1, place[:, None])[:, 0]
-    threshold = torch.zeros_like(level) if dictionary.threshold is None else dictionary.threshold
-    return replace(dictionary, encoder_bias=dictionary.encoder_bias + (threshold - level))

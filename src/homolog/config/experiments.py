@@ -34,6 +34,12 @@ class StabilityOptions(Options):
     """Random draws behind each null."""
     tolerance: NonNegative = 0.05
     """A retraining counts if |test loss - base loss| <= tolerance * (untrained loss - base loss)."""
+    gaussian: bool = False
+    """Fit every method to Gaussian samples of the runs' mean and covariance too: a null that trains like the rest."""
+    conditional_on: Reference = "label"
+    """What the conditional null keeps: whole numbers along `sample` in activations.h5, a class or a token's id."""
+    documents: Reference | None = None
+    """Such numbers of documents: then nulls shuffle whole documents, since tokens aren't exchangeable."""
     # Written out, not "whatever is registered": a new view must not make old experiments stale.
     views: Several[ViewName] = Field(
         default=["score", "write_out", "read_in", "effect", "neuron", "neuron_permuted", "neuron_procrustes"]

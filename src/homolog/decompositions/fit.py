@@ -13,6 +13,7 @@ from torch import Tensor
 
 from homolog.alignment.gauge import Gauge, no_gauge
 from homolog.decompositions.base import Decomposition, Member, Progress
+from homolog.decompositions.gaussian import gaussian_like
 from homolog.decompositions.memory import FLOAT32, tell_held, tell_size
 from homolog.decompositions.samples import Samples
 from homolog.dictionary import Dictionary, quality
@@ -22,6 +23,8 @@ from homolog.store.activations import Activations
 from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN
 
 ROWS = {"all": None, "a": HALF_A, "b": HALF_B}
+# Of Gaussian samples there are only two disjoint sets, as large as the halves: that is all that a null needs.
+HALVES = {"a": HALF_A, "b": HALF_B}
 
 
 def fit(
@@ -37,28 +40,17 @@ def fit(
 
     `activations` and `partner` are hook points of one run, in memory or as they lie in its file. Dictionaries come back
     on the CPU, in the gauge, with units in the model's own order, and with ``fvu``, ``l0`` and ``dead_fraction`` on the
-    rows they were fitted to and ``fvu_test`` on the test rows. A fit that was killed goes on from its `checkpoint` if
-    the `fingerprint` is the same.
+    rows they were fitted to and ``fvu_test`` on the test rows. With ``gaussian`` in `spec`, members are fitted to two
+    sets of Gaussian samples instead, of the train rows' mean and covariance. A fit that was killed goes on from its
+    `checkpoint` if the `fingerprint` is the same.
     """
     gauge = choose_gauge(spec["gauge"], activations)
-    key = (spec["run"]["model"], spec["run"]["seed"], activations.hook_point, spec["name"])
-    chosen = {rows: activations.rows.where(TRAIN, half) for rows, half in ROWS.items()}
-    samples = {rows: _choose(activations, index, gauge, device) for rows, index in chosen.items()}
-    beside = {}
-    if partner is not None:
-        partner_gauge = choose_gauge(spec["gauge"], partner)
-        beside = {rows: _choose(partner, index, partner_gauge, device) for rows, index in chosen.items()}
-    members = [
-        Member(options, seed, rows, samples[rows], beside.get(rows), key)
-        for options in spec["grid"]
-        for seed in spec["seeds"]
-        for rows in ROWS
-    ]
+    members = members_of(spec, activations, partner, device)
     dictionaries = fit_members(spec["method"], members, progress, spec.get("threads", 1), checkpoint, fingerprint)
     test = _choose(activations, activations.rows.where(TEST), gauge, device)
     labels = [label for label in spec["labels"] for _ in range(len(members) // len(spec["grid"]))]
     return [
-        _in_model_order(describe(dictionary, member, label, test), gauge)
+        to_model_order(describe(dictionary, member, label, test), gauge)
         for dictionary, member, label in zip(dictionaries, members, labels, strict=True)
     ]
 
@@ -69,6 +61,34 @@ def _choose(
     size = FLOAT32 * len(index) * activations.units
     with tell_held(f"{len(index)} rows of {activations.hook_point} in {activations.run}", size, "take device cpu"):
         return choose_samples(activations, index, gauge, device)
+
+
+def members_of(
+    spec: dict[str, Any],
+    activations: Activations | StoredActivations,
+    partner: Activations | StoredActivations | None = None,
+    device: str | torch.device = "cpu",
+) -> list[Member]:
+    """The members of `spec` with what each is fitted to: grid x seeds x rows, in this order."""
+    key = (spec["run"]["model"], spec["run"]["seed"], activations.hook_point, spec["name"])
+    hook_points = [activations] if partner is None else [activations, partner]
+
+    def read(half: int | None) -> list[Samples]:
+        gauges = [choose_gauge(spec["gauge"], one) for one in hook_points]
+        index = activations.rows.where(TRAIN, half)
+        return [_choose(one, index, gauge, device) for one, gauge in zip(hook_points, gauges, strict=True)]
+
+    if spec.get("gaussian"):
+        sizes = [len(activations.rows.where(TRAIN, half)) for half in HALVES.values()]
+        samples = dict(zip(HALVES, gaussian_like(read(None), sizes, ("gaussian", *key[:3])), strict=True))
+    else:
+        samples = {rows: read(half) for rows, half in ROWS.items()}
+    return [
+        Member(options, seed, rows, sides[0], sides[1] if partner is not None else None, key)
+        for options in spec["grid"]
+        for seed in spec["seeds"]
+        for rows, sides in samples.items()
+    ]
 
 
 def fit_members(
@@ -112,7 +132,8 @@ def describe(dictionary: Dictionary, member: Member, label: str, test: Samples) 
     return replace(dictionary.to("cpu"), member=facts)
 
 
-def _in_model_order(dictionary: Dictionary, gauge: Gauge) -> Dictionary:
+def to_model_order(dictionary: Dictionary, gauge: Gauge) -> Dictionary:
+    """The dictionary with units in the model's own order, of one with units in canonical order."""
     return replace(
         dictionary,
         directions=gauge.to_model_order(dictionary.directions),

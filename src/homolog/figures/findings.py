@@ -11,6 +11,8 @@ PRIMARY = "score"
 # Methods whose reliabilities differ by less (or by less than two standard errors) are named together.
 AS_RELIABLE = 0.02
 MOST_NAMED = 4
+# Share of false discoveries among the latents that are said to return.
+LEVEL = 0.05
 
 
 def headline(dataset: xr.Dataset) -> str:
@@ -35,8 +37,33 @@ def headline(dataset: xr.Dataset) -> str:
     return (
         f"{_list(list(best), ' and ')} {verb} most reliably: a refit on other data of the same run agrees to "
         f"{float(most.ceiling):.2f} (chance {float(most.null):.2f}). Of that, what returns between {runs} runs is "
-        f"{returned}. " + (f"Less reliable: {rest}. " if rest else "") + _elsewhere(page) + _on_directions(page)
+        f"{returned}. "
+        + (f"Less reliable: {rest}. " if rest else "")
+        + _elsewhere(page)
+        + _on_directions(page)
+        + " "
+        + count_latents(page)
     )
+
+
+def count_latents(page: xr.Dataset) -> str:
+    """How many latents of the first base return by themselves, and in how many runs, in the primary view."""
+    one = page.isel(hook_point=0) if "hook_point" in page.dims else page
+    base = one.isel(base=0).sel(view=PRIMARY)
+    runs = int(base.base_runs)
+    parts = []
+    for name in base.decomposition.values:
+        cell = base.sel(decomposition=name)
+        live = int(cell.latent_found.notnull().sum())
+        every = int((cell.latent_found == runs).sum())
+        clear = int((cell.latent_adjusted_p_value <= LEVEL).sum())
+        parts += [f"{name} {clear} of {live} ({every} in {runs} of {runs} runs)"] if live else []
+    if not parts:
+        return "No latent could be held against another run."
+    tested = f"clearly more alike than a dictionary turned within the spectrum ({LEVEL:.0%} false discoveries)"
+    bound = float(base.latent_found_low.where(base.latent_found == runs).max())
+    surely = f" Found in {runs} of {runs} means: in at least {bound:.0%} of runs, at 95 %." if bound == bound else ""
+    return f"Latents of {base.base_run.item()} that are {tested}: {_list(parts)}.{surely}"
 
 
 def _list(parts: list[str], joint: str = ", ") -> str:

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.figure import Figure
 
 COLUMNS = (
     "observed_mean",
     "observed_low",
     "observed_high",
     "null",
+    "isotropic",
+    "spectral",
+    "gaussian",
     "conditional_null",
     "initial",
+    "step_0",
     "ceiling",
+    "left",
+    "stabilisation",
     "reliability",
     "excess",
     "excess_low",
     "excess_high",
 )
+# What the text leaves out, whose lines are long enough.
+ONLY_IN_CSV = ["isotropic", "step_0", "stabilisation", "excess_low", "excess_high"]
 KEYS = ["hook_point", "comparison", "decomposition", "view", "matching"]
 
 
 def pages(dataset: xr.Dataset) -> list[xr.Dataset]:
     """One dataset for each hook point: each is a page of the figure."""
     return [dataset.sel(hook_point=name) for name in dataset.hook_point.values]
+
+
+def drawn(module: Any, dataset: xr.Dataset) -> list[Figure]:
+    """All pages of a figure's module: what its `draw_pages` gives for each hook point, or its `draw`."""
+    draw = getattr(module, "draw_pages", None) or (lambda page: [module.draw(page)])
+    return [figure for page in pages(dataset) for figure in draw(page)]
+
+
+def headlines(module: Any, dataset: xr.Dataset) -> str:
+    """What a figure's module says of each hook point, a paragraph each."""
+    return "\n\n".join(module.headline(page.expand_dims("hook_point")) for page in pages(dataset))
 
 
 def table(dataset: xr.Dataset) -> pd.DataFrame:
@@ -54,7 +75,7 @@ def summary(dataset: xr.Dataset, headline: str) -> str:
     numbers = table(dataset)
     parts = ["\n\n".join(fill(paragraph, 100) for paragraph in headline.split("\n\n")), ""]
     for (hook_point, comparison), rows in numbers.groupby(["hook_point", "comparison"], observed=True):
-        shown = rows[rows.matching.isin(["hungarian", "rank"])].drop(columns=["hook_point", "comparison"])
+        shown = rows[rows.matching.isin(["hungarian", "rank"])].drop(columns=["hook_point", "comparison", *ONLY_IN_CSV])
         shown = shown.assign(identified=np.where(shown.identified, "yes", "NO"))
         parts += [
             f"{hook_point}, {comparison}",

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from homolog.figures.findings import MATCHING, PRIMARY, headline
+from homolog.figures.latents import draw_latents
 from homolog.figures.scale import colour_and_shape, draw_legend, draw_scale, read_cell
 from homolog.figures.style import (
     COLOURS,
@@ -24,7 +25,12 @@ from homolog.figures.style import (
     new_figure,
 )
 
-__all__ = ["draw", "headline"]
+__all__ = ["draw", "draw_pages", "headline"]
+
+
+def draw_pages(page: xr.Dataset) -> list[Figure]:
+    """Two pages for a hook point: methods against views, and latent by latent."""
+    return [draw(page), draw_latents(page)]
 
 
 @in_house_style

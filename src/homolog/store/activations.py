@@ -98,12 +98,26 @@ def _as_dtype(values: Tensor, dtype: str, name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rows:
-    """What the rows of an activation file are: split (0 train, 1 test), half (0 a, 1 b), label, and input id."""
+    """What the rows of an activation file are: split (0 train, 1 test), half (0 a, 1 b), label, and input id.
+
+    `more` are further whole numbers of each row that a file may hold, by name, such as ``token_id`` or ``document``.
+    """
 
     split: Int[Tensor, " samples"]
     half: Int[Tensor, " samples"]
     label: Int[Tensor, " samples"]
     input_id: Int[Tensor, " samples"]
+    more: dict[str, Int[Tensor, " samples"]] = field(default_factory=dict)
+
+    def named(self, name: str) -> Int[Tensor, " samples"]:
+        """Whole numbers of each row by their name in the file; a ValueError lists those that there are."""
+        known = {"label": self.label, "input_id": self.input_id, **self.more}
+        if name not in known:
+            raise ValueError(
+                f"the rows have no {name!r}; they have {', '.join(known)}: choose one of these, or write whole numbers "
+                "of that name along `sample` into activations.h5."
+            )
+        return known[name]
 
     def where(self, split: int, half: int | None = None) -> Int[Tensor, " rows"]:
         """Row numbers of a split, or of one half of it, ascending."""
@@ -157,11 +171,25 @@ def not_finite(path: str | Path, hook_point: str, count: int) -> ValueError:
     )
 
 
+_ROWS = ("split", "half", "label", "input_id")
+
+
+def _further_rows(file: h5py.File) -> dict[str, Tensor]:
+    """Whole numbers along `sample` at the file's root, besides those that every file has."""
+    shape = file["split"].shape
+    found = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset) and item.shape == shape}
+    return {
+        name: torch.from_numpy(item[...].astype(np.int64))
+        for name, item in found.items()
+        if name not in _ROWS and item.dtype.kind in "iu" and not item.is_scale
+    }
+
+
 def facts_of(file: h5py.File, group: h5py.Group) -> dict[str, Any]:
     """All of a hook point but its values: run, rows, gauge, outgoing weights, attributes."""
     return {
         "run": str(file.attrs["run"]),
-        "rows": Rows(*(torch.from_numpy(file[name][...]) for name in ("split", "half", "label", "input_id"))),
+        "rows": Rows(**{name: torch.from_numpy(file[name][...]) for name in _ROWS}, more=_further_rows(file)),
         "gauge": Gauge(
             torch.from_numpy(group["gauge_scale"][...]),
             torch.from_numpy(group["gauge_order"][...]),

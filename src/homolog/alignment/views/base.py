@@ -47,7 +47,8 @@ class View(ABC):
     A view declares what it needs to have a meaning. `shares`: the frame that the two runs must have in common (none,
     or one of `Frames`). `blind_to`: the symmetries of a hook point under which it gives the same, once the gauge is
     fixed; of any other the two runs must be known to be free, that is, share their own frame. `sign_told`: whether it
-    tells a latent from its negative also for methods of which a latent's sign means nothing.
+    tells a latent from its negative also for methods of which a latent's sign means nothing. `by_latent`: whether a
+    single latent's similarity says something, or only the mean over many.
 
     Asked for `by_name`, a comparison without a meaning is computed, and labelled as not identified. Else it's an error.
     """
@@ -57,6 +58,7 @@ class View(ABC):
     shares: str = ""
     blind_to: frozenset[str] = EVERY
     sign_told: bool = False
+    by_latent: bool = True
     instead: str = "score or effect, which need no common basis"
 
     def __init__(self, by_name: bool = False) -> None:

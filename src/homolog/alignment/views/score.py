@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from homolog.alignment.layer import Layer
-from homolog.alignment.nulls import permute_rows, permute_within
+from homolog.alignment.layer import FOLDS, Layer
+from homolog.alignment.nulls import permute_groups, permute_rows, permute_within
 from homolog.alignment.similarity import standardise
 from homolog.alignment.views.base import Signatures, Similarities, View, unit_rows
 from homolog.dictionary import Dictionary
@@ -30,15 +30,22 @@ class OfCodes(View):
         return Signatures(seen["match"], seen["score"])
 
     def null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures:
-        """Inputs permuted: the codes keep their distribution and their correlations with each other."""
+        """Inputs permuted: the codes keep their distribution and their correlations with each other.
+
+        Where rows belong to documents, these are permuted whole.
+        """
         plain = self.signatures(layer, dictionary)
-        return Signatures(
-            plain.match[:, permute_rows(plain.match.shape[1], generator)],
-            plain.score[:, permute_rows(plain.score.shape[1], generator)],
-        )
+        if layer.documents is None:
+            orders = [permute_rows(codes.shape[1], generator) for codes in (plain.match, plain.score)]
+        else:
+            orders = [permute_groups(layer.documents[fold], generator) for fold in FOLDS]
+        return Signatures(plain.match[:, orders[0]], plain.score[:, orders[1]])
 
     def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
-        """Inputs permuted within their class: what "both networks know the classes" explains; None without classes."""
+        """Inputs permuted within their label, a class or a token: what "both networks know the labels" explains.
+
+        None without labels.
+        """
         if not layer.labels:
             return None
         plain = self.signatures(layer, dictionary)

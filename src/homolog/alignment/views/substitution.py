@@ -54,6 +54,7 @@ class Substitution(Score):
     """
 
     name = "substitution"
+    by_latent = False
     rows = ROWS
 
     def defined(self, a: Layer, b: Layer) -> bool:

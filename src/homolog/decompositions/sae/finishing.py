@@ -46,14 +46,9 @@ def finish(recipe: SparseAutoencoder, stack: Stack) -> Iterator[Dictionary]:
         if stack.diverged[i] >= 0:
             yield _undone(recipe, stack, i, int(stack.diverged[i]))
             continue
-        fitted, scale = recipe.dictionary(*member_of(stack, i)), stack.scale[i]
+        fitted, scale = in_units(recipe, stack, i), stack.scale[i]
         fitted = replace(
             fitted,
-            directions=fitted.directions.clone(),
-            encoder=fitted.encoder.clone(),
-            encoder_bias=fitted.encoder_bias / scale,
-            bias=fitted.bias / scale,
-            threshold=None if fitted.threshold is None else fitted.threshold / scale,
             moved=1 - (fitted.directions * stack.start[i]).sum(1),
             curves={name: curve[i].clone() for name, curve in stack.curves.items()},
         )
@@ -67,6 +62,19 @@ def finish(recipe: SparseAutoencoder, stack: Stack) -> Iterator[Dictionary]:
             importance=seen.root_mean_square.to(scale),
             member={"fvu": seen.fvu, "l0": seen.l0, "diverged": -1},
         )
+
+
+def in_units(recipe: SparseAutoencoder, stack: Stack, i: int) -> Dictionary:
+    """A member as it stands, in the units of its activations; nothing is measured yet."""
+    fitted, scale = recipe.dictionary(*member_of(stack, i)), stack.scale[i]
+    return replace(
+        fitted,
+        directions=fitted.directions.clone(),
+        encoder=fitted.encoder.clone(),
+        encoder_bias=fitted.encoder_bias / scale,
+        bias=fitted.bias / scale,
+        threshold=None if fitted.threshold is None else fitted.threshold / scale,
+    )
 
 
 def _undone(recipe: SparseAutoencoder, stack: Stack, i: int, step: int) -> Dictionary:
