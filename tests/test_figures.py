@@ -159,6 +159,12 @@ def test_a_bar_of_the_waterfall_is_what_its_step_adds(found):
     bars = [edge for bar in axes.patches for edge in (bar.get_x(), bar.get_x() + bar.get_width())]
     assert bars == pytest.approx([0, 0.1, 0.1, 0.3, 0.3, 0.4, 0.4, 0.7, 0.7, 0.9])
     assert "not defined here" in texts(figure)  # no Gaussian samples were asked for
+    # Of a method that sees two moments alone, Gaussian samples are no null.
+    for ordered, expected in ((True, 5), (False, 6)):
+        flags = xr.full_like(page.ordered, ordered)
+        other = page.assign(gaussian=page.gaussian.fillna(0.35), ordered=flags)
+        (figure,) = waterfall.draw_pages(other.sel(view=["score"], decomposition=["planted"]))
+        assert sum(len(axes.patches) for axes in figure.axes) == expected
 
 
 def test_how_many_latents_return_is_said_in_words(found):

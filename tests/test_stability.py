@@ -362,6 +362,7 @@ def measured(observed):
     arrays = {role: np.broadcast_to(value, len(observed)).reshape(1, 1, -1, 1) for role, value in constant.items()}
     variables = {f"{role}_by_pair": ((*cell, "matching"), array) for role, array in arrays.items()}
     variables |= {f"{role}_by_pair_and_rank": ((*cell, "rank"), array) for role, array in arrays.items()}
+    variables["ordered"] = ("decomposition", [True])
     variables["identified_pair"] = (("pair", "view"), np.ones((len(observed), 1), bool))
     coordinates = {"decomposition": ["planted"], "view": ["score"], "matching": ["best"]}
     return xr.Dataset(variables, coordinates | {"accepted": ("pair", np.ones(len(observed), bool))})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
@@ -87,9 +86,9 @@ def by_latent(
                 continue
             arrays["latent_similarity"][i, j, k, latents, places] = seen.similarity
             arrays["latent_match"][i, j, k, latents, places] = seen.index
-            for name, values in _decide(seen, rate).items():
+            for name, values in _decide(seen, _stratified_by(own)).items():
                 arrays[f"latent_{name}"][i, j, k, latents] = values
-            for name, values in seen.curves().items():
+            for name, values in _curves(view, own, others, draws).items():
                 curves[f"coverage_{name}"][i, j, k] = values
     dims = ("base", "decomposition", "view", "latent")
     found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
@@ -115,7 +114,6 @@ class _Seen:
     similarity: Float[np.ndarray, "runs latents"]
     index: np.ndarray
     null: Float[np.ndarray, "draws latents"]
-    refitted: list[np.ndarray]
 
     @classmethod
     def of(cls, view: View, a: Fitted, others: list[Fitted], draws: int) -> _Seen | None:
@@ -136,20 +134,21 @@ class _Seen:
             rows.append((values, index))
             nulls += [_between(view, a, b, keys, transport, kind, draw)[0] for draw in range(draws)]
         similarity, index = (np.stack(column) for column in zip(*rows, strict=True))
-        transport = view.transport(a.layer, a.layer)
-        refitted = [_between(view, a, a, keys, transport)[0] for keys in refits(a, a)]
         null = np.stack(nulls)
-        return None if np.isnan(null).all() else cls(live, similarity, index, null, refitted)
+        return None if np.isnan(null).all() else cls(live, similarity, index, null)
 
-    def curves(self) -> dict[str, Float[np.ndarray, " shares"]]:
-        """Mean similarity of the best share of the live latents, mean over runs, over draws, over refits."""
-        roles: dict[str, Iterable[np.ndarray]] = {
-            "observed": self.similarity,
-            "null": self.null,
-            "ceiling": self.refitted,
-        }
-        curves = {name: [coverage(row) for row in rows] for name, rows in roles.items()}
-        return {name: np.mean(rows, axis=0) for name, rows in curves.items() if rows}
+
+def _curves(view: View, a: Fitted, others: list[Fitted], draws: int) -> dict[str, Float[np.ndarray, " shares"]]:
+    """Quality-coverage curves over refits, as observed and ceiling are measured: only the run differs."""
+    kind = NULL if turns_dictionary(view) else SPECTRAL
+    curves: dict[str, list[np.ndarray]] = {name: [] for name in CURVES}
+    wanted = zip(CURVES, (others, others, [a]), (OBSERVED, kind, OBSERVED), (1, draws, 1), strict=True)
+    for name, runs, how, most in wanted:
+        for b in runs:
+            transport, members = view.transport(a.layer, b.layer), refits(a, b)
+            for keys, draw in product(members, range(-(-most // max(len(members), 1)))):
+                curves[name].append(coverage(_between(view, a, b, keys, transport, how, draw)[0]))
+    return {name: np.nanmean(rows, axis=0) for name, rows in curves.items() if not np.isnan(rows).all()}
 
 
 def coverage(similarity: Float[np.ndarray, " latents"]) -> Float[np.ndarray, " shares"]:
@@ -186,8 +185,15 @@ def _between(
     return values, index
 
 
+def _stratified_by(fitted: Fitted) -> np.ndarray:
+    """What makes null latents comparable: how often they fire; or, where all always do, how much they vary."""
+    chosen = fitted.members[_chosen(fitted)]
+    rate: np.ndarray = chosen.firing_rate.cpu().numpy()
+    return rate if len(np.unique(rate)) > 1 else np.asarray(chosen.importance.cpu().numpy())
+
+
 def _decide(seen: _Seen, rate: np.ndarray) -> dict[str, np.ndarray]:
-    """H0 of a latent: its mean similarity over runs is at most the null's 95 % quantile at its firing rate."""
+    """H0 of a latent: its mean similarity over runs is at most the null's 95 % quantile at its `rate`."""
     live, runs = seen.live, len(seen.similarity)
     quantile = null_quantile(rate[live], seen.null[:, live].ravel(), np.tile(rate[live], len(seen.null)))
     p = quantile_test(seen.similarity[:, live], quantile)

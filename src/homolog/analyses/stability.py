@@ -171,6 +171,7 @@ def _describe(spec: dict[str, Any], fitted: dict[str, dict[str, Fitted]], views:
             "identified_pair": (("pair", "view"), identified),
             **{name: ("pair", [values[name] for values in whole]) for name in whole[0]},
             **{name: (("decomposition", "run"), values) for name, values in quality.items()},
+            "ordered": ("decomposition", [next(iter(by_run.values())).ordered for by_run in fitted.values()]),
             "near_degenerate": (("decomposition", "rank"), near),
             "rank": ("rank", np.arange(1, ranks + 1)),
             "run": ("run", runs),

@@ -37,7 +37,7 @@ def _draw(cells: xr.Dataset) -> Figure:
     views = [name for name in VIEWS if name in cells.view.values and bool(cells.identified.sel(view=name))]
     methods = [str(name) for name in cells.decomposition.values][:MOST_COLUMNS]
     title = (
-        f"{cells.hook_point.item()}, {str(cells.comparison.item()).replace('/', ': ')}: what makes latents alike, and "
+        f"{cells.hook_point.item()}, {str(cells.comparison.item()).replace('/', ', ')}: what makes latents alike, and "
         "what is left of it?"
     )
     figure = new_figure(2.1 + 2.25 * max(len(methods), 3), 1.3 + 2.05 * max(len(views), 1), title, headline(cells))
@@ -63,15 +63,17 @@ def headline(cells: xr.Dataset) -> str:
     known = [name for name in chosen.decomposition.values if bool(chosen.left.sel(decomposition=name).notnull())]
     if not known:
         return "No pair of runs counts here, so nothing was observed."
-    parts = [
-        f"{name} {float(chosen.observed_mean.sel(decomposition=name)):.2f}, of which "
-        f"{float(chosen.left.sel(decomposition=name)):+.2f} is above all that stands before it"
-        for name in known[:MOST_COLUMNS]
-    ]
+    parts = [_say_left(name, chosen.sel(decomposition=name)) for name in known[:MOST_COLUMNS]]
     return (
-        f"Mean similarity of matched latents ({PRIMARY}, one to one): {'; '.join(parts)}. Bars add up what each step "
-        "explains beyond those above it; dots with 95 % intervals are the steps themselves."
+        f"Mean similarity of matched latents ({PRIMARY}, one to one), and what of it is left above all steps before: "
+        f"{'; '.join(parts)}. Bars add up what each step explains beyond those above it; dots with 95 % intervals are "
+        "the steps themselves. Hollow: a method that sees the covariance alone, for which Gaussian samples are no null."
     )
+
+
+def _say_left(name: str, cell: xr.Dataset) -> str:
+    left = round(float(cell.left), 2)
+    return f"{name} {float(cell.observed_mean):.2f} ({f'{left:.2f}' if left > 0 else 'nothing'})"
 
 
 def _draw_panel(axes: Axes, cell: xr.Dataset) -> None:
@@ -85,15 +87,20 @@ def _draw_panel(axes: Axes, cell: xr.Dataset) -> None:
         if missing:
             axes.text(0.01, place, "not defined here", va="center", fontsize=6.5, style="italic", color=GREY)
             continue
-        if value > reached:
+        # See `left` in docs/science.md: of a method that sees two moments alone this is no null.
+        counts = not (name == "gaussian" and bool(cell.ordered))
+        if value > reached and counts:
             ground = {"observed_mean": COLOURS[5], "ceiling": PALE}.get(name, "#C9C9C9")
             axes.barh(place, value - reached, left=reached, height=0.72, color=ground, zorder=1)
             axes.plot([value, value], [place, len(steps) - 0.5], color=GREY, lw=0.5, ls=":", zorder=0)
             reached = value
         interval = [float(cell[f"{role}_low"]), float(cell[f"{role}_high"])]
         axes.plot(interval, [place, place], color=colour, lw=1.6, alpha=0.7, solid_capstyle="butt", zorder=3)
-        axes.plot([value], [place], marker="o", ms=4, mfc=colour, mec="white", mew=0.5, zorder=4)
-        axes.text(1.16, place, f"{value:.2f}", ha="right", va="center", fontsize=7, color=colour, zorder=5)
+        face, edge = (colour, "white") if counts else ("white", colour)
+        axes.plot([value], [place], marker="o", ms=4, mfc=face, mec=edge, mew=0.6, zorder=4)
+        axes.text(
+            1.16, place, f"{round(value, 2) + 0.0:.2f}", ha="right", va="center", fontsize=7, color=colour, zorder=5
+        )
     axes.set(ylim=(len(steps) - 0.45, -0.55), xlim=(-0.02, 1.18), yticks=range(len(steps)), xticks=[0, 0.5, 1])
     axes.set_yticklabels([STEPS[name] for name in steps])
     axes.tick_params(axis="y", length=0)
