@@ -73,10 +73,6 @@ OWN_MODEL = rf"(?!(?:{EXTERNAL})/)[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?"
 OWN_DECOMPOSITION = rf"(?!(?:{GIVEN})\.)\w+"
 
 
-def trained_model(wildcards):
-    return [] if plan.config.external(wildcards.model) else rules.train.output.model.format(**wildcards)
-
-
 def recorded_activations(wildcards):
     return plan.recorded(run_of(wildcards.model, wildcards.seed))
 
