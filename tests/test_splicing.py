@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from workspace import Workspace
 
 from homolog import splicing
-from homolog.alignment.gauge import Gauge, no_gauge
+from homolog.alignment.gauge import Gauge, canonical_gauge, no_gauge
 from homolog.decompositions.fit import choose_gauge
 from homolog.dictionary import Dictionary
 from homolog.models.mlp import MLP
@@ -186,6 +186,16 @@ def test_a_permuted_and_rescaled_network_gives_the_same_facts(seed):
 def test_out_of_the_gauge_undoes_it(case):
     x = case.activations().values
     assert_close(out_of_gauge(case.gauge, case.gauge.fix(x), x), x)
+
+
+@pytest.mark.parametrize("symmetry", ["permute", "permute_sign", "rotate", "rotate_fix_ones"])
+def test_out_of_the_gauge_undoes_signs_and_axes_too(symmetry):
+    """What is stored lies over the model's own units, so it is there that the gauge is undone."""
+    x = gaussian(50, UNITS)
+    gauge = canonical_gauge(x.mean(0), gaussian(3, UNITS, seed=1), symmetry, torch.cov(x.T, correction=0))
+    assert_close(out_of_gauge(gauge, gauge.fix(x), x), x)
+    assert_close(out_of_gauge(gauge, gauge.to_model_order(gauge.canonical(x)), x), x)
+    assert (symmetry == "permute_sign") == bool((gauge.scale < 0).any())
 
 
 def test_a_unit_that_nothing_reads_needs_no_division_by_zero():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from making import make_inputs, make_network, seeded
+from making import CLASSES, make_inputs, make_network, make_rows, seeded
 from sklearn.datasets import load_digits
 from torch.testing import assert_close
 
@@ -23,7 +23,7 @@ from homolog.models.symmetry import random_symmetry
 from homolog.planning import Plan
 from homolog.registry import ARCHITECTURES, TASKS
 from homolog.streams import stream
-from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN
+from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN, Data
 from homolog.tasks.digits import Digits
 from homolog.tasks.fashion_mnist import FashionMNIST, read_idx
 from homolog.training import train
@@ -312,6 +312,32 @@ def test_scales_by_powers_of_two_round_nothing():
     network.apply_symmetry("hidden_1", torch.arange(8), scale)
     assert len(scale.unique()) > 1
     assert torch.equal(network(x), before)
+
+
+@pytest.mark.parametrize(
+    ("hook_point", "architecture"),
+    [
+        ("hidden_1", {"target": ARCHITECTURES["mlp"], "widths": [9, 8], "activation": "gelu"}),
+        ("hidden_1", {"target": ARCHITECTURES["mlp"], "widths": [9, 8], "activation": "tanh"}),
+        *(
+            ("stream_1", {"target": ARCHITECTURES["residual"], "stream": 8, "blocks": 1, "hidden": 9, "norm": norm})
+            for norm in ("rmsnorm", "layernorm")
+        ),
+    ],
+    ids=["gelu", "tanh", "rmsnorm", "layernorm"],
+)
+def test_the_control_run_of_any_architecture_computes_the_same(hook_point, architecture):
+    rows = make_rows(60)
+    data = Data(make_inputs(60).float(), rows.label, rows.split, rows.half, CLASSES)
+    spec = {
+        "run": {"model": "made", "seed": 0}, "architecture": architecture, "training": {"steps": 0}, "reinitialise": []
+    }  # fmt: skip
+    network, curve = train(spec | {"symmetry": []}, data)
+    control, again = train(spec | {"symmetry": [hook_point]}, data, dict(network.state_dict()))
+    assert_close(control(data.inputs), network(data.inputs), rtol=1e-4, atol=1e-5)
+    assert curve.loss[0] == pytest.approx(again.loss[0])
+    changed = {name for name, p in network.named_parameters() if not torch.equal(p, control.state_dict()[name])}
+    assert {f"{hook_point}.linear.weight"} <= changed or {"stream_0.linear.weight", "stream_1.read.weight"} <= changed
 
 
 def test_logits_have_no_units_to_permute(network):
