@@ -530,6 +530,15 @@ def test_activations_that_are_unfit_are_refused(copied_files, caplog, no_shape_c
         read_external({"sources": sources, "n_test": None}, "mine/seed_0")
 
 
+def test_without_classes_there_is_no_conditional_null(copied_files):
+    np.savez("data/run_0.npz", resid=arrays_of(0)["resid"])
+    mapping = config()
+    mapping["experiments"]["alone"]["analysis"] |= {"views": ["score"], "null_draws": 1, "matchings": ["hungarian"]}
+    found = build(copied_files, mapping, "alone")
+    assert found.conditional_null.isnull().all()
+    assert found.null.notnull().all()
+
+
 def test_hdf5_files_are_read_as_npz_are_and_groups_go_by_dots(copied_files):
     with h5py.File("data/run_0.h5", "w") as file:
         for name, array in arrays_of(0).items():
