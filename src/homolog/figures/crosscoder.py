@@ -162,4 +162,4 @@ def _draw_rivals(axes: Axes, rivals: xr.Dataset) -> None:
     axes.set(xlim=(0, 1), ylim=(min(0, axes.get_ylim()[0]), 1.03), xlabel="share, most alike first")
     axes.set_ylabel("correlation of codes")
     axes.set_title("shared latents held against tracks", loc="left")
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=6.5)

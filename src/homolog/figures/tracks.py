@@ -133,8 +133,8 @@ def _draw_fates(axes: Axes, rows: xr.Dataset, methods: list[str]) -> None:
     )
     axes.set_xticklabels(FATES)
     axes.axvline(2.5, color=GREY, lw=0.6, ls=":")
-    axes.text(2.45, 1.0, "of before ", ha="right", va="top", fontsize=6.5, color=GREY)
-    axes.text(2.55, 1.0, " of after", ha="left", va="top", fontsize=6.5, color=GREY)
+    axes.text(2.45, 0.6, "of before ", ha="right", va="top", fontsize=6.5, color=GREY)
+    axes.text(2.55, 0.6, " of after", ha="left", va="top", fontsize=6.5, color=GREY)
 
 
 def _marks(methods: list[str]) -> list[Line2D]:
