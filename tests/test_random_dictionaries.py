@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -25,6 +26,8 @@ from planted import codes_of, fitted, make_run, reading
 from scipy import special, stats
 from torch.testing import assert_close
 
+from homolog.activations import describe_hook_points, stream_activations
+from homolog.alignment.layer import build_layer
 from homolog.alignment.matching import match_values
 from homolog.alignment.nulls import isotropic_rows, permute_groups
 from homolog.alignment.random_dictionaries import ISOTROPIC, SPECTRAL, random_dictionary
@@ -35,8 +38,11 @@ from homolog.decompositions.samples import SHUFFLED_BLOCK, InMemory
 from homolog.decompositions.start import start
 from homolog.loading import load
 from homolog.registry import METHODS, VIEWS
+from homolog.store.activations import read_activations, write_activations
+from homolog.tasks.base import Data
 
-RUN, HOOK = "made/seed_0", "hidden_1"
+HOOK = "hidden_1"
+PROVENANCE = {"spec": "{}", "code": "c", "run": "made/seed_0"}
 # Codes of Gaussian samples are negative, which NMF doesn't take; a crosscoder spans several runs.
 FITTED = [name for name in METHODS if name not in ("nmf", "crosscoder")]
 
@@ -215,6 +221,30 @@ def test_whole_documents_give_the_chance_of_rows_that_arent_exchangeable():
     assert abs(mean["observed"] - mean["documents"]) < 4 * error
     # 40 topics, so |r| of about sqrt(2 / (pi 40)) = .13, and not the .04 of 400 rows.
     assert mean["documents"] > 2 * mean["rows"]
+
+
+def test_further_numbers_of_the_rows_are_read_by_name(tmp_path):
+    """What a file holds of its rows can be what the conditional null keeps, or which rows belong together."""
+    network, rows, inputs = make_network([8, 7]), make_rows(40), make_inputs(40)
+    data = Data(inputs.float(), rows.label, rows.split, rows.half, n_classes=5)
+    path = tmp_path / "activations.h5"
+    batches = stream_activations(network, inputs, ["hidden_1"], 40, "cpu")
+    write_activations(path, describe_hook_points(network, ["hidden_1"]), batches, data, "float32", PROVENANCE)
+    token = torch.arange(40) % 3
+    with h5py.File(path, "a") as file:
+        file["token_id"], file["document"] = token.numpy().astype("int32"), (torch.arange(40) // 10).numpy()
+        file["weight"] = token.double().numpy()
+    read = read_activations(path, "hidden_1")
+    assert set(read.rows.more) == {"token_id", "document"}
+    assert read.rows.named("token_id").equal(token)
+    assert read.rows.named("label").equal(rows.label)
+    with pytest.raises(ValueError, match=r"no 'word'; they have document, input_id, label, token_id: choose"):
+        read.rows.named("word")
+    layer = build_layer(network.double(), read, None, read.gauge, "cpu", "token_id", "document")
+    for fold, half in (("match", 0), ("score", 1)):
+        index = rows.where(1, half)
+        assert layer.labels[fold].equal(token[index])
+        assert layer.documents[fold].equal(index // 10)
 
 
 # Gaussian samples

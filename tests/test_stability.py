@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from math import isnan, nan
 from pathlib import Path
@@ -390,6 +391,33 @@ def test_planning_pairs_base_with_retrained_and_retrained_with_each_other():
     for pair in pairs:
         assert pair.initial_b.is_untrained
         assert pair.initial_a == (pair.a if pair.kind == "base-retrained" else pair.a.untrained())
+
+
+def test_planning_fits_gaussian_samples_where_they_are_asked_for():
+    config = load_config(ROOT / "tests" / "tiny.yaml")
+    plan = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts")
+    assert plan.with_gaussian("stability") == []
+    runs = plan.with_gaussian("bases")
+    assert runs == list(dict.fromkeys(pair.b for pair in plan.pairs(config.experiments["bases"])))
+    spec = json.loads(plan.analyse("bases"))
+    assert spec["gaussian"] == {str(run): f"{run.model}-gaussian/seed_{run.seed}" for run in runs}
+    for run in runs:
+        plain, null = (json.loads(plan.decompose(one, "hidden_1", "topk")) for one in (run, run.gaussian()))
+        assert plan.read_by(run.gaussian()) == run == plan.read_by(run)
+        # Streams of its own, one seed, and the rest alike.
+        assert null.pop("run") == {"model": f"{run.model}-gaussian", "seed": run.seed} != plain.pop("run")
+        assert (null.pop("gaussian"), null.pop("seeds"), plain.pop("seeds")) == (True, [0], [0, 1])
+        assert null == plain
+    starts = {one["name"]: one.get("start") for one in json.loads(plan.analyse("stability"))["decompositions"]}
+    assert starts == {"svd": None, "pca": None, "cca": None, "topk": "homolog.decompositions.sae.topk:TopK"}
+
+
+def test_nmf_has_no_gaussian_samples_to_be_fitted_to():
+    mapping = load_config(ROOT / "tests" / "tiny.yaml").model_dump(mode="json", exclude_unset=True)
+    mapping["decompositions"]["parts"] = {"method": "nmf", "n_latents": 4}
+    mapping["experiments"]["bases"]["decompositions"] = ["pca", "parts"]
+    plan = Plan(parse_config(mapping), ROOT / "src", ROOT / "workflow" / "scripts")
+    assert plan.gaussian_decompositions("bases") == ["pca"]
 
 
 def test_a_lone_retraining_pairs_with_its_base_alone():

@@ -114,8 +114,8 @@ class Rows:
         known = {"label": self.label, "input_id": self.input_id, **self.more}
         if name not in known:
             raise ValueError(
-                f"the rows have no {name!r}; they have {', '.join(known)}: choose one of these, or write whole numbers "
-                "of that name along `sample` into activations.h5."
+                f"the rows have no {name!r}; they have {', '.join(sorted(known))}: choose one of these, or write whole "
+                "numbers of that name along `sample` into activations.h5."
             )
         return known[name]
 
