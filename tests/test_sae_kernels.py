@@ -119,6 +119,24 @@ def test_one_fast_step_is_a_plain_step(name, batch):
         assert dead_seen
 
 
+@pytest.mark.parametrize("guess", [0, 1, 5_000, 15_000, 17_000, proposing.NEVER])
+@pytest.mark.parametrize("biased", [0.0, -10.0])
+def test_where_the_search_for_a_batchs_bound_begins_changes_no_bit_of_what_is_chosen(guess, biased):
+    """It is where the last step's ended, which a training that was interrupted doesn't know; also where none fires."""
+    x = planted(300)
+    recipe, stack = set_up("batch_topk_sae", x)
+    stack.parameters["encoder_bias"] += biased
+    chosen = []
+    for begin in (0, guess):
+        step = fast_step_of(recipe, stack)(recipe, stack, len(x), one_by_one)
+        step.prepare((x * stack.scale)[None], step.array["encoder_bias"])
+        step.guess = begin
+        (c,) = step.choose()
+        chosen.append([c.latents.tobytes(), c.codes.tobytes(), c.start.tobytes()])
+    assert chosen[0] == chosen[1]
+    assert bool(len(chosen[0][0])) == (biased == 0)
+
+
 @pytest.mark.usefixtures("no_shape_checks")
 @RECIPE
 def test_training_ends_at_the_same_fvu(name):

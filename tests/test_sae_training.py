@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import random
-import time
+import signal
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
 from making import SPARSE, gaussian, make_member, method_of, mixed
+from test_sae_kernels import RECIPES, planted
 from torch.testing import assert_close
 
 from homolog.alignment.similarity import cosine
 from homolog.decompositions.sae import checkpoint, training
+from homolog.decompositions.sae.fast.base import SPLIT, FastStep
 from homolog.decompositions.sae.initial import initial_directions, initialise
 from homolog.decompositions.sae.topk import TopK
 from homolog.decompositions.samples import InMemory, Shuffled
@@ -22,6 +26,13 @@ from homolog.decompositions.samples import InMemory, Shuffled
 # Shapes are checked in tests of the steps; here they would take most of the time.
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
 RECIPE = pytest.mark.parametrize("name", SPARSE)
+# Those that the default engine trains by the kernels, with k falling where the next choice leans on the last one.
+FALLING = {"k_start": 12, "k_warmup": 0.5}
+FAST = {name: given | {"engine": "auto"} for name, given in RECIPES.items() if name in SPARSE}
+FAST["batch_topk_sae"] |= FALLING
+FAST["matryoshka_sae"] |= FALLING
+ENGINES = [(name, "plain") for name in SPARSE] + [(name, "auto") for name in FAST]
+BY_ENGINE = pytest.mark.parametrize(("name", "engine"), ENGINES)
 # Two chunks and a part, over several epochs.
 STEPS = 2 * training.CHUNK + 5
 ARRAYS = ("directions", "encoder", "encoder_bias", "bias", "threshold", "firing_rate", "importance", "moved")
@@ -37,27 +48,59 @@ def without_curves(d):
     return {name: value for name, value in bits(d).items() if not name.startswith("curve.")}
 
 
-def grid(name, steps=STEPS, **changes):
+def given_to(name, engine):
+    """Activations, and options: for the kernels a width at which few latents of many are active."""
+    return (mixed(), {}) if engine == "plain" else (planted(300), FAST[name] | {"n_latents": 80})
+
+
+def grid(name, engine="plain", steps=STEPS, **changes):
     """Members that differ in width, seed, rate, rows and number of steps."""
-    x, shared = mixed(), {"steps": steps, "dead_after": 200} | changes
+    x, shared = given_to(name, engine)
+    shared = shared | {"steps": steps, "dead_after": 200} | changes
     return [
         make_member(name, x, **shared),
         make_member(name, x, seed=1, **shared),
-        make_member(name, x, **shared | {"lr": 1e-3, "n_latents": 9}),
+        make_member(name, x, **shared | {"lr": 1e-3, "n_latents": 9 if engine == "plain" else 50}),
         make_member(name, x[:60], rows="a", **shared | {"steps": steps // 2}),
     ]
+
+
+@pytest.fixture
+def sparse_steps(monkeypatch):
+    """Counts the steps that the kernels took from beginning to end."""
+    taken, sparse_step = [], FastStep.sparse_step
+
+    def counted(self, batch):
+        taken.append(batch)
+        return sparse_step(self, batch)
+
+    monkeypatch.setattr(FastStep, "sparse_step", counted)
+    return taken
 
 
 # Bits
 
 
-@RECIPE
-def test_a_member_does_not_depend_on_companions_their_order_or_threads(name):
-    members = grid(name)
+@BY_ENGINE
+def test_a_member_does_not_depend_on_companions_their_order_or_threads(name, engine, sparse_steps):
+    members = grid(name, engine)
     together = [bits(d) for d in method_of(name).fit(members)]
+    assert len(sparse_steps) > 2 * STEPS if engine == "auto" else not sparse_steps
     assert [bits(d) for d in method_of(name).fit(members[::-1])] == together[::-1]
     assert [bits(d) for d in method_of(name, threads=2).fit(members)] == together
     assert bits(method_of(name).fit(members[2:3])[0]) == together[2]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_batch_that_is_split_gives_the_same_bits_whoever_computes_its_halves(name, sparse_steps):
+    """Alone on one thread and on two, which then share each step; among others, when each thread has its own member."""
+    x, batch = planted(2 * SPLIT), SPLIT + 2
+    given = FAST[name] | {"n_latents": 200, "batch_size": batch, "steps": 6, "dead_after": 2 * batch}
+    members = [make_member(name, x, seed=seed, **given) for seed in range(2)]
+    alone = bits(method_of(name).fit(members[:1])[0])
+    assert sparse_steps.count(batch) > 3
+    assert bits(method_of(name, threads=2).fit(members[:1])[0]) == alone
+    assert bits(method_of(name, threads=2).fit(members)[0]) == alone
 
 
 class Bar:
@@ -76,11 +119,12 @@ class Bar:
         self.shown.append(text)
 
 
-def test_neither_the_curve_nor_a_progress_bar_changes_what_is_learned():
-    plain = [without_curves(d) for d in TopK().fit(grid("topk_sae"))]
+@pytest.mark.parametrize(("name", "engine"), [("topk_sae", "plain"), ("batch_topk_sae", "auto")])
+def test_neither_the_curve_nor_a_progress_bar_changes_what_is_learned(name, engine):
+    silent = [without_curves(d) for d in method_of(name).fit(grid(name, engine))]
     for points in (1, 7):
-        assert [without_curves(d) for d in TopK().fit(grid("topk_sae", log_points=points))] == plain
-    assert [without_curves(d) for d in TopK().fit(grid("topk_sae"), Bar)] == plain
+        assert [without_curves(d) for d in method_of(name).fit(grid(name, engine, log_points=points))] == silent
+    assert [without_curves(d) for d in method_of(name).fit(grid(name, engine), Bar)] == silent
     assert len(Bar.latest.shown) == 3
     for word in ("best FVU", "median FVU", "worst FVU", "L0"):
         assert word in Bar.latest.shown[-1]
@@ -188,56 +232,91 @@ def test_a_seed_of_the_order_is_the_members_own_where_none_is_given():
 
 # Interruptions
 
-LONG = 320
-KILLED = {
-    "topk_sae": {"dead_after": 300},
-    "batch_topk_sae": {"dead_after": 300},
-    # Latents die and are drawn anew all the time.
-    "relu_sae": {"dead_after": 128, "coefficient": 0.5, "dead": "resample"},
-    "archetypal_sae": {"dead_after": 300},
-}
+LONG = 4 * training.CHUNK + 5
+# Latents die and are drawn anew all the time.
+DYING = {"dead_after": 128, "coefficient": 0.5, "dead": "resample"}
 
 
-def members_for(name, steps):
-    members = grid(name, steps, **KILLED[name])[:2]
+def members_for(name, engine, steps):
+    members = grid(name, engine, steps, **DYING if name == "relu_sae" else {"dead_after": 300})[:2]
     return [*members, replace(members[0], options=members[0].options | {"steps": steps // 3})]
 
 
-def fit_saving(name, path, steps, progress=iter):
+def fit_saving(name, engine, path, steps, progress=iter):
     """Saves after every chunk."""
     checkpoint.SECONDS = 0.0
-    return method_of(name, checkpoint=path, fingerprint="code").fit(members_for(name, steps), progress)
+    return method_of(name, checkpoint=path, fingerprint="code").fit(members_for(name, engine, steps), progress)
 
 
-def changed_at(path):
-    return path.stat().st_mtime_ns if path.exists() else None
+def fit_until_killed(last, name, engine, path):
+    """Train until so many steps of all members are taken, and then be gone: for a process of its own."""
+    after_step, taken = training.after_step, count(1)
+
+    def counted(*given):
+        after_step(*given)
+        if next(taken) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    training.after_step = counted
+    fit_saving(name, engine, path, LONG)
 
 
-@pytest.mark.parametrize("name", KILLED)
-def test_killed_twice_and_run_again_is_not_interrupted_at_all(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "SECONDS", 60.0)
-    uninterrupted = [bits(d) for d in method_of(name).fit(members_for(name, LONG))]
-    path = tmp_path / "state.safetensors"
-    for _ in range(2):
-        before = changed_at(path)
-        process = multiprocessing.get_context("fork").Process(target=fit_saving, args=(name, path, LONG))
-        process.start()
-        deadline = time.monotonic() + 60
-        while changed_at(path) == before and time.monotonic() < deadline:
-            time.sleep(0.001)
-        time.sleep(random.random() / 5)
-        process.kill()
-        process.join()
-        assert process.exitcode == -9, "it had ended before it could be killed"
+def fit_until_killed_saving(last, name, engine, path):
+    """The same, but in the middle of writing a state."""
+    import safetensors.torch
+
+    save_file, taken = safetensors.torch.save_file, count(1)
+
+    def half_of(arrays, temporary, metadata):
+        save_file(arrays, temporary, metadata)
+        if next(taken) == last:
+            os.truncate(temporary, os.path.getsize(temporary) // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    safetensors.torch.save_file = half_of
+    fit_saving(name, engine, path, LONG)
+
+
+def killed(fit, *given):
+    process = multiprocessing.get_context("fork").Process(target=fit, args=given)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it had ended before it could be killed"
+
+
+def goes_on(name, engine, path):
+    """From the step at which a state was saved, to the bits of a training that nothing interrupted."""
     begun = []
-    again = fit_saving(name, path, LONG, lambda steps: begun.append(steps) or steps)
-    assert 0 < begun[0].start < LONG
-    assert [bits(d) for d in again] == uninterrupted
-    assert list(tmp_path.glob("state.safetensors")) == []
+    again = fit_saving(name, engine, path, LONG, lambda steps: begun.append(steps.start) or steps)
+    assert [bits(d) for d in again] == [bits(d) for d in method_of(name).fit(members_for(name, engine, LONG))]
+    assert list(path.parent.glob(path.name)) == []
+    return begun[0]
+
+
+@BY_ENGINE
+def test_killed_twice_and_run_again_is_not_interrupted_at_all(name, engine, tmp_path):
+    """Three members begin: the first chunk is done after 96 steps, all is after 310; both deaths are in a chunk."""
+    draw, path = random.Random(f"{name} {engine}"), tmp_path / "state.safetensors"
+    killed(fit_until_killed, draw.randrange(97, 170), name, engine, path)
+    killed(fit_until_killed, draw.randrange(2, 140), name, engine, path)
+    assert goes_on(name, engine, path) in (32, 64, 96)
+
+
+@pytest.mark.parametrize("engine", ["plain", "auto"])
+def test_killed_while_it_saves_goes_on_from_the_state_before(engine, tmp_path):
+    path = tmp_path / "state.safetensors"
+    killed(fit_until_killed_saving, 3, "topk_sae", engine, path)
+    assert goes_on("topk_sae", engine, path) == 2 * training.CHUNK
 
 
 @pytest.fixture
-def interrupted(tmp_path, monkeypatch):
+def engine():
+    """The plain one, unless a test names another."""
+    return "plain"
+
+
+@pytest.fixture
+def interrupted(engine, tmp_path, monkeypatch):
     """A function that makes a saved state: two chunks of a fit that then breaks off."""
 
     def breaking(steps):
@@ -247,7 +326,7 @@ def interrupted(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     path = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        fit_saving("topk_sae", path, STEPS, breaking)
+        fit_saving("topk_sae", engine, path, STEPS, breaking)
     assert path.is_file()
     return path
 
@@ -260,12 +339,13 @@ def begins(path, members, fingerprint="code"):
     return begun[0]
 
 
-def test_a_saved_state_is_taken_up(interrupted):
-    assert begins(interrupted, members_for("topk_sae", STEPS)) == 2 * training.CHUNK
+@pytest.mark.parametrize("engine", ["plain", "auto"])
+def test_a_saved_state_is_taken_up(interrupted, engine):
+    assert begins(interrupted, members_for("topk_sae", engine, STEPS)) == 2 * training.CHUNK
 
 
-def test_a_saved_state_of_other_options_data_code_or_members_is_left_out(interrupted):
-    own = members_for("topk_sae", STEPS)
+def test_a_saved_state_of_other_options_data_code_or_members_is_left_out(interrupted, engine):
+    own = members_for("topk_sae", engine, STEPS)
     state = interrupted.read_bytes()
     other_x = InMemory(own[0].activations.whole() * 1.01)
     for members in (
@@ -282,41 +362,42 @@ def test_a_saved_state_of_other_options_data_code_or_members_is_left_out(interru
 
 
 @pytest.mark.parametrize("kept", [0, 5, 0.3, 0.999])
-def test_a_saved_state_that_is_not_whole_is_left_out(interrupted, kept):
+def test_a_saved_state_that_is_not_whole_is_left_out(interrupted, engine, kept):
     state = interrupted.read_bytes()
     interrupted.write_bytes(state[: kept if isinstance(kept, int) else int(kept * len(state))])
-    assert begins(interrupted, members_for("topk_sae", STEPS)) == 0
+    assert begins(interrupted, members_for("topk_sae", engine, STEPS)) == 0
 
 
-def test_a_file_that_is_no_saved_state_is_left_out(interrupted):
+def test_a_file_that_is_no_saved_state_is_left_out(interrupted, engine):
     interrupted.write_bytes(b"nothing of the kind" * 100)
-    assert begins(interrupted, members_for("topk_sae", STEPS)) == 0
+    assert begins(interrupted, members_for("topk_sae", engine, STEPS)) == 0
 
 
 # Members that diverge
 
 
 WILD = {
-    "topk_sae": {"lr": 1e6},
-    "relu_sae": {"lr": 1e30, "dead": "resample", "dead_after": 64},
-    "jumprelu_sae": {"lr": 1e6},
-    "batch_topk_sae": {"lr": 1e30},
-}
+    ("topk_sae", "plain"): {"lr": 1e6},
+    ("relu_sae", "plain"): {"lr": 1e30, "dead": "resample", "dead_after": 64},
+    ("jumprelu_sae", "plain"): {"lr": 1e6},
+    ("batch_topk_sae", "plain"): {"lr": 1e30},
+} | {(name, "auto"): {"lr": 1e30} for name in FAST}
 
 
-@pytest.mark.parametrize("name", WILD)
-def test_a_member_that_diverges_is_named_and_poisons_no_other(name, caplog):
-    good = grid(name)[:2]
+@pytest.mark.parametrize(("name", "engine"), WILD)
+def test_a_member_that_diverges_is_named_and_poisons_no_other(name, engine, caplog):
+    good = grid(name, engine)[:2]
     alone = [bits(d) for d in method_of(name).fit(good)]
-    bad = make_member(name, mixed(), seed=7, rows="a", steps=STEPS, **WILD[name])
+    options = good[0].options | WILD[name, engine]
+    bad = replace(good[0], seed=7, rows="a", options=options)
     first, wild, second = method_of(name).fit([good[0], bad, good[1]])
     assert [bits(first), bits(second)] == alone
     assert [d.member["diverged"] for d in (first, second)] == [-1, -1]
     assert 0 <= wild.member["diverged"] <= STEPS
     assert math.isnan(wild.member["fvu"])
-    assert (wild.codes(mixed()) == 0).all()
+    assert (wild.codes(good[0].activations.whole()) == 0).all()
     assert (wild.firing_rate == 0).all()
-    assert_close(wild.directions.norm(dim=1), torch.ones(16))
+    assert_close(wild.directions.norm(dim=1), torch.ones(options["n_latents"]))
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "1 of 3 members diverged: seed 7, rows a, " in record.message
