@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import random
+import re
 import signal
 from dataclasses import replace
 from itertools import count
@@ -124,10 +125,17 @@ def test_neither_the_curve_nor_a_progress_bar_changes_what_is_learned(name, engi
     silent = [without_curves(d) for d in method_of(name).fit(grid(name, engine))]
     for points in (1, 7):
         assert [without_curves(d) for d in method_of(name).fit(grid(name, engine, log_points=points))] == silent
-    assert [without_curves(d) for d in method_of(name).fit(grid(name, engine), Bar)] == silent
+    shown = method_of(name).fit(grid(name, engine), Bar)
+    assert [without_curves(d) for d in shown] == silent
     assert len(Bar.latest.shown) == 3
-    for word in ("best FVU", "median FVU", "worst FVU", "L0"):
-        assert word in Bar.latest.shown[-1]
+    # A curve's last point is the last step's, which the bar has seen.
+    told = re.findall(r"(best|median|worst) FVU ([\d.]+) L0 ([\d.]+)", Bar.latest.shown[-1])
+    ranked = sorted((float(d.curves["fvu"][-1]), float(d.curves["l0"][-1])) for d in shown)
+    assert len({fvu for fvu, _ in ranked}) == 4
+    for (word, *seen), own in zip(told, (ranked[0], ranked[2], ranked[3]), strict=True):
+        assert [float(number) for number in seen] == pytest.approx(own, abs=0.05), word
+        assert float(seen[0]) == pytest.approx(own[0], abs=6e-4), word
+    assert [word for word, *_ in told] == ["best", "median", "worst"]
 
 
 @RECIPE
@@ -402,6 +410,23 @@ def test_a_member_that_diverges_is_named_and_poisons_no_other(name, engine, capl
     assert record.levelname == "WARNING"
     assert "1 of 3 members diverged: seed 7, rows a, " in record.message
     assert "lower lr" in record.message
+
+
+def test_members_that_diverge_are_told_apart_by_whatever_they_differ_in(caplog):
+    """Options as far as they vary in the grid, beside those that are always told, and controls of joint ones."""
+    x, wild = mixed(), {"lr": 1e30, "steps": 3}
+    good = make_member("relu_sae", x, lr=1e-3, steps=3)
+    changes = [{}, {"penalty": "sqrt"}, {"batch_size": 32}, {"order_seed": 3}, {"lr": 1.0001e30}]
+    bad = [make_member("relu_sae", x, **wild | changed) for changed in changes]
+    bad.append(make_member("relu_sae", x, key=("shuffled",), **wild))
+    method_of("relu_sae").fit([good, *bad])
+    told = caplog.records[0].message.partition("diverged: ")[2].split("; ")
+    assert len(set(told)) == len(bad)
+    for words, said in zip(
+        ("penalty l1", "penalty sqrt", "batch_size 32", "order_seed 3", "lr 1.0001e+30", "shuffled"), told, strict=True
+    ):
+        assert words in said
+    assert "dead_after" not in caplog.text
 
 
 def test_a_member_that_explodes_at_its_last_step_is_found_out(caplog):

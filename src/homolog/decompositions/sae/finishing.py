@@ -18,16 +18,25 @@ EXPLODED = 1e6
 log = logging.getLogger(__name__)
 
 
-def _describe(recipe: SparseAutoencoder, member: Member) -> str:
-    told = ("n_latents", "k", "coefficient", "target_l0", "bandwidth")
-    options = "".join(f", {key} {member.options[key]}" for key in told if member.options.get(key) is not None)
-    return f"seed {member.seed}, rows {member.rows}{options}, lr {recipe.learning_rate(member.options):.2g}"
+# Options that are told of a member, whether others differ in them or not.
+TOLD = ("n_latents", "k", "coefficient", "target_l0", "bandwidth")
+
+
+def _describe(recipe: SparseAutoencoder, member: Member, members: list[Member]) -> str:
+    """A member by its seed and rows, `TOLD`, and whatever varies among `members`, so that no two read the same."""
+    options = member.options
+    varying = [name for name in options if len({repr(m.options.get(name)) for m in members}) > 1]
+    told = {name: options[name] for name in TOLD if options.get(name) is not None}
+    told |= {name: options[name] for name in varying if name != "lr"} | {"lr": f"{recipe.learning_rate(options):.6g}"}
+    of_key = [str(part) for i, part in enumerate(member.key) if len({m.key[i] for m in members}) > 1]
+    named = [f"seed {member.seed}", f"rows {member.rows}", *of_key]
+    return ", ".join(named + [f"{name} {value}" for name, value in told.items()])
 
 
 def report_diverged(recipe: SparseAutoencoder, members: list[Member], dictionaries: list[Dictionary]) -> None:
     """Name the members that diverged; raise ValueError when none is left."""
     by_step = [(member, d.member["diverged"]) for member, d in zip(members, dictionaries, strict=True)]
-    bad = [f"{_describe(recipe, member)} (by step {step})" for member, step in by_step if step != -1]
+    bad = [f"{_describe(recipe, member, members)} (by step {step})" for member, step in by_step if step != -1]
     if not bad:
         return
     text = (
