@@ -76,7 +76,7 @@ def codes_of(name, pre, p, options, k):
     norm = norms(p["decoder"], options) if "decoder" in p else 1
     if name in ("topk_sae", "archetypal_sae"):
         return topk_codes(pre * norm, k, options["dense"]) / norm
-    if name in ("batch_topk_sae", "matryoshka_sae"):
+    if name in ("batch_topk_sae", "matryoshka_sae", "crosscoder"):
         return batch_codes(pre * norm, k, options["dense"]) / norm
     if name == "jumprelu_sae":
         return np.where(pre * norm > p["threshold"], pre, 0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sae_reference as reference
 import torch
 from making import gaussian, seeded
 from torch.testing import assert_close
@@ -17,10 +18,11 @@ from homolog.decompositions.sae.fast.base import fast_step_of, one_by_one
 from homolog.decompositions.sae.fast.kernels import choosing, going_back, proposing
 from homolog.decompositions.sae.fast.kernels.adam import adam_rows
 from homolog.decompositions.sae.fast.kernels.compiled import LANES, by_block, in_blocks
+from homolog.decompositions.sae.fast.kernels.thresholds import jump, to_threshold
 from homolog.decompositions.sae.fast.lists import ByLatent, Largest
 from homolog.decompositions.sae.fast.proposer import Proposer
 from homolog.decompositions.sae.initial import initialise
-from homolog.decompositions.sae.optimiser import after_step, plain_step
+from homolog.decompositions.sae.optimiser import after_step, lr_factor, plain_step
 from homolog.decompositions.samples import InMemory
 from homolog.loading import load
 from homolog.registry import METHODS
@@ -84,11 +86,21 @@ def set_equal(stack: Any, other: Any) -> None:
     other.memory |= {name: value.clone() for name, value in stack.memory.items()}
 
 
+def by_adam(p, first, second, rate, t):
+    """Where step t of Adam moves parameters with these moments (Kingma & Ba, 2015), in float64."""
+    corrected = (second.double() / (1 - 0.999**t)).sqrt() + 1e-8
+    return p - rate * first.double() / (1 - 0.9**t) / corrected
+
+
 @pytest.mark.parametrize(
     ("name", "batch"), [(name, batch) for name in RECIPES for batch in (256, 2050)] + [(name, 256) for name in ALSO]
 )
 def test_one_fast_step_is_a_plain_step(name, batch):
-    """From equal state, over training: losses, gradients (through the moments), what fired and what is remembered."""
+    """From equal state, over training: losses, gradients (through both moments), what fired and what is remembered.
+
+    Where a gradient is rounding alone, Adam moves by the rate all the same, either way: so parameters are compared
+    where the first moment is clear of that, and all of them with what Adam makes of the fast step's own moments.
+    """
     x = planted(3000)
     recipe, plain = set_up(name, x)
     _, fast = set_up(name, x)
@@ -101,6 +113,7 @@ def test_one_fast_step_is_a_plain_step(name, batch):
             plain.silent[:, ::3] = 10_000
             plain.parameters["encoder_bias"][:, ::3] = -0.2
         set_equal(plain, fast)
+        before = {key: p.double() for key, p in plain.parameters.items()}
         expected, seen = plain_step(recipe, plain, batch_x), step(recipe, fast, batch_x)
         assert_close(seen.total, expected.total, rtol=1e-5, atol=1e-6)
         assert set(seen.terms) == set(expected.terms)
@@ -109,8 +122,19 @@ def test_one_fast_step_is_a_plain_step(name, batch):
         dead_seen |= bool(expected.terms.get("auxiliary", torch.zeros(1)) > 0)
         assert torch.equal(seen.fired, expected.fired)
         assert_close(seen.residual, expected.residual, rtol=1e-4, atol=1e-5)
+        rate = recipe.learning_rate(plain.options) * lr_factor(plain.step, plain.options)
         for key, moment in plain.first.items():
-            assert_close(fast.first[key], moment, rtol=1e-4, atol=1e-5 * float(moment.abs().max()), msg=key)
+            largest = float(moment.abs().max())
+            assert_close(fast.first[key], moment, rtol=1e-4, atol=1e-5 * largest, msg=key)
+            second = plain.second[key]
+            assert_close(fast.second[key], second, rtol=1e-4, atol=1e-5 * float(second.max()), msg=key)
+            clear = moment.abs() > 1e-3 * largest
+            assert_close(fast.parameters[key][clear], plain.parameters[key][clear], rtol=1e-6, atol=0.05 * rate)
+            moved = by_adam(before[key], fast.first[key], fast.second[key], rate, plain.step + 1)
+            if key == "decoder" and recipe.on_sphere(plain.options):
+                moved /= moved.norm(dim=2, keepdim=True)
+            moved = moved.clamp_min(0) if key == "threshold" else moved
+            assert_close(fast.parameters[key].double(), moved, rtol=1e-5, atol=1e-6, msg=key)
         for key, memory in plain.memory.items():
             assert_close(fast.memory[key], memory)
         for s, losses in ((plain, expected), (fast, seen)):
@@ -313,6 +337,33 @@ def test_going_back_gives_the_gradients_of_the_plain_sum(ends, units):
     going_back.to_bias(total, scale, encoder.numpy(), of_encoder_bias, bias)
     expected = -scale * sum(left).detach().sum(0) - to_active.sum(0) @ encoder.double()
     assert_close(torch.from_numpy(bias).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dense", [0, 4])
+def test_thresholds_cut_codes_off_and_learn_as_written_out(dense):
+    """Listed are all that could matter: above the threshold, or within half a width of it."""
+    x, encoder, bias = (a[:60].double() for a in dictionary(30, 16))
+    decoder, threshold = gaussian(30, 16, seed=9), 0.3 * gaussian(30, seed=8).abs()
+    decoder /= decoder.norm(dim=1, keepdim=True)
+    options = {"bandwidth": 0.2, "dense": dense, "coefficient": 0.3, "target_l0": None, "decoder": "unit_norm"}
+    p = {"encoder": encoder, "encoder_bias": bias, "decoder": decoder, "threshold": threshold, "bias": torch.zeros(16)}
+    expected = reference.threshold_gradient({key: a.numpy() for key, a in p.items()}, x.numpy(), options)
+    pre = x @ encoder.T + bias
+    codes = torch.where(pre > threshold, pre, 0)
+    listed, width = pre > threshold - 0.1, np.float32(0.2)
+    start = np.concatenate([[0], listed.sum(1).cumsum(0).numpy()])
+    index, value = listed.nonzero()[:, 1].int().numpy(), pre[listed].float().numpy()
+    near, limit = np.zeros(len(index), bool), threshold.float().numpy()
+    assert jump(index, value, start, limit, width, dense, near) == int((codes[:, dense:] > 0).sum())
+    assert_close(torch.from_numpy(value).double(), codes[listed])
+    assert near.tolist() == ((pre - threshold).abs() < 0.1)[listed].tolist()
+    assert 0 < near.sum() < (value > 0).sum() < len(value)
+    # Of the mean over 60 samples: 2 / 60 for each square, and as much of the coefficient for each active one.
+    towards = ((x - codes @ decoder) @ decoder.T)[listed].float().numpy()
+    penalty, out = np.full(30, 0.3 / 60, np.float32), np.ones(30, np.float32)
+    penalty[:dense] = 0
+    to_threshold(index, near, towards, 2 / 60, limit, width, penalty, out)
+    assert_close(torch.from_numpy(out).double() - 1, torch.from_numpy(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_spread_is_the_sum_of_squares_about_the_mean():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sae_reference as reference
 import torch
-from making import gaussian, make_member, method_of, seeded
+from making import SPARSE, gaussian, make_member, method_of, seeded
 from torch.testing import assert_close
 
 from homolog.decompositions.sae.auxiliary import resample
@@ -66,6 +66,8 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "matching pursuit": ("matching_pursuit_sae", {"k": 3}),
     "archetypal": ("archetypal_sae", {"k": 2, "candidates": 12, "relaxation": 0.4} | AUXK),
     "archetypal in the hull": ("archetypal_sae", {"k": 2, "candidates": 12, "relaxation": 0.0} | AUXK),
+    "crosscoder": ("crosscoder", {"k": 2} | AUXK),
+    "crosscoder norm_weighted": ("crosscoder", {"k": 2} | FREE | AUXK),
 }  # fmt: skip
 CASE = pytest.mark.parametrize(("name", "changes"), CASES.values(), ids=list(CASES))
 
@@ -76,6 +78,10 @@ def everything_in_float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+def test_every_sparse_method_has_a_reference():
+    assert {name for name, _ in CASES.values()} == set(SPARSE)
 
 
 def half_trained(name, changes):

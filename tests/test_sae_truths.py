@@ -88,7 +88,7 @@ def residual_of_feature(name, **changes):
     """How much of the strength isn't written back, and the code, of the first seed that starts on the right side."""
     direction, on, x = single_feature()
     starts = (make_member(name, x, seed=seed, **ALONE | changes) for seed in range(20))
-    member = next(m for m in starts if initial_directions(m)[0] @ direction > 0.5)
+    member = next(m for m in starts if initialise(method_of(name), [m]).start[0, 0] @ direction > 0.5)
     (d,) = method_of(name).fit([member])
     codes = d.codes(x[on][:1])
     return float((x[on][0] - d.reconstruct(codes)[0]) @ direction), float(codes)
@@ -117,6 +117,8 @@ def test_lp_ends_with_the_slope_of_its_last_exponent():
         ("jumprelu_sae", {"coefficient": 0.8, "threshold_init": 0.2, "bandwidth": 0.1}),
         ("gated_sae", {"coefficient": 0.8}),
         ("matching_pursuit_sae", {"k": 1}),
+        ("matryoshka_sae", {"k": 1, "levels": 1}),
+        ("archetypal_sae", {"k": 1, "candidates": 64}),
     ],
 )
 def test_selection_and_thresholds_do_not_shrink(name, changes):
