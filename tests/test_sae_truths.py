@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -68,6 +69,69 @@ def test_a_free_decoder_finds_them_too_and_is_stored_with_directions_of_unit_nor
     d = fit_one(name, x, **EASY | FINDS[name] | {"decoder": "norm_weighted"})
     assert cosine(directions, d.directions).max(1).values.mean() > 0.9
     assert_close(d.directions.norm(dim=1), torch.ones(24))
+
+
+@pytest.mark.parametrize("penalty", ["lp", "sqrt", "tanh"])
+def test_concave_penalties_find_them_too(penalty):
+    """In the same easy case, at one coefficient for all."""
+    directions, x = planted()
+    d = fit_one("relu_sae", x, **EASY | {"coefficient": 0.2, "penalty": penalty})
+    assert cosine(directions, d.directions).max(1).values.mean() > 0.9
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_multi_topk_reconstructs_at_four_times_its_k_and_topk_does_not(seed):
+    """Its claim (Gao et al., 2024, section 5.3): codes may be cut at another k than the one trained with.
+
+    Easy: the case above and a little noise, of which latents beyond the features can only write what is noise. With k
+    at 8 instead of 2 TopK gets worse than at 2, MultiTopK better.
+    """
+    x = planted()[1] + 0.05 * gaussian(2000, 16, seed=5).float()
+    left = {}
+    for multi in (False, True):
+        d = fit_one("topk_sae", x, seed=seed, **EASY | {"k": 2, "multi": multi})
+        for k in (2, 8):
+            cut = replace(d, k=k)
+            left[multi, k] = float((x - cut.reconstruct(cut.codes(x))).square().sum() / (x - x.mean(0)).square().sum())
+    assert left[False, 8] > 1.3 * left[False, 2]
+    assert left[True, 8] < 0.9 * left[True, 2]
+    assert left[True, 8] < left[False, 8] / 2
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_matching_pursuit_finds_features_that_lie_close_and_one_product_does_not_read_them(seed):
+    """Its claim (Costa et al., 2025): once one of two correlated features is written, the other is still to be seen.
+
+    Easy: 16 features in 16 dimensions, in pairs of cosine 0.8, any two on at once, known sparsity, no noise.
+    """
+    basis, generator = haar_rotation(16, seeded(10)).float(), seeded(11)
+    directions = torch.cat([basis[:8], 0.8 * basis[:8] + 0.6 * basis[8:]])
+    chosen = torch.rand(2000, 16, generator=generator).topk(2).indices
+    x = torch.zeros(2000, 16).scatter_(1, chosen, 0.5 + torch.rand(2000, 2, generator=generator)) @ directions
+    pursuit, one_shot = (
+        fit_one(name, x, seed=seed, **EASY | {"k": 2}) for name in ("matching_pursuit_sae", "topk_sae")
+    )
+    found = [cosine(directions, d.directions).max(1).values for d in (pursuit, one_shot)]
+    assert found[0].mean() > 0.98
+    assert found[0].mean() > found[1].mean()
+    assert pursuit.member["fvu"] < one_shot.member["fvu"] / 3
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_archetypal_directions_lie_nearer_to_the_data(seed):
+    """Half of its claim (Fel et al., 2025), in an easy case: noisy samples, and three latents for each feature.
+
+    Of two members each draws its own candidates, so that they aren't steadier over seeds than TopK's: the other half
+    needs candidates that all seeds share.
+    """
+    x = planted(1500)[1] + 0.3 * gaussian(1500, 16, seed=5).float()
+    shared = EASY | {"n_latents": 48, "k": 3, "steps": 300}
+    within, free = (
+        fit_one(name, x, seed=seed, **shared | given)
+        for name, given in (("archetypal_sae", {"candidates": 128, "relaxation": 0.0}), ("topk_sae", {}))
+    )
+    to_data = [cosine(d.directions, x - x.mean(0)).max(1).values.mean() for d in (within, free)]
+    assert to_data[0] > to_data[1] + 0.04
 
 
 # Shrinkage
