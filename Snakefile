@@ -13,7 +13,8 @@ rule all:
     default_target: True
     input:
         collect(rules.plot.output.pdf, experiment=STANDARD),
-        collect(rules.plot_training.output.pdf, experiment=STANDARD),
+        collect(rules.plot_waterfall.output.pdf, experiment=with_runs(STANDARD)),
+        collect(rules.plot_training.output.pdf, experiment=with_runs(STANDARD)),
         collect(rules.plot_tracks.output.pdf, experiment=with_tracks(STANDARD)),
         collect(rules.plot_crosscoder.output.pdf, experiment=with_joint(STANDARD)),
 
@@ -26,6 +27,7 @@ for EXPERIMENT in plan.config.experiments:
             EXPERIMENT
         input:
             collect(rules.plot.output.pdf, experiment=EXPERIMENT),
-            collect(rules.plot_training.output.pdf, experiment=EXPERIMENT),
+            collect(rules.plot_waterfall.output.pdf, experiment=with_runs([EXPERIMENT])),
+            collect(rules.plot_training.output.pdf, experiment=with_runs([EXPERIMENT])),
             collect(rules.plot_tracks.output.pdf, experiment=with_tracks([EXPERIMENT])),
             collect(rules.plot_crosscoder.output.pdf, experiment=with_joint([EXPERIMENT])),

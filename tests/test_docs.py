@@ -271,4 +271,4 @@ def test_the_caption_of_a_report_is_right_for_every_experiment(name):
     text = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(source).render(snakemake=seen)
     body = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]
     assert name in body
-    assert all(label in body for label in config["experiments"][name]["conditions"])
+    assert all(label in body for label in config["experiments"][name].get("conditions", {}))

@@ -18,13 +18,15 @@ from matplotlib.text import Text
 from planted import PAIRS, RETRAINED, codes_of, make_members, make_pair, make_runs, spec_of
 
 from homolog.analyses.stability import stability
+from homolog.config.experiments import FIGURE_NEEDS
 from homolog.figures import latents, waterfall
 from homolog.figures.report import COLUMNS, KEYS, drawn, headlines, pages, runs_table, summary, table
 from homolog.loading import load
 from homolog.registry import FIGURES
 from homolog.store.figures import write_figures
 
-FIGURE = pytest.mark.parametrize("name", FIGURES)
+# Those of the analysis `stability`.
+FIGURE = pytest.mark.parametrize("name", FIGURE_NEEDS)
 SOME_VIEWS = ("score", "write_out", "neuron_procrustes")
 PROVENANCE = {"homolog_version": "0.0", "git_commit": "abc", "code": "def"}
 

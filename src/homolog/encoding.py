@@ -169,5 +169,7 @@ def with_rates(dictionary: Any, rates: Float[Tensor, " latents"], rows: Float[Te
     pre = dictionary.encoder @ (rows - dictionary.bias).T + dictionary.encoder_bias[:, None]
     place = ((1 - rates) * (len(rows) - 1)).round().long().clamp(0, len(rows) - 1)
     level = pre.sort(dim=1).values.gather(1, place[:, None])[:, 0]
+    # A latent that never fires stays silent, whatever rounding does to its largest pre-activation.
+    level = torch.where(rates > 0, level, torch.inf)
     threshold = torch.zeros_like(level) if dictionary.threshold is None else dictionary.threshold
     return replace(dictionary, encoder_bias=dictionary.encoder_bias + (threshold - level))

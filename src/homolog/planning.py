@@ -11,11 +11,11 @@ from typing import Any
 
 from homolog.config import Config
 from homolog.config.decompositions import DecompositionOptions, Fitted
-from homolog.config.experiments import OF_ACTIVATIONS, Experiment
+from homolog.config.experiments import OF_ACTIVATIONS, MadeExperiment, RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.methods import NMFOptions
 from homolog.config.models import ExternalOptions, Recipe
-from homolog.config.sparse_autoencoders import JointOptions, SparseAutoencoderOptions
+from homolog.config.sparse_autoencoders import JointOptions, SparseAutoencoderOptions, TopKOptions
 from homolog.provenance import canonical_json, code_fingerprint
 from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
 
@@ -182,7 +182,7 @@ class Plan:
             task=self._task(recipes[0]),
             architectures=[self._architecture(recipe) for recipe in recipes],
             name=decomposition,
-            hook_points=self.config.experiments[name].hook_points,
+            hook_points=self.hook_points(name),
             method=METHODS[options.method],
             gauge=options.gauge,
             grid=options.expand(),
@@ -193,6 +193,9 @@ class Plan:
     def analyse(self, name: str) -> str:
         experiment = self.config.experiments[name]
         options = experiment.analysis.model_dump(mode="json", exclude={"name"})
+        if isinstance(experiment, MadeExperiment):
+            target = ANALYSES[experiment.analysis.name]
+            return self._spec(experiment=name, analysis=target, options=options, autoencoder=_autoencoder())
         if any(self.config.external(run.source) for run in self.compared(name)):
             options["views"] = [view for view in options["views"] if view in OF_ACTIVATIONS]
         options["views"] = [VIEWS[view] for view in options["views"]]
@@ -228,6 +231,9 @@ class Plan:
     def plot(self, name: str) -> str:
         return self._spec(experiment=name, figure=FIGURES[self.config.experiments[name].figure])
 
+    def plot_waterfall(self, name: str) -> str:
+        return self._spec(experiment=name)
+
     def plot_training(self, name: str) -> str:
         # Not the gauge control: its curves are its original's.
         shown = [run for run in self.runs(name) if not run.regauged]
@@ -241,10 +247,14 @@ class Plan:
 
     def decompositions(self, name: str, joint: bool = False) -> list[str]:
         """An experiment's decompositions of each run by itself, or those of all its runs together."""
-        known = self.config.decompositions
-        return [
-            key for key in self.config.experiments[name].decompositions if isinstance(known[key], JointOptions) == joint
-        ]
+        known, experiment = self.config.decompositions, self.config.experiments[name]
+        given = experiment.decompositions if isinstance(experiment, RunsExperiment) else []
+        return [key for key in given if isinstance(known[key], JointOptions) == joint]
+
+    def hook_points(self, name: str) -> list[str]:
+        """Where an experiment compares its runs."""
+        experiment = self.config.experiments[name]
+        return experiment.hook_points if isinstance(experiment, RunsExperiment) else []
 
     def has_tracks(self, name: str) -> bool:
         """Whether an experiment compares enough runs for latents to be tracked; two can only be matched.
@@ -262,11 +272,14 @@ class Plan:
 
     def compared(self, name: str) -> list[Run]:
         """The runs that an experiment compares, without their untrained and regauged variants."""
-        return self._runs_of(self.config.experiments[name])
+        experiment = self.config.experiments[name]
+        return self._runs_of(experiment) if isinstance(experiment, RunsExperiment) else []
 
     def runs(self, name: str) -> list[Run]:
         """Every run that an experiment reads: compared ones, their untrained counterparts, and the gauge control."""
         experiment = self.config.experiments[name]
+        if isinstance(experiment, MadeExperiment):
+            return []
         pairs = self.pairs(experiment)
         found = [run for pair in pairs for run in (pair.a, pair.b, pair.initial_a, pair.initial_b) if run]
         control = self._runs_of(experiment)[0]
@@ -284,7 +297,7 @@ class Plan:
         known = self.config.decompositions
         return [key for key in self.decompositions(name) if not isinstance(known[key], NMFOptions | GivenOptions)]
 
-    def pairs(self, experiment: Experiment) -> list[Pair]:
+    def pairs(self, experiment: RunsExperiment) -> list[Pair]:
         """Base against retrained and retrained against retrained of one base; or all pairs trained independently."""
         found = []
         for label, condition in experiment.conditions.items():
@@ -309,7 +322,7 @@ class Plan:
             {"name": key, "gauge": self.config.decompositions[key].gauge} for key in self.decompositions(name, joint)
         ]
 
-    def _groups(self, experiment: Experiment) -> list[tuple[str, list[Spec]]]:
+    def _groups(self, experiment: RunsExperiment) -> list[tuple[str, list[Spec]]]:
         """The bases, if any, and each condition's runs, with unit, base and what they were before training."""
         groups: dict[str, dict[str, Spec]] = {}
         for pair in self.pairs(experiment):
@@ -326,7 +339,7 @@ class Plan:
                     groups.setdefault(pair.condition, {})[str(run)] = facts
         return [(name, list(members.values())) for name, members in groups.items()]
 
-    def _changes(self, experiment: Experiment) -> list[Spec]:
+    def _changes(self, experiment: RunsExperiment) -> list[Spec]:
         """From a base to its retrainings, and from a run before its redrawn weights were trained to what it became."""
         found = []
         for name, members in self._groups(experiment):
@@ -341,18 +354,18 @@ class Plan:
         trained = isinstance(options, SparseAutoencoderOptions)
         return {"name": name, "gauge": options.gauge, **({"start": METHODS[options.method]} if trained else {})}
 
-    def _runs_of(self, experiment: Experiment) -> list[Run]:
+    def _runs_of(self, experiment: RunsExperiment) -> list[Run]:
         pairs = self.pairs(experiment)
         return list(dict.fromkeys(run for pair in pairs for run in (pair.a, pair.b)))
 
-    def _with_control(self, experiment: Experiment) -> list[str]:
+    def _with_control(self, experiment: RunsExperiment) -> list[str]:
         """Hook points that a symmetry of the network describes anew; logits have but a shift, external runs none."""
         if self.config.external(self._runs_of(experiment)[0].source):
             return []
         described = self._recipe(self._runs_of(experiment)[0]).architecture.with_symmetry()
         return [point for point in experiment.hook_points if point in described]
 
-    def _references(self, experiment: Experiment) -> dict[str, list[str]]:
+    def _references(self, experiment: RunsExperiment) -> dict[str, list[str]]:
         """For each run, the runs whose loss it must match: its base; or, trained independently, all of its model.
 
         None for external runs, whose losses nobody knows.
@@ -426,6 +439,12 @@ def show_to_jobs(source_root: Path) -> None:
     """Let the Python of every job find the package in `source_root` first: what runs is what is fingerprinted."""
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(source_root), *([inherited] if inherited else [])])
+
+
+def _autoencoder() -> Spec:
+    """The autoencoder of analyses that make their worlds themselves: small, and quick on small data."""
+    options = TopKOptions(method="topk_sae", n_latents=24, k=2, steps=250, batch_size=64, lr=1e-2)
+    return {"target": METHODS[options.method], "options": options.expand()[0]}
 
 
 def _with_base(condition: str, base: Run, run: Run, several: bool) -> Pair:

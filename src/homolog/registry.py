@@ -50,11 +50,13 @@ VIEWS: dict[str, str] = {
 }
 ANALYSES: dict[str, str] = {
     "stability": "homolog.analyses.stability:stability",
+    "traps": "homolog.analyses.traps:traps",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
     "widening": "homolog.figures.widening",
     "reinit_depth": "homolog.figures.reinit_depth",
+    "traps": "homolog.figures.traps",
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("widening", "reinit_depth")

@@ -173,6 +173,14 @@ def plot_code(wildcards):
     return plan.code("plot.py", plot_spec(wildcards))
 
 
+def plot_waterfall_spec(wildcards):
+    return plan.plot_waterfall(wildcards.experiment)
+
+
+def plot_waterfall_code(wildcards):
+    return plan.code("plot_waterfall.py", plot_waterfall_spec(wildcards))
+
+
 def plot_training_spec(wildcards):
     return plan.plot_training(wildcards.experiment)
 
@@ -205,7 +213,7 @@ def dictionaries_of(runs, experiment):
     return of_runs(
         rules.decompose.output.dictionaries,
         runs,
-        hook_point=plan.config.experiments[experiment].hook_points,
+        hook_point=plan.hook_points(experiment),
         decomposition=plan.decompositions(experiment),
     )
 
@@ -255,7 +263,7 @@ def gaussian_dictionaries(wildcards):
             rules.decompose.output.dictionaries,
             model=run.gaussian().model,
             seed=run.seed,
-            hook_point=plan.config.experiments[wildcards.experiment].hook_points,
+            hook_point=plan.hook_points(wildcards.experiment),
             decomposition=plan.gaussian_decompositions(wildcards.experiment),
         )
     ]
@@ -290,6 +298,10 @@ def tracks_of(wildcards):
 def tracks_of_figure(wildcards):
     figure = plan.config.experiments[wildcards.experiment].figure
     return tracks_of(wildcards) if figure in DRAWN_WITH_TRACKS else []
+
+
+def with_runs(experiments):
+    return [name for name in experiments if plan.compared(name)]
 
 
 def with_joint(experiments):

@@ -65,9 +65,6 @@ rule plot:
         tracks=tracks_of_figure,
     output:
         pdf=report("results/figures/{experiment}.pdf", caption="../report/experiment.rst", category="Experiments"),
-        waterfall=report(
-            "results/figures/{experiment}/waterfall.pdf", caption="../report/waterfall.rst", category="Experiments"
-        ),
         summary="results/figures/{experiment}.txt",
         table="results/figures/{experiment}.csv",
         runs="results/figures/{experiment}/runs.csv",
@@ -87,6 +84,31 @@ rule plot:
         "draw {output.pdf}"
     script:
         "../scripts/plot.py"
+
+
+rule plot_waterfall:
+    input:
+        data=experiment_data,
+    output:
+        pdf=report(
+            "results/figures/{experiment}/waterfall.pdf", caption="../report/waterfall.rst", category="Experiments"
+        ),
+    log:
+        "results/experiments/{experiment}/logs/plot_waterfall.log",
+    benchmark:
+        "results/experiments/{experiment}/benchmarks/plot_waterfall.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=plot_waterfall_spec,
+        code=plot_waterfall_code,
+    message:
+        "draw the waterfall of {wildcards.experiment}"
+    script:
+        "../scripts/plot_waterfall.py"
 
 
 rule plot_training:

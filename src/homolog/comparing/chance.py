@@ -28,14 +28,14 @@ LEVEL = 0.05
 def draws_needed(latents: int) -> int:
     """Draws of the null so that every stratum holds `NULL_VALUES` of them, beside those that form the strata."""
     drawn = max(4, math.ceil(NULL_VALUES * _strata(latents) / max(latents, 1)))
-    return drawn + _pilots(drawn)
+    return drawn + pilot_draws(drawn)
 
 
 def _strata(latents: int) -> int:
     return min(max(latents // IN_STRATUM, 1), STRATA)
 
 
-def _pilots(draws: int) -> int:
+def pilot_draws(draws: int) -> int:
     return max(1, draws // 5)
 
 
@@ -91,7 +91,7 @@ def against_null(observed: Scored, null: list[Scored]) -> tuple[Float[Tensor, " 
     first fifth of the draws, cut into strata, and held against the other draws of their stratum:
     p = (1 + number of null statistics >= observed) / (1 + number of null statistics). NaN where a latent isn't live.
     """
-    pilots = _pilots(len(null))
+    pilots = pilot_draws(len(null))
     similarity, statistic = (torch.stack([getattr(one, name) for one in null]) for name in ("similarity", "statistic"))
     p, quantile = (torch.full_like(observed.similarity, torch.nan) for _ in range(2))
     live = (~observed.similarity.isnan()).nonzero()[:, 0]
@@ -109,6 +109,6 @@ def against_null(observed: Scored, null: list[Scored]) -> tuple[Float[Tensor, " 
 
 def smallest_share(live: int, draws: int, tests: int) -> float:
     """Share of the tests that must be found for any to be: below it the null has too few values for the correction."""
-    values = (draws - _pilots(draws)) * live / _strata(live)
+    values = (draws - pilot_draws(draws)) * live / _strata(live)
     harmonic = math.log(tests) + 0.5772 if tests else 0.0
     return harmonic / (LEVEL * (1 + values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from homolog.config.decompositions import Decomposition
-from homolog.config.experiments import FIGURE_NEEDS, Condition, Experiment
+from homolog.config.experiments import FIGURE_NEEDS, Condition, RunsExperiment, StabilityOptions
 from homolog.config.models import Recipe
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
 from homolog.config.sparse_autoencoders import JointOptions
@@ -13,7 +13,7 @@ from homolog.config.sparse_autoencoders import JointOptions
 
 def check_experiment(
     path: Path,
-    experiment: Experiment,
+    experiment: RunsExperiment,
     decompositions: Mapping[str, Decomposition],
     recipes: Mapping[str, Recipe],
     names: Mapping[str, Names],
@@ -28,7 +28,7 @@ def check_experiment(
     yield from _check_measured(path, experiment, decompositions, recipes)
 
 
-def _check_tasks(path: Path, experiment: Experiment, recipes: Mapping[str, Recipe]) -> Iterator[Problem]:
+def _check_tasks(path: Path, experiment: RunsExperiment, recipes: Mapping[str, Recipe]) -> Iterator[Problem]:
     """All runs of an experiment are compared input by input, whatever their condition."""
     models = dict.fromkeys(name for condition in experiment.conditions.values() for name in condition.models)
     found = {name: recipes[name] for name in models if name in recipes}
@@ -41,8 +41,13 @@ def _check_tasks(path: Path, experiment: Experiment, recipes: Mapping[str, Recip
         )
 
 
-def _check_figure(path: Path, experiment: Experiment) -> Iterator[Problem]:
+def _check_figure(path: Path, experiment: RunsExperiment) -> Iterator[Problem]:
     """The analysis must compute what the figure draws."""
+    if experiment.figure not in FIGURE_NEEDS:
+        allowed = listed(FIGURE_NEEDS)
+        yield (*path, "figure"), f"{experiment.figure}, which draws no runs; allowed: {allowed}; take one of these"
+    if not isinstance(experiment.analysis, StabilityOptions):
+        return
     views, matchings = FIGURE_NEEDS.get(experiment.figure, ([], []))
     for key, needed, present in (
         ("views", views, list[str](experiment.analysis.views)),
@@ -57,7 +62,7 @@ def _check_figure(path: Path, experiment: Experiment) -> Iterator[Problem]:
             )
 
 
-def _check_references(path: Path, experiment: Experiment, names: Mapping[str, Names]) -> Iterator[Problem]:
+def _check_references(path: Path, experiment: RunsExperiment, names: Mapping[str, Names]) -> Iterator[Problem]:
     for name in experiment.decompositions:
         if text := names["decompositions"].problem(name):
             yield (*path, "decompositions"), text
@@ -82,7 +87,9 @@ def _check_condition(path: Path, condition: Condition, recipes: Mapping[str, Rec
         yield path, "one run, so nothing to compare it with; allowed: at least two runs; add a seed or a model"
 
 
-def _check_joint(path: Path, experiment: Experiment, decompositions: Mapping[str, Decomposition]) -> Iterator[Problem]:
+def _check_joint(
+    path: Path, experiment: RunsExperiment, decompositions: Mapping[str, Decomposition]
+) -> Iterator[Problem]:
     """The analysis compares what is fitted to each run by itself."""
     found = [decompositions[name] for name in experiment.decompositions if name in decompositions]
     if len(found) == len(experiment.decompositions) and all(isinstance(each, JointOptions) for each in found):
@@ -98,7 +105,7 @@ def _one_line(recipe: Recipe) -> str:
 
 
 def _check_measured(
-    path: Path, experiment: Experiment, decompositions: Mapping[str, Decomposition], recipes: Mapping[str, Recipe]
+    path: Path, experiment: RunsExperiment, decompositions: Mapping[str, Decomposition], recipes: Mapping[str, Recipe]
 ) -> Iterator[Problem]:
     """Every run that is compared must have the hook points, and enough dimensions for the latents."""
     compared = _compared(experiment, recipes)
@@ -123,7 +130,7 @@ def _check_measured(
                 yield from _check_sizes(here, name, decomposition, point, compared)
 
 
-def _compared(experiment: Experiment, recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
+def _compared(experiment: RunsExperiment, recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
     """Recipes of all models of the experiment and of their parents, which are compared with them."""
     compared: dict[str, Recipe] = {}
     for condition in experiment.conditions.values():

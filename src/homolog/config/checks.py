@@ -8,6 +8,7 @@ from homolog.config.check_experiments import check_experiment
 from homolog.config.check_external import check_external_experiment, check_external_model
 from homolog.config.check_models import check_model, check_parents, in_order_of_descent
 from homolog.config.decompositions import Decomposition
+from homolog.config.experiments import RunsExperiment
 from homolog.config.models import ExternalModel, Recipe
 from homolog.config.problems import Names, Problem, listed
 from homolog.config.root import RESERVED, Config
@@ -29,9 +30,10 @@ def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
                 f"this is the name of a rule; taken: {listed(RESERVED)}; rename the experiment",
             )
     for name, experiment in config.experiments.items():
-        path = ("experiments", name)
-        yield from check_experiment(path, experiment, config.decompositions, recipes, names)
-        yield from check_external_experiment(path, experiment, config.decompositions, config.models)
+        if isinstance(experiment, RunsExperiment):
+            path = ("experiments", name)
+            yield from check_experiment(path, experiment, config.decompositions, recipes, names)
+            yield from check_external_experiment(path, experiment, config.decompositions, config.models)
 
 
 def check_decompositions(decompositions: Mapping[str, Decomposition]) -> Iterator[Problem]:

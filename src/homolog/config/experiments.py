@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from homolog.config.base import (
     LARGEST,
@@ -54,8 +54,18 @@ class StabilityOptions(Options):
 OF_ACTIVATIONS = ("score", "neuron", "neuron_permuted", "neuron_procrustes")
 
 
-# A second analysis makes this a union discriminated by name, as Task is (pydantic takes no union of one).
-Analysis: TypeAlias = StabilityOptions
+class TrapsOptions(Options):
+    """How often is each measure fooled, in worlds in which it is known what is stable? It makes its worlds itself."""
+
+    name: Literal["traps"]
+    """The analysis."""
+    repetitions: Count = 1000
+    """Repetitions of each world in which nothing is shared; of those where something is, a fifth."""
+    trained_repetitions: Count = 40
+    """Pairs of autoencoders that are trained in each of the worlds that need training."""
+
+
+Analysis: TypeAlias = Annotated[StabilityOptions | TrapsOptions, Field(discriminator="name")]
 
 
 # What a figure reads of an analysis: views and matchings without which it can't be drawn.
@@ -88,7 +98,7 @@ class Condition(Options):
     """Seeds: every model is run with each of them."""
 
 
-class Experiment(Options):
+class RunsExperiment(Options):
     """A question to some runs that ends in results/figures/<experiment>.pdf."""
 
     analysis: Analysis
@@ -105,3 +115,28 @@ class Experiment(Options):
     """How latents are tracked over all its runs, where there are three or more."""
     optional: bool = False
     """True: not part of `rule all`, e.g. since its data doesn't come with the packages."""
+
+
+class MadeExperiment(Options):
+    """A question to worlds that the analysis makes itself: no runs, so no hook points, decompositions or conditions."""
+
+    analysis: TrapsOptions
+    """What is computed."""
+    figure: Literal["traps"]
+    """How it is drawn."""
+    optional: bool = False
+    """True: not part of `rule all`."""
+
+
+def _which_experiment(value: Any) -> str:
+    if isinstance(value, MadeExperiment):
+        return "MadeExperiment"
+    analysis = value.get("analysis") if isinstance(value, dict) else None
+    return "MadeExperiment" if isinstance(analysis, dict) and analysis.get("name") == "traps" else "RunsExperiment"
+
+
+# The tags are the classes' names, by which messages find the branch in the schema.
+Experiment: TypeAlias = Annotated[
+    Annotated[RunsExperiment, Tag("RunsExperiment")] | Annotated[MadeExperiment, Tag("MadeExperiment")],
+    Discriminator(_which_experiment),
+]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from textwrap import fill
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,11 @@ ONLY_IN_CSV = ["isotropic", "step_0", "stabilisation", "excess_low", "excess_hig
 KEYS = ["hook_point", "comparison", "decomposition", "view", "matching"]
 
 
+def report_of(figure: ModuleType) -> ModuleType:
+    """What tells a figure's numbers as text and tables: this module, or one that the figure brings along."""
+    return getattr(figure, "REPORT", sys.modules[__name__])
+
+
 def pages(dataset: xr.Dataset) -> list[xr.Dataset]:
     """One dataset for each hook point: each is a page of the figure."""
     return [dataset.sel(hook_point=name) for name in dataset.hook_point.values]
@@ -42,12 +49,12 @@ def pages(dataset: xr.Dataset) -> list[xr.Dataset]:
 def drawn(module: Any, dataset: xr.Dataset) -> list[Figure]:
     """All pages of a figure's module: what its `draw_pages` gives for each hook point, or its `draw`."""
     draw = getattr(module, "draw_pages", None) or (lambda page: [module.draw(page)])
-    return [figure for page in pages(dataset) for figure in draw(page)]
+    return [figure for page in report_of(module).pages(dataset) for figure in draw(page)]
 
 
 def headlines(module: Any, dataset: xr.Dataset) -> str:
     """What a figure's module says of each hook point, a paragraph each."""
-    return "\n\n".join(module.headline(page.expand_dims("hook_point")) for page in pages(dataset))
+    return "\n\n".join(module.headline(page.expand_dims("hook_point")) for page in report_of(module).pages(dataset))
 
 
 def table(dataset: xr.Dataset) -> pd.DataFrame:

@@ -1,0 +1,132 @@
+"""What is a repetition made of? Two dictionaries, the rows that they are read on, and which latents they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from homolog.dictionary import Dictionary
+from homolog.encoding import top_k
+
+Given = Dictionary | Tensor
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Dictionaries of equal shape and kind, one for each repetition, in float32."""
+
+    directions: Float[Tensor, "repetitions latents units"]
+    encoder: Float[Tensor, "repetitions latents units"]
+    encoder_bias: Float[Tensor, "repetitions latents"]
+    bias: Float[Tensor, "repetitions units"]
+    activation: str = "relu"
+    k: int = 0
+    signed: bool = True
+    draws: int = 1
+    """Dictionaries of a repetition, one after the other on the axis of latents: draws of a null."""
+
+    @property
+    def latents(self) -> int:
+        return self.directions.shape[1]
+
+    @property
+    def tied(self) -> bool:
+        """Latents read by the directions that they write."""
+        return self.encoder is self.directions
+
+    def pre_activations(
+        self, rows: Float[Tensor, "repetitions rows units"]
+    ) -> Float[Tensor, "repetitions latents rows"]:
+        centred = rows - self.bias[:, None]
+        return self.encoder @ centred.mT + self.encoder_bias[..., None]
+
+    def activate(self, pre: Float[Tensor, "repetitions latents rows"]) -> Float[Tensor, "repetitions latents rows"]:
+        """Codes; in top-k those of one dictionary compete, of a stack of draws those of each draw."""
+        if self.activation == "relu":
+            return pre.relu()
+        if self.activation == "identity":
+            return pre
+        size = self.latents // self.draws
+        by_draw = pre.reshape(len(pre), self.draws, size, -1).transpose(2, 3)
+        return top_k(by_draw, self.k).transpose(2, 3).flatten(1, 2)
+
+    def turned(self, turn: Float[Tensor, "repetitions draws units units"]) -> Stack:
+        """All draws of every repetition, latents of one draw after those of the other."""
+        draws = turn.shape[1]
+
+        def rotate(rows: Tensor) -> Tensor:
+            return (rows[:, None] @ turn).flatten(1, 2)
+
+        directions = rotate(self.directions)
+        return replace(
+            self,
+            directions=directions,
+            encoder=directions if self.tied else rotate(self.encoder),
+            encoder_bias=self.encoder_bias.repeat(1, draws),
+            draws=draws,
+        )
+
+    def take(self, chosen: Int[Tensor, " few"]) -> Stack:
+        directions = self.directions[chosen]
+        encoder = directions if self.tied else self.encoder[chosen]
+        return replace(
+            self,
+            directions=directions,
+            encoder=encoder,
+            encoder_bias=self.encoder_bias[chosen],
+            bias=self.bias[chosen],
+        )
+
+    def one(self, repetition: int) -> Dictionary:
+        """One of them as `homolog.compare` takes it."""
+        latents = self.latents
+        return Dictionary(
+            directions=self.directions[repetition],
+            encoder=self.encoder[repetition],
+            encoder_bias=self.encoder_bias[repetition],
+            bias=self.bias[repetition],
+            firing_rate=torch.full((latents,), torch.nan),
+            importance=torch.full((latents,), torch.nan),
+            activation=self.activation,
+            k=self.k,
+            signed=self.signed,
+        )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs in every repetition. Latents of a, then those of b, stand on one axis where both are meant."""
+
+    a: Stack
+    b: Stack
+    rows_a: Float[Tensor, "repetitions rows units"]
+    rows_b: Float[Tensor, "repetitions rows units"]
+    stable: Bool[Tensor, "repetitions latents"]
+    """What is known: whether the other run has this latent too."""
+    one_basis: bool = True
+    """Both read the same activations, of one network."""
+    projected: bool = False
+    """Directions alone are given to `compare`, so that codes are projections."""
+    copies: bool = False
+    """The stable latents of a dictionary are copies of one, which counts once."""
+
+    def take(self, chosen: Int[Tensor, " few"]) -> Pair:
+        """Some of the repetitions."""
+        return replace(
+            self,
+            a=self.a.take(chosen),
+            b=self.b.take(chosen),
+            rows_a=self.rows_a[chosen],
+            rows_b=self.rows_b[chosen],
+            stable=self.stable[chosen],
+        )
+
+    def given(self, repetition: int) -> tuple[list[Given], list[Tensor]]:
+        """Dictionaries and activations of one repetition, as `homolog.compare` takes them."""
+        rows = [self.rows_a[repetition], (self.rows_a if self.one_basis else self.rows_b)[repetition]]
+        if self.projected:
+            return [self.a.directions[repetition], self.b.directions[repetition]], rows
+        return [self.a.one(repetition), self.b.one(repetition)], rows

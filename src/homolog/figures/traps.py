@@ -1,0 +1,236 @@
+"""Which measures are fooled, in which worlds, and does the stable tell the true?"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from homolog.figures import traps_report as REPORT  # what figures.report.report_of looks for
+from homolog.figures.style import COLOURS, GREY, INK, PALE, in_house_style, new_figure
+from homolog.figures.traps_report import MEASURES, WORLDS
+
+__all__ = ["REPORT", "draw", "headline"]
+
+PRIMARY = "score"
+Colour = str | tuple[float, float, float]
+KINDS = {"report": "homolog.compare,\nby view", "by latent": "latent by latent", "as a whole": "one number\nfor both"}
+GROUPS = {
+    "nothing": "nothing is stable",
+    "trained": "trained: no features to find",
+    "something": "found, where stable",
+}
+FOOLED, FOUND, FINE = COLOURS[1], COLOURS[0], "#E4F1EA"
+LINES = {
+    "stable": ("of all latents, stable", COLOURS[0], "o", "-"),
+    "true_if_stable": ("of the stable, true", COLOURS[2], "s", "-"),
+    "true_if_not": ("of the others, true", GREY, "D", "--"),
+}
+
+
+def headline(dataset: xr.Dataset) -> str:
+    """How often the report was fooled beside the usual measures, what it finds, and whether the stable is true."""
+    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    level = float(page.attrs["level"])
+    nothing = _of(page, "nothing")
+    report = nothing.sel(measure=PRIMARY)
+    worst = report.isel(world=int(report.fdr.values.argmax()))
+    fooled = report.world.values[(report.fdr_low > level).values]
+    others = nothing.isel(measure=np.flatnonzero(nothing.kind.values != "report"))
+    naive = (others.fdr_low > level).any("world")
+    verdict = (
+        f"is not fooled in any of {nothing.sizes['world']} worlds"
+        if not len(fooled)
+        else ("is fooled by " + _list([WORLDS[str(name)] for name in fooled]))
+    )
+    text = (
+        f"At a nominal {level:.0%} the report's own decision (view {PRIMARY}) {verdict} where nothing is stable: its "
+        f"false discovery rate is at most {_rate(worst, 'fdr')}, {WORLDS[str(worst.world.item())]}, "
+        f"{int(worst.repetitions)} repetitions. Of {naive.size} usual measures {int(naive.sum())} are fooled in one of "
+        f"them or more. {_views(nothing, level)}{_power(page)}"
+    )
+    return " ".join((text + _trained(page) + _stable_but_wrong(page)).split())
+
+
+def _of(page: xr.Dataset, group: str) -> xr.Dataset:
+    """The worlds of one group."""
+    return page.isel(world=np.flatnonzero(page.group.values == group))
+
+
+def _rate(cell: xr.Dataset, name: str) -> str:
+    low, value, high = (float(cell[name + end]) for end in ("_low", "", "_high"))
+    return f"{value:.1%} [{low:.1%}, {high:.1%}]"
+
+
+def _views(nothing: xr.Dataset, level: float) -> str:
+    """Other views of the report that are fooled."""
+    other = (nothing.kind.values == "report") & (nothing.measure.values != PRIMARY)
+    views = nothing.isel(measure=np.flatnonzero(other))
+    cells = [
+        f"{view} by {WORLDS[str(world)]} ({float(views.fdr.sel(world=world, measure=view)):.0%})"
+        for view in views.measure.values
+        for world in views.world.values
+        if float(views.fdr_low.sel(world=world, measure=view)) > level
+    ]
+    return f"Its other views are fooled: {_list(cells)}. " if cells else ""
+
+
+def _power(page: xr.Dataset) -> str:
+    shown = _of(page, "something").sel(measure=PRIMARY)
+    parts = [f"{float(shown.power.sel(world=w)):.0%} ({WORLDS[str(w)]})" for w in shown.world.values]
+    return f"Of what is stable it finds {_list(parts)}. "
+
+
+def _trained(page: xr.Dataset) -> str:
+    shown = _of(page, "trained").sel(measure=PRIMARY)
+    parts = [f"{WORLDS[str(w)]} {float(shown.called.sel(world=w)):.0%}" for w in shown.world.values]
+    return (
+        "Two autoencoders trained on data without sparse features share latents all the same, for they return: "
+        f"{_list(parts)}. "
+    )
+
+
+def _stable_but_wrong(page: xr.Dataset) -> str:
+    low, right = page.isel(active=0), page.sel(active=int(page.attrs["true_l0"]))
+    return (
+        f"And the stable needn't be true: with {int(low.active)} active latent where {int(right.active)} features are "
+        f"active, {float(low.stable):.0%} of the latents are stable and {float(low.true_if_stable):.0%} of these are a "
+        f"planted feature ({float(low.true_if_not):.0%} of the others); with {int(right.active)}, "
+        f"{float(right.stable):.0%}, {float(right.true_if_stable):.0%} and {float(right.true_if_not):.0%}."
+    ).replace("nan%", "none")
+
+
+def _list(parts: list[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else "none"
+
+
+@in_house_style
+def draw(page: xr.Dataset) -> Figure:
+    """Measures against worlds; below, how stability goes with truth."""
+    question = "Which measures call something stable that isn't?"
+    figure = new_figure(13.0, 9.6, question, headline(page))
+    widths = [int((page.group == group).sum()) for group in GROUPS]
+    grid = figure.add_gridspec(2, len(GROUPS), height_ratios=[5.6, 2.0], width_ratios=widths)
+    for column, group in enumerate(GROUPS):
+        axes = figure.add_subplot(grid[0, column])
+        _draw_worlds(axes, _of(page, group), group, first=column == 0)
+    below = grid[1, :].subgridspec(1, 3, width_ratios=[1.5, 1.5, 2.2])
+    _draw_truth(figure.add_subplot(below[0]), page)
+    _draw_legend(figure.add_subplot(below[1]), page)
+    _draw_notes(figure.add_subplot(below[2]), page)
+    return figure
+
+
+def _draw_worlds(axes: Axes, page: xr.Dataset, group: str, first: bool) -> None:
+    names, measures = list(page.world.values), list(page.measure.values)
+    quantity = "power" if group == "something" else "fdr"
+    offset = _offsets(page)
+    for x, world in enumerate(names):
+        for y, measure in zip(offset, measures, strict=True):
+            cell = page.sel(world=world, measure=measure)
+            _draw_cell(axes, x, y, cell, quantity, float(page.attrs["level"]))
+    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(offset[-1] + 0.55, -0.55), xticks=range(len(names)))
+    axes.set_xticklabels([_wrapped(WORLDS[str(name)]) for name in names], fontsize=7)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.set_title(GROUPS[group], fontweight="bold", loc="left", pad=8)
+    axes.set_yticks(offset, [MEASURES[str(m)] for m in measures] if first else [""] * len(measures), fontsize=7.5)
+    for label, measure in zip(axes.get_yticklabels(), measures, strict=True):
+        label.set_fontweight("bold" if measure == PRIMARY else "normal")
+    axes.spines[:].set_visible(False)
+
+
+def _offsets(page: xr.Dataset) -> list[float]:
+    """A place for each measure, with a gap between kinds."""
+    kinds = list(page.kind.values)
+    return [i + 0.35 * len(set(kinds[: i + 1])) - 0.35 for i in range(len(kinds))]
+
+
+def _draw_cell(axes: Axes, x: float, y: float, cell: xr.Dataset, quantity: str, level: float) -> None:
+    value, low = float(cell[quantity]), float(cell[f"{quantity}_low"])
+    if np.isnan(value):
+        if not np.isnan(float(cell.called)):
+            axes.text(x, y, "·", ha="center", va="center", color=GREY)
+        return
+    colour: Colour
+    if quantity == "power":
+        colour, ink = _mixed(FOUND, 0.12 + 0.7 * value), "white" if value > 0.6 else INK
+    elif low > level:
+        colour, ink = _mixed(FOOLED, 0.25 + 0.75 * value), "white" if value > 0.7 else INK
+    else:
+        colour, ink = FINE, INK
+    axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour, lw=0))
+    weight = "bold" if cell.measure.item() == PRIMARY else "normal"
+    axes.text(x, y, _percent(value), ha="center", va="center", fontsize=7.5, color=ink, fontweight=weight)
+
+
+def _percent(value: float) -> str:
+    """Whole numbers, one digit below 10, and nothing that looks like 0 or 100 and isn't."""
+    share = 100 * value
+    return f"{share:.0f}" if share in (0, 100) or 10 <= share < 99.5 else f"{share:.1f}"
+
+
+def _mixed(colour: str, share: float) -> Colour:
+    red, green, blue = (share * part + 1 - share for part in to_rgb(colour))
+    return red, green, blue
+
+
+def _wrapped(text: str) -> str:
+    words, lines = text.split(), [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + len(word) > 11:
+            lines.append("")
+        lines[-1] += (" " if lines[-1] else "") + word
+    return "\n".join(lines)
+
+
+def _draw_truth(axes: Axes, page: xr.Dataset) -> None:
+    for name, (says, colour, shape, dash) in LINES.items():
+        y, low, high = (page[name + end].values for end in ("", "_low", "_high"))
+        errors = np.stack([y - low, high - y]).clip(0)
+        axes.errorbar(page.active, y, errors, color=colour, marker=shape, ls=dash, ms=5, lw=1.5, capsize=2, label=says)
+    axes.axvline(int(page.attrs["true_l0"]), color=PALE, lw=6, zorder=0)
+    axes.set(
+        xticks=page.active.values, ylim=(-0.03, 1.03), xlabel="active latents of the autoencoder (band: of the data)"
+    )
+    axes.set_ylabel("share of latents")
+    axes.set_title("Is the stable true? Planted features, too low an L0", loc="left", fontweight="bold")
+
+
+def _draw_legend(axes: Axes, page: xr.Dataset) -> None:
+    axes.axis("off")
+    level = float(page.attrs["level"])
+    marks: list[Line2D | Patch] = [
+        Line2D([], [], color=colour, marker=shape, ls=dash, label=says) for says, colour, shape, dash in LINES.values()
+    ]
+    marks += [
+        Patch(
+            color=_mixed(FOOLED, 0.8), label=f"fooled: false discovery rate above {level:.0%}\nby its lower 95 % bound"
+        ),
+        Patch(color=FINE, label="not fooled, as far as so many repetitions tell"),
+        Patch(color=_mixed(FOUND, 0.7), label="found, of what is stable"),
+    ]
+    axes.legend(handles=marks, frameon=False, loc="center left", borderpad=0)
+
+
+def _draw_notes(axes: Axes, page: xr.Dataset) -> None:
+    axes.axis("off")
+    counts = page.repetitions.groupby("group").max()
+    text = (
+        "Numbers: false discovery rate in % (right: share of the stable that is found). Where nothing is\n"
+        "stable, that is the share of repetitions in which anything is called stable. Bold: the decision\n"
+        "that homolog.compare reports. Blank: not identified there, or not defined. Dot: neither right nor\n"
+        "wrong as a whole.\n"
+        f"Repetitions: {_counts(counts)}.\n"
+        "A dozen copies count as one latent: for homolog.compare as the block that it names."
+    )
+    axes.text(0, 0.95, text, va="top", fontsize=7.5, color=INK, linespacing=1.4, transform=axes.transAxes)
+
+
+def _counts(counts: xr.DataArray) -> str:
+    words = {"nothing": "nothing is stable", "trained": "trained", "something": "stable"}
+    return ", ".join(f"{int(counts.sel(group=group)):,} ({word})" for group, word in words.items())
