@@ -21,8 +21,8 @@ from homolog.alignment import (
     shared_fraction,
 )
 from homolog.alignment.nulls import haar_rotation
-from homolog.analyses.traps import naive, report, trained, traps, worlds
-from homolog.analyses.traps.analysis import KINDS, seeds_of
+from homolog.analyses.traps import naive, report, trained, worlds
+from homolog.analyses.traps.analysis import KINDS, seeds_of, traps
 from homolog.analyses.traps.rates import false_share, power, rate
 from homolog.analyses.traps.stack import Pair, Stack
 from homolog.comparing.compare import compare
@@ -189,6 +189,10 @@ def test_a_shared_start_is_shared_and_hardly_left(spec) -> None:
     assert same.min() > 0.97
     assert not torch.equal(pairs["shared_start"].a.directions, pairs["shared_start"].b.directions)
     assert (pairs["gaussian"].a.directions * pairs["gaussian"].b.directions).sum(2).abs().mean() < 0.6
+    # That is told by `compare`, and of what was trained it isn't.
+    for name, told in (("shared_start", 2), ("gaussian", 0)):
+        said = decided(pairs[name], 0, 0).attrs["warnings"]
+        assert said.count("hardly left their start") == told
     # Each repetition has rows and seeds of its own.
     assert len({float(rows[0, 0]) for rows in pairs["gaussian"].rows_a}) == 4
     assert len({float(one[0, 0]) for one in pairs["gaussian"].a.directions}) == 4

@@ -50,7 +50,7 @@ VIEWS: dict[str, str] = {
 }
 ANALYSES: dict[str, str] = {
     "stability": "homolog.analyses.stability:stability",
-    "traps": "homolog.analyses.traps:traps",
+    "traps": "homolog.analyses.traps.analysis:traps",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",

@@ -5,10 +5,13 @@ from __future__ import annotations
 from itertools import combinations
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from homolog.alignment.similarity import cosine
 from homolog.comparing.chance import smallest_share
 from homolog.comparing.measure import Options, Runs
+from homolog.dictionary import Dictionary
 from homolog.store.recorded import FEWEST_ROWS
 
 # Rows for each unit: fewer than these tell the spectrum roughly.
@@ -17,6 +20,8 @@ ENOUGH_ROWS = 10
 IDENTICAL = 0.999
 # Shares above which it is told: of latents too rare to compare, and of dead latents (or all) that are identical.
 MANY = 0.1
+# Median cosine of live latents with their own start above which a dictionary has hardly been trained.
+UNMOVED = 0.98
 # Share of comparisons that may have to be clear for any to be found.
 MOST = 0.25
 
@@ -44,12 +49,22 @@ def warnings(runs: Runs, options: Options) -> list[str]:
             found.append(
                 f"{rare} of {side.latents} latents of {name} fire in one half of the rows only: give more rows"
             )
+        if hardly_moved(side.dictionary, side.live):
+            found.append(
+                f"latents of {name} hardly left their start (median cosine with it above {UNMOVED}): what it shares "
+                "may be a shared initialisation; train longer, or start others elsewhere"
+            )
         if runs.refits[i].projected:
             found.append(f"{name} is directions alone: its codes are projections, of any sign")
     for i, j in combinations(range(len(runs)), 2):
         found += _identical(runs, i, j)
     found += [f"{view} isn't identified: nothing fixes the basis of two runs" for view in options.not_identified]
     return found
+
+
+def hardly_moved(dictionary: Dictionary, live: Bool[Tensor, " latents"]) -> bool:
+    """Whether a trained dictionary still is its initialisation, as far as that is known (`moved`)."""
+    return dictionary.moved is not None and bool(1 - dictionary.moved[live].median() > UNMOVED)
 
 
 def _identical(runs: Runs, i: int, j: int) -> list[str]:

@@ -21,7 +21,7 @@ Colour = str | tuple[float, float, float]
 KINDS = {"report": "homolog.compare,\nby view", "by latent": "latent by latent", "as a whole": "one number\nfor both"}
 GROUPS = {
     "nothing": "nothing is stable",
-    "trained": "trained: no features to find",
+    "trained": "no sparse feature, or none learned",
     "something": "found, where stable",
 }
 FOOLED, FOUND, FINE = COLOURS[1], COLOURS[0], "#E4F1EA"
@@ -42,16 +42,13 @@ def headline(dataset: xr.Dataset) -> str:
     fooled = report.world.values[(report.fdr_low > level).values]
     others = nothing.isel(measure=np.flatnonzero(nothing.kind.values != "report"))
     naive = (others.fdr_low > level).any("world")
-    verdict = (
-        f"is not fooled in any of {nothing.sizes['world']} worlds"
-        if not len(fooled)
-        else ("is fooled by " + _list([WORLDS[str(name)] for name in fooled]))
-    )
+    verdict = "is not fooled" if not len(fooled) else "is fooled by " + _list([WORLDS[str(name)] for name in fooled])
+    where = f"{WORLDS[str(worst.world.item())]}; {int(worst.repetitions):,} repetitions"
     text = (
-        f"At a nominal {level:.0%} the report's own decision (view {PRIMARY}) {verdict} where nothing is stable: its "
-        f"false discovery rate is at most {_rate(worst, 'fdr')}, {WORLDS[str(worst.world.item())]}, "
-        f"{int(worst.repetitions)} repetitions. Of {naive.size} usual measures {int(naive.sum())} are fooled in one of "
-        f"them or more. {_views(nothing, level)}{_power(page)}"
+        f"At a nominal {level:.0%} the decision of homolog.compare (view {PRIMARY}) {verdict} in "
+        f"{nothing.sizes['world']} worlds where nothing is stable: its false discovery rate is at most "
+        f"{_rate(worst, 'fdr')} ({where}). Of {naive.size} usual measures {int(naive.sum())} are fooled somewhere. "
+        f"{_views(nothing, level)}{_power(page)}"
     )
     return " ".join((text + _trained(page) + _stable_but_wrong(page)).split())
 
@@ -76,7 +73,7 @@ def _views(nothing: xr.Dataset, level: float) -> str:
         for world in views.world.values
         if float(views.fdr_low.sel(world=world, measure=view)) > level
     ]
-    return f"Its other views are fooled: {_list(cells)}. " if cells else ""
+    return f"Its other views can be: {_list(cells)}. " if cells else ""
 
 
 def _power(page: xr.Dataset) -> str:
@@ -86,18 +83,22 @@ def _power(page: xr.Dataset) -> str:
 
 
 def _trained(page: xr.Dataset) -> str:
-    shown = _of(page, "trained").sel(measure=PRIMARY)
-    parts = [f"{WORLDS[str(w)]} {float(shown.called.sel(world=w)):.0%}" for w in shown.world.values]
+    shown = _of(page, "trained")
+    called = shown.called.sel(measure=PRIMARY)
+    parts = [f"{float(called.sel(world=w)):.0%} ({WORLDS[str(w)]})" for w in shown.world.values]
+    warned = [
+        f"{float(shown.warned.sel(world=w)):.0%} ({WORLDS[str(w)]})" for w in shown.world.values[shown.warned > 0]
+    ]
     return (
-        "Two autoencoders trained on data without sparse features share latents all the same, for they return: "
-        f"{_list(parts)}. "
+        "What returns needn't be a feature: of the latents of two autoencoders it calls stable "
+        f"{_list(parts)}; that latents hardly left their start it tells in {_list(warned)}. "
     )
 
 
 def _stable_but_wrong(page: xr.Dataset) -> str:
     low, right = page.isel(active=0), page.sel(active=int(page.attrs["true_l0"]))
     return (
-        f"And the stable needn't be true: with {int(low.active)} active latent where {int(right.active)} features are "
+        f"Nor need it be true: with {int(low.active)} active latent where {int(right.active)} features are "
         f"active, {float(low.stable):.0%} of the latents are stable and {float(low.true_if_stable):.0%} of these are a "
         f"planted feature ({float(low.true_if_not):.0%} of the others); with {int(right.active)}, "
         f"{float(right.stable):.0%}, {float(right.true_if_stable):.0%} and {float(right.true_if_not):.0%}."
@@ -226,7 +227,8 @@ def _draw_notes(axes: Axes, page: xr.Dataset) -> None:
         "that homolog.compare reports. Blank: not identified there, or not defined. Dot: neither right nor\n"
         "wrong as a whole.\n"
         f"Repetitions: {_counts(counts)}.\n"
-        "A dozen copies count as one latent: for homolog.compare as the block that it names."
+        "A dozen copies count as one latent: for homolog.compare as the block that it names. A shared start can't be\n"
+        "seen in two dictionaries: homolog.compare warns where latents hardly left theirs, if it is known."
     )
     axes.text(0, 0.95, text, va="top", fontsize=7.5, color=INK, linespacing=1.4, transform=axes.transAxes)
 

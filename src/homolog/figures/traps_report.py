@@ -66,7 +66,7 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
 
 def runs_table(dataset: xr.Dataset) -> pd.DataFrame:
     """No runs but worlds, and what each is made of."""
-    return dataset[["repetitions", "rows", "latents"]].to_dataframe().reset_index()
+    return dataset[["repetitions", "rows", "latents", "warned"]].to_dataframe().reset_index()
 
 
 def summary(dataset: xr.Dataset, headline: str) -> str:

@@ -17,6 +17,7 @@ from homolog.analyses.traps.stack import Pair
 from homolog.comparing.blocks import blocks
 from homolog.comparing.rows import Rows
 from homolog.comparing.views import VIEWS, Side
+from homolog.comparing.warnings import hardly_moved
 from homolog.decompositions.samples import InMemory
 from homolog.streams import stream
 
@@ -135,8 +136,18 @@ def _judge(seen: Seen) -> dict[str, dict[str, float]]:
         result[name] = {
             key + end: value for key, each in rates.items() for end, value in zip(BOUNDS, each, strict=True)
         }
-    facts = {"repetitions": len(seen.pair.stable), "rows": seen.pair.rows_a.shape[1], "latents": seen.pair.a.latents}
-    return result | {"": {key: float(value) for key, value in facts.items()}}
+    facts: dict[str, float] = {"warned": _warned(seen.pair)}
+    facts |= {"repetitions": len(seen.pair.stable), "rows": seen.pair.rows_a.shape[1], "latents": seen.pair.a.latents}
+    return result | {"": facts}
+
+
+def _warned(pair: Pair) -> float:
+    """Share of the repetitions in which `homolog.compare` warns that a dictionary has hardly left its start."""
+    if pair.a.moved is None:
+        return 0.0
+    sides = list(zip((pair.a, pair.b), naive.Seen(pair).live, strict=True))
+    every = range(len(pair.stable))
+    return float(np.mean([any(hardly_moved(stack.one(i), live[i]) for stack, live in sides) for i in every]))
 
 
 def _once(found: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -151,9 +162,8 @@ def _table(judged: dict[str, dict[str, dict[str, float]]]) -> xr.Dataset:
         name: [[one.get(measure, {}).get(name, np.nan) for measure in KINDS] for one in judged.values()]
         for name in names
     }
-    facts = {
-        key: ("world", [int(one[""][key]) for one in judged.values()]) for key in ("repetitions", "rows", "latents")
-    }
+    counted = ("repetitions", "rows", "latents", "warned")
+    facts = {name: ("world", np.array([one[""][name] for one in judged.values()])) for name in counted}
     return xr.Dataset(
         {name: (("world", "measure"), value) for name, value in values.items()} | facts,
         {"world": list(judged), "measure": list(KINDS), "kind": ("measure", list(KINDS.values()))},

@@ -25,6 +25,7 @@ class Stack:
     activation: str = "relu"
     k: int = 0
     signed: bool = True
+    moved: Float[Tensor, "repetitions latents"] | None = None
     draws: int = 1
     """Dictionaries of a repetition, one after the other on the axis of latents: draws of a null."""
 
@@ -78,6 +79,7 @@ class Stack:
             encoder=encoder,
             encoder_bias=self.encoder_bias[chosen],
             bias=self.bias[chosen],
+            moved=None if self.moved is None else self.moved[chosen],
         )
 
     def one(self, repetition: int) -> Dictionary:
@@ -93,6 +95,7 @@ class Stack:
             activation=self.activation,
             k=self.k,
             signed=self.signed,
+            moved=None if self.moved is None else self.moved[repetition],
         )
 
 

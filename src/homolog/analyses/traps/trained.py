@@ -140,7 +140,7 @@ def _stacked(members: list[Dictionary]) -> Stack:
         return torch.stack([getattr(one, name) for one in members])
 
     arrays = every("directions"), every("encoder"), every("encoder_bias"), every("bias")
-    return Stack(*arrays, members[0].activation, members[0].k, members[0].signed)
+    return Stack(*arrays, members[0].activation, members[0].k, members[0].signed, every("moved"))
 
 
 def true_latents(pair: Pair, features: Float[Tensor, "features units"]) -> Bool[Tensor, "repetitions latents"]:
