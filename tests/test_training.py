@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from torch.testing import assert_close
 
 from homolog.config import load_config
+from homolog.config.experiments import RunsExperiment
 from homolog.config.tasks import DigitsOptions
 from homolog.decompositions.fit import ROWS
 from homolog.loading import build
@@ -55,6 +56,8 @@ def keys_of_the_default_config():
     keys = [("split", task) for task in TASKS]
     keys += [(purpose, *source) for source in sources for purpose in ("init", "order")]
     for experiment in config.experiments.values():
+        if not isinstance(experiment, RunsExperiment):
+            continue
         keys += [("symmetry", r.source, r.seed, r.regauged) for r in runs if r.regauged]
         keys += [
             ("correlations", str(p.a), str(p.b), h) for p in plan.pairs(experiment) for h in experiment.hook_points
