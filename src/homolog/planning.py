@@ -214,7 +214,7 @@ class Plan:
         )
 
     def track(self, name: str) -> str:
-        experiment = self.config.experiments[name]
+        experiment = self._of_runs(name)
         return self._spec(
             experiment=name,
             options={**experiment.tracks.model_dump(mode="json"), "tolerance": experiment.analysis.tolerance},
@@ -266,7 +266,7 @@ class Plan:
 
     def tracked(self, name: str) -> list[Run]:
         """The runs that tracks are read from: compared ones, and what they were before training."""
-        pairs = self.pairs(self.config.experiments[name])
+        pairs = self.pairs(self._of_runs(name))
         before = [run for pair in pairs for run in (pair.initial_a, pair.initial_b) if run]
         return list(dict.fromkeys([*self.compared(name), *before]))
 
@@ -289,7 +289,8 @@ class Plan:
     def with_gaussian(self, name: str) -> list[Run]:
         """Runs that stand second in a pair, whose dictionaries the Gaussian null replaces, if it is asked for."""
         experiment = self.config.experiments[name]
-        pairs = self.pairs(experiment) if experiment.analysis.gaussian else []
+        asked = isinstance(experiment, RunsExperiment) and experiment.analysis.gaussian
+        pairs = self.pairs(self._of_runs(name)) if asked else []
         return list(dict.fromkeys(pair.b for pair in pairs))
 
     def gaussian_decompositions(self, name: str) -> list[str]:
@@ -353,6 +354,12 @@ class Plan:
         options = self.config.decompositions[name]
         trained = isinstance(options, SparseAutoencoderOptions)
         return {"name": name, "gauge": options.gauge, **({"start": METHODS[options.method]} if trained else {})}
+
+    def _of_runs(self, name: str) -> RunsExperiment:
+        experiment = self.config.experiments[name]
+        if not isinstance(experiment, RunsExperiment):
+            raise ValueError(f"{name} makes its worlds itself, and compares no runs.")
+        return experiment
 
     def _runs_of(self, experiment: RunsExperiment) -> list[Run]:
         pairs = self.pairs(experiment)

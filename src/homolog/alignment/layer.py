@@ -41,10 +41,10 @@ class Layer:
 
     `fold` rows are the test rows of half a (``match``: pairs are selected there) and half b (``score``). Everything is
     float64 and in the gauge, units in canonical order: `order` lists their numbers in the model, `scale` is in
-    canonical order too; `shift` and `rotation` are the gauge's. `support` projects onto the span of the train rows.
-    `symmetry` names the maps that leave the network's function alone. `model` is None where no network is known.
-    `labels` are what the conditional null keeps (empty where none are known), `documents` which rows belong together,
-    if they aren't exchangeable.
+    canonical order too; `shift` and `rotation` are the gauge's, `below_rotation` that of the layer below. `support`
+    projects onto the span of the train rows. `symmetry` names the maps that leave the network's function alone. `model`
+    is None where no network is known. `labels` are what the conditional null keeps (empty where none are known),
+    `documents` which rows belong together, if they aren't exchangeable.
     """
 
     run: str
@@ -64,6 +64,7 @@ class Layer:
     shift: bool = False
     rotation: Float[Tensor, "units units"] | None = None
     documents: dict[str, Int[Tensor, " samples"]] | None = None
+    below_rotation: Float[Tensor, "below_units below_units"] | None = None
 
     @property
     def units(self) -> int:
@@ -91,7 +92,8 @@ class Layer:
             with torch.no_grad():
                 of_units = derivative(rows).mT
             # The gauge is linear, so that it maps derivatives as it maps activations.
-            found[fold] = self.gauge.canonical(of_units.reshape(-1, self.units)).reshape(of_units.shape).mT
+            inner = self.gauge.canonical(of_units.reshape(-1, self.units)).reshape(of_units.shape).mT
+            found[fold] = inner if self.below_rotation is None else inner @ self.below_rotation
         return found
 
 
@@ -138,6 +140,10 @@ def build_layer(
         symmetry="none" if model is None else model.symmetry(hook_point),
         shift=gauge.shift,
         rotation=None if gauge.rotation is None else gauge.rotation.double().to(device),
+        # A stream turns as a whole, the layer below with it.
+        below_rotation=None
+        if gauge.rotation is None or below is None or below.gauge.rotation is None
+        else below.gauge.rotation.double().to(device),
     )
 
 

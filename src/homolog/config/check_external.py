@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from homolog.config.decompositions import Decomposition
-from homolog.config.experiments import OF_ACTIVATIONS, Experiment
+from homolog.config.experiments import OF_ACTIVATIONS, RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalModel, ExternalOptions, Model
 from homolog.config.problems import Path, Problem, listed, nearest, shortened
@@ -27,7 +27,7 @@ def check_external_model(name: str, model: ExternalModel) -> Iterator[Problem]:
 
 
 def check_external_experiment(
-    path: Path, experiment: Experiment, decompositions: Mapping[str, Decomposition], models: Mapping[str, Model]
+    path: Path, experiment: RunsExperiment, decompositions: Mapping[str, Decomposition], models: Mapping[str, Model]
 ) -> Iterator[Problem]:
     """Every contradiction of an experiment with external models; nothing of one without, but that none is given."""
     named = list(dict.fromkeys(name for condition in experiment.conditions.values() for name in condition.models))
@@ -54,7 +54,7 @@ def check_external_experiment(
     yield from _check_used(path, experiment, used, external)
 
 
-def _check_runs(path: Path, experiment: Experiment, external: Mapping[str, ExternalOptions]) -> Iterator[Problem]:
+def _check_runs(path: Path, experiment: RunsExperiment, external: Mapping[str, ExternalOptions]) -> Iterator[Problem]:
     for label, condition in experiment.conditions.items():
         here = (*path, "conditions", label)
         for name in condition.models:
@@ -77,7 +77,7 @@ def _check_runs(path: Path, experiment: Experiment, external: Mapping[str, Exter
 
 
 def _check_hook_points(
-    path: Path, experiment: Experiment, external: Mapping[str, ExternalOptions]
+    path: Path, experiment: RunsExperiment, external: Mapping[str, ExternalOptions]
 ) -> Iterator[Problem]:
     for point in experiment.hook_points:
         for name, one in external.items():
@@ -90,7 +90,7 @@ def _check_hook_points(
 
 
 def _check_partners(
-    path: Path, experiment: Experiment, name: str, partners: list[str], external: Mapping[str, ExternalOptions]
+    path: Path, experiment: RunsExperiment, name: str, partners: list[str], external: Mapping[str, ExternalOptions]
 ) -> Iterator[Problem]:
     for partner in partners:
         lacking = [model for model, one in external.items() if partner not in one.hook_points]
@@ -105,7 +105,7 @@ def _check_partners(
 
 def _check_used(
     path: Path,
-    experiment: Experiment,
+    experiment: RunsExperiment,
     used: Mapping[str, Decomposition],
     external: Mapping[str, ExternalOptions],
 ) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from homolog.config.experiments import OF_ACTIVATIONS, Experiment
+from homolog.config.experiments import OF_ACTIVATIONS, RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.problems import Path as Place
 from homolog.config.problems import Problem, dotted
@@ -33,6 +33,8 @@ def check_files(config: Config, source: str = "config.yaml") -> list[str]:
 
 def _check_experiment(config: Config, name: str) -> Iterator[Problem]:
     experiment = config.experiments[name]
+    if not isinstance(experiment, RunsExperiment):
+        return
     runs = [
         (model, seed)
         for condition in experiment.conditions.values()
@@ -83,7 +85,7 @@ def _hook_points(config: Config, model: str, seed: int) -> dict[str, Header]:
     return found
 
 
-def _check_sizes(config: Config, experiment: Experiment, model: str, seed: int, rows: int) -> Iterator[Problem]:
+def _check_sizes(config: Config, experiment: RunsExperiment, model: str, seed: int, rows: int) -> Iterator[Problem]:
     """Rows must be enough for the split, and for the null of directions."""
     from homolog.store.recorded import FEWEST_ROWS
 

@@ -24,7 +24,7 @@ VIEW_TITLES = {
     "effect_projection": "effect, projection\nset to its mean",
     "effect_projection_zero": "effect, projection\nset to 0",
     "effect_projection_resample": "effect, projection\nresampled",
-    "substitution": "substitution\nloss with the match's code",
+    "substitution": "substitution\nloss with the match",
     "write_out": "write-out\ninto the next layer",
     "read_in": "read-in\nfrom the layer below",
     "neuron": "neuron\ndirections as they stand",
