@@ -217,7 +217,7 @@ class Plan:
         experiment = self._of_runs(name)
         return self._spec(
             experiment=name,
-            options={**experiment.tracks.model_dump(mode="json"), "tolerance": experiment.analysis.tolerance},
+            options={**experiment.tracks.model_dump(mode="json"), "tolerance": experiment.comparison.tolerance},
             hook_points=experiment.hook_points,
             decompositions=self._gauges(name, joint=False),
             joint=self._gauges(name, joint=True),
@@ -289,7 +289,7 @@ class Plan:
     def with_gaussian(self, name: str) -> list[Run]:
         """Runs that stand second in a pair, whose dictionaries the Gaussian null replaces, if it is asked for."""
         experiment = self.config.experiments[name]
-        asked = isinstance(experiment, RunsExperiment) and experiment.analysis.gaussian
+        asked = isinstance(experiment, RunsExperiment) and experiment.comparison.gaussian
         pairs = self.pairs(self._of_runs(name)) if asked else []
         return list(dict.fromkeys(pair.b for pair in pairs))
 

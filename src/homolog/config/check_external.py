@@ -128,7 +128,7 @@ def _check_used(
                     f"{name} has no path for {listed(sorted(lacking))}; it has: {listed(one.by_run)}; add it to "
                     f"decompositions.{name}.by_run",
                 )
-    needing = [view for view in experiment.analysis.views if view not in OF_ACTIVATIONS]
+    needing = [view for view in experiment.comparison.views if view not in OF_ACTIVATIONS]
     if needing and "views" in experiment.analysis.model_fields_set:
         yield (
             (*path, "analysis", "views"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import Discriminator, Field, Tag
 
@@ -115,6 +115,11 @@ class RunsExperiment(Options):
     """How latents are tracked over all its runs, where there are three or more."""
     optional: bool = False
     """True: not part of `rule all`, e.g. since its data doesn't come with the packages."""
+
+    @property
+    def comparison(self) -> StabilityOptions:
+        """The analysis: one that makes its worlds itself is that of a `MadeExperiment`."""
+        return cast(StabilityOptions, self.analysis)
 
 
 class MadeExperiment(Options):
