@@ -40,13 +40,15 @@ def _readable_entries(section: str, entries: Any, schema: Node) -> dict[str, Any
     readable: dict[str, Any] = {}
     for name, entry in entries.items() if isinstance(entries, dict) else ():
         rest = {name: deepcopy(entry)} if isinstance(name, str) else {}
+        # Each stand-in once: where it is wrong too (a figure that an analysis can't have), the entry goes.
+        stand_ins = dict(_STAND_INS[section])
         while name in rest and name not in readable:
             try:
                 readable[name] = adapter.validate_python(rest[name])
             except ValidationError as error:
                 # One at a time: what is taken away may hold further mistakes.
                 loc = (section, name, *error.errors(include_url=False)[0]["loc"])
-                _take_away(rest, _spare(loc, schema), _STAND_INS[section])
+                _take_away(rest, _spare(loc, schema), stand_ins)
     return readable
 
 
@@ -68,7 +70,7 @@ def _take_away(rest: dict[str, Any], path: Path, stand_ins: dict[Any, Any]) -> N
     if not way or not isinstance(below, dict):
         rest.clear()
     elif len(way) == 1 and way[0] in stand_ins and below.get(way[0]) != stand_ins[way[0]]:
-        below[way[0]] = stand_ins[way[0]]
+        below[way[0]] = stand_ins.pop(way[0])
     elif way[-1] in below:
         del below[way[-1]]
     else:

@@ -67,6 +67,7 @@ class Stack:
             directions=directions,
             encoder=directions if self.tied else rotate(self.encoder),
             encoder_bias=self.encoder_bias.repeat(1, draws),
+            moved=None,
             draws=draws,
         )
 

@@ -36,6 +36,8 @@ class World:
     sample: Sample
     options: dict[str, Any]
     features: Float[Tensor, "features units"] | None = None
+    longer: float = 1.0
+    """Steps, as a multiple of the usual ones."""
 
 
 def square(sizes: Sizes, generator: torch.Generator) -> World:
@@ -86,7 +88,7 @@ def sparse_pairs(sizes: Sizes, generator: torch.Generator, k: int) -> World:
         on = torch.cat([first, first & second], 1)
         return (on * (1 + torch.rand(rows, 2 * half, generator=own))) @ features[: 2 * half]
 
-    return World(sample, {"k": k, "n_latents": sizes.units, "steps": 600}, features)
+    return World(sample, {"k": k, "n_latents": sizes.units}, features, longer=2.4)
 
 
 Make = Callable[[Sizes, torch.Generator], World]
@@ -106,18 +108,13 @@ def train(world: World, sizes: Sizes, autoencoder: dict[str, Any], name: str) ->
     `autoencoder` holds the `target` of a recipe and its complete `options`, which the world's own go before.
     """
     pairs = []
+    usual = autoencoder["options"] | {"n_latents": sizes.latents}
+    usual["steps"] = round(usual["steps"] * world.longer)
     for number, share in enumerate(torch.arange(sizes.repetitions).tensor_split(min(DATA_SETS, sizes.repetitions))):
         generator = stream("traps", "rows", name, number)
         data = InMemory(world.sample(TRAINED_ON, generator))
         members = [
-            Member(
-                autoencoder["options"] | {"n_latents": sizes.latents} | options,
-                seed,
-                "all",
-                data,
-                None,
-                ("traps", name, number),
-            )
+            Member(usual | options, seed, "all", data, None, ("traps", name, number))
             for options, seed in _members(world.options, len(share))
         ]
         fitted = fit_members(autoencoder["target"], members)
