@@ -38,7 +38,7 @@ def test_check_says_ok_and_leaves_torch_alone(tmp_path):
     (tmp_path / "config.yaml").write_text(TINY)
     done = run("check", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "config.yaml: ok: 5 models, 4 decompositions, 4 experiments\nFalse\n"
+    assert done.stdout == "config.yaml: ok: 5 models, 4 decompositions, 5 experiments\nFalse\n"
 
 
 def test_check_tells_every_mistake_on_a_line_of_its_own(tmp_path):

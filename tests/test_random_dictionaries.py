@@ -48,7 +48,7 @@ FITTED = [name for name in METHODS if name not in ("nmf", "crosscoder")]
 
 
 def view_of(name):
-    return load(VIEWS[name])()
+    return load(VIEWS[name])(by_name=True)
 
 
 # Isotropic and turned dictionaries

@@ -16,7 +16,8 @@ from homolog.registry import FIGURES
 STABILITY = "results/figures/stability.pdf"
 EXPERIMENTS = ("stability", "widening", "reinit_depth", "bases")
 # What reads a stage's output; all stages that stand behind it where nothing else is said.
-FOLLOWING = {"analyse": ("plot",), "track": ("plot_tracks",), "plot": (), "plot_training": ()}
+FOLLOWING = {"analyse": ("plot", "plot_waterfall"), "track": ("plot_tracks",)}
+FOLLOWING |= {"plot": (), "plot_waterfall": (), "plot_training": ()}
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,10 @@ import yaml
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
 SOURCES = ("Snakefile", "profiles", "workflow", "src", "environment.yml", ".gitignore")
-STAGES = ("train", "dump_activations", "decompose", "analyse", "track", "plot", "plot_training", "plot_tracks")
+STAGES = (
+    "train", "dump_activations", "decompose", "analyse", "track", "plot", "plot_waterfall", "plot_training",
+    "plot_tracks",
+)  # fmt: skip
 # Further ones, of experiments that decompose all runs together; the tiny configuration has none.
 JOINT = ("decompose_jointly", "plot_crosscoder")
 # And those of runs that others recorded.
@@ -35,6 +38,7 @@ _MESSAGES = {
     "analyse": r"compare the runs of (?P<experiment>\w+) \(\w+\)",
     "track": r"track the latents of (?P<experiment>\w+)",
     "plot": r"draw results/figures/(?P<experiment>\w+)\.pdf",
+    "plot_waterfall": r"draw the waterfall of (?P<experiment>\w+)",
     "plot_training": r"draw the training of (?P<experiment>\w+)",
     "plot_tracks": r"draw the tracks of (?P<experiment>\w+)",
     "decompose_jointly": r"decompose the runs of (?P<experiment>\w+) together, by (?P<decomposition>\w+)",
@@ -49,6 +53,7 @@ _NAMES = {
     "analyse": "{experiment}",
     "track": "{experiment}",
     "plot": "{experiment}",
+    "plot_waterfall": "{experiment}",
     "plot_training": "{experiment}",
     "plot_tracks": "{experiment}",
     "decompose_jointly": "{experiment}/{decomposition}",

@@ -14,7 +14,8 @@ from homolog.alignment.nulls import spectral_rotation
 from homolog.dictionary import Dictionary
 
 # Maps of a hook point that leave its network's function alone, by the names that `Layer.symmetry` has.
-OF_UNITS = frozenset({"permute_scale", "permute", "permute_sign"})
+# Of "none" nothing is known, since others recorded the activations: they are taken as those of such units.
+OF_UNITS = frozenset({"permute_scale", "permute", "permute_sign", "none"})
 OF_STREAMS = frozenset({"rotate", "rotate_fix_ones"})
 OF_LOGITS = frozenset({"shift"})
 EVERY = OF_UNITS | OF_STREAMS | OF_LOGITS

@@ -16,7 +16,7 @@ from homolog.analyses.traps.rates import false_share, power, rate
 from homolog.analyses.traps.stack import Pair
 from homolog.comparing.blocks import blocks
 from homolog.comparing.rows import Rows
-from homolog.comparing.views import VIEWS, Side
+from homolog.comparing.views import RANKS, VIEWS, Side
 from homolog.comparing.warnings import hardly_moved
 from homolog.decompositions.samples import InMemory
 from homolog.streams import stream
@@ -29,7 +29,7 @@ TRAINED_ROWS = 480
 SHARE_OF_SOMETHING = 5
 REPORT, BY_LATENT, AS_A_WHOLE = "report", "by latent", "as a whole"
 KINDS = (
-    dict.fromkeys(VIEWS, REPORT)
+    dict.fromkeys([view for view in VIEWS if view != RANKS], REPORT)
     | dict.fromkeys(naive.BY_LATENT, BY_LATENT)
     | dict.fromkeys(naive.AS_A_WHOLE, AS_A_WHOLE)
 )
