@@ -126,7 +126,7 @@ def test_the_code_that_a_file_names_is_the_code_of_its_stage_and_method(built: W
     for path in array_files(built):
         known = attributes(built.results / path)
         # An analysis draws the start of trained methods anew, so that their code is part of its own.
-        starts = "start" in str(known["spec"])
+        starts = '"start":' in str(known["spec"])
         codes.setdefault(path.name + ", with starts" * starts, set()).add(str(known["code"]))
     assert all(len(values) == 1 for values in codes.values()), codes
     assert codes["model.safetensors"] == codes["training.nc"]

@@ -233,7 +233,7 @@ def test_a_new_method_that_nothing_uses_plans_nothing(copied: Workspace) -> None
 def test_what_only_another_experiment_uses_plans_nothing_here(copied: Workspace) -> None:
     copied.configure(lambda config: config["experiments"]["widening"]["analysis"].update(null_draws=3))
     assert copied.planned(STABILITY) == set()
-    assert copied.planned("all") == {"analyse widening", "plot widening"}
+    assert copied.planned("all") == {"analyse widening", "plot widening", "plot_waterfall widening"}
 
 
 def test_the_device_is_no_reason_and_the_threads_are(copied: Workspace, every_job: set[str]) -> None:
