@@ -119,10 +119,11 @@ class _Share:
         for start in range(place.start, min(place.stop, len(blocks[0])), PART):
             parts = [block[start : min(start + PART, place.stop)] for block in blocks]
             rows = self.rows[: len(parts[0])]
-            for part, (first, last) in zip(parts, pairwise(edges), strict=True):
-                np.subtract(part, self.shift[first:last], out=rows[:, first:last])
-            self.total += rows.sum(0)
-            self.gram += np.matmul(rows.T, rows, out=self.square)  # By `syrk`, since both are one array.
+            with np.errstate(invalid="ignore"):  # Values that aren't finite are told of the sums.
+                for part, (first, last) in zip(parts, pairwise(edges), strict=True):
+                    np.subtract(part, self.shift[first:last], out=rows[:, first:last])
+                self.total += rows.sum(0)
+                self.gram += np.matmul(rows.T, rows, out=self.square)  # By `syrk`, since both are one array.
 
 
 def provisional_mean(*sides: Samples) -> Float[Tensor, " units"]:
