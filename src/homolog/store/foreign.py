@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 
@@ -24,6 +26,16 @@ def read_config(folder: Path, config: str, weights: str, writer: str) -> dict[st
     if not isinstance(found, dict):
         raise ValueError(f"{folder / config} holds {type(found).__name__}, but a mapping is needed.")
     return found
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """All arrays of a file; a ValueError when it isn't whole."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path} can't be read as safetensors: it is truncated or something else ({error})."
+        ) from error
 
 
 def take(path: Path, found: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], kind: str) -> dict[str, Tensor]:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from homolog.dictionary import Dictionary, quality
 from homolog.store.arrays import samples_of
+from homolog.store.foreign import read_safetensors
 from homolog.store.saelens import CONFIG, SMALLEST, SPARSITY, WEIGHTS
 
 # What each architecture has beside W_enc, W_dec and b_dec.
@@ -151,12 +151,7 @@ def _check_readable(folder: Path, config: dict[str, Any]) -> None:
 def _read_weights(folder: Path, config: dict[str, Any]) -> dict[str, Tensor]:
     """The arrays of the architecture in float32, their shapes checked."""
     path = folder / WEIGHTS
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} can't be read as safetensors: it is truncated or something else ({error})."
-        ) from error
+    found = read_safetensors(path)
     if "log_threshold" in found:  # Of older releases.
         found["threshold"] = found.pop("log_threshold").exp()
     if "scaling_factor" in found and not bool((found["scaling_factor"] == 1).all()):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from homolog.dictionary import Dictionary, fold_norms
-from homolog.store.foreign import check_k, read_config, take, unmeasured
+from homolog.store.foreign import check_k, read_config, read_safetensors, take, unmeasured
 
 CONFIG, WEIGHTS = "cfg.json", "sae.safetensors"
 # What a config may ask for that x^ = TopK(ReLU((x - b) E' + e)) D + b can't say.
@@ -37,12 +34,7 @@ def read_sparsify(folder: str | Path) -> Dictionary:
     if config.get("activation", "topk") != "topk":
         raise ValueError(f"{folder / CONFIG}: activation {config['activation']!r} can't be read; what can is topk.")
     path = folder / WEIGHTS
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} can't be read as safetensors: it is truncated or something else ({error})."
-        ) from error
+    found = read_safetensors(path)
     units, latents = int(config.get("d_in") or 0), len(found.get("encoder.bias", ()))
     shapes = {"encoder.weight": (latents, units), "encoder.bias": (latents,), "W_dec": (latents, units)}
     w = take(path, found, shapes | {"b_dec": (units,)}, f"a sparse coder with d_in = {units}")
