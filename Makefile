@@ -36,6 +36,8 @@ benchmark: $(READY) $(BENCH)/.ready ## speed and memory: where the time of `make
 	$(BENCH)/bin/python benchmarks/reading.py
 	$(BENCH)/bin/python benchmarks/pca.py
 	$(BENCH)/bin/python -m benchmarks.linear
+	$(BENCH)/bin/python benchmarks/matching.py
+	$(BENCH)/bin/python benchmarks/similarities.py --kernel-rows 4000
 	$(BENCH)/bin/python -m benchmarks.peers.check_saelens
 	$(BENCH)/bin/python -m benchmarks.peers.run --out results/benchmarks/peers
 
