@@ -203,7 +203,11 @@ MISTAKES = [
     (f"{EXPERIMENT}.analysis", "stability", ": ...; write {name: stability}"),
     (f"{EXPERIMENT}.analysis.views", ["scor"], "[0]: ...score, ...did you mean score?"),
     (f"{EXPERIMENT}.analysis.matchings", ["x"], "[0]: ...rank, hungarian, mutual_best, ..."),
-    (f"{EXPERIMENT}.figure", "widen", ": ...: stability, widening, reinit_depth, traps; ...mean widening?"),
+    (
+        f"{EXPERIMENT}.figure",
+        "widen",
+        ": ...: stability, widening, reinit_depth, stabilisation, traps; ...mean widening?",
+    ),
     (f"{EXPERIMENT}.decompositions", ["pcb"], ": 'pcb' isn't defined; ...pca, cca, topk; ..."),
     (f"{EXPERIMENT}.decompositions", ["pca", "pca"], ": 'pca' stands here twice; ..."),
     (f"{EXPERIMENT}.hook_points", ["hidden_7"], ": ...hook point of again, base; it has: ..."),

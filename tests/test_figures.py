@@ -188,7 +188,8 @@ def test_every_figure_draws_where_nothing_is_reliable(found, name):
     (page,) = pages(nothing)
     laid_out(module.draw(page))
     assert "nan" not in module.headline(nothing)
-    assert module.headline(nothing) != module.headline(dataset)
+    # Trajectories are told as stabilisation, which has a meaning all the same.
+    assert (module.headline(nothing) != module.headline(dataset)) == (name != "stabilisation")
 
 
 @FIGURE
@@ -436,3 +437,39 @@ def test_another_number_gives_another_file(found, tmp_path):
     for name, data in (("a.pdf", dataset), ("b.pdf", change(dataset, ceiling=0.99))):
         write_figures(tmp_path / name, [module.draw(page) for page in pages(data)], PROVENANCE)
     assert (tmp_path / "a.pdf").read_bytes() != (tmp_path / "b.pdf").read_bytes()
+
+
+def lengths(found, steps):
+    """A form whose decompositions differ in their steps alone."""
+    dataset = found("two kinds of pair")
+    labels = [f"sparse[k=4,steps={step}]" for step in steps]
+    trained = dataset.steps.copy(data=np.broadcast_to(np.asarray(steps)[:, None], dataset.steps.shape[1:])[None])
+    start = dataset.step_0.copy(data=np.full(dataset.step_0.shape, 0.1))
+    told = 1 - (1 - dataset.observed_mean) / (1 - start)
+    return dataset.assign_coords(decomposition=labels).assign(
+        steps=trained.assign_coords(decomposition=labels),
+        **{
+            name: value.assign_coords(decomposition=labels)
+            for name, value in (("step_0", start), ("stabilisation", told))
+        },
+    )
+
+
+def test_stabilisation_is_drawn_and_told_at_each_length_shortest_first(found):
+    dataset, module = lengths(found, [300, 20]), load(FIGURES["stabilisation"])
+    cell = dataset.isel(hook_point=0, comparison=0).sel(view="score", matching="hungarian")
+    late, early = 1 - (1 - cell.observed_mean.values) / 0.9
+    said = plain(module.headline(dataset))
+    assert f"sparse[k=4] {early:.0%} at 20, {late:.0%} at 300, most at {20 if early > late else 300}" in said
+    figure = module.draw(pages(dataset)[0])
+    laid_out(figure)
+    assert not [text for text in texts(figure) if "nan" in text]
+    panel = next(axes for axes in figure.axes if axes.get_title("left").startswith("score"))
+    drawn_at = {tuple(line.get_xdata()): tuple(line.get_ydata()) for line in panel.lines if line.get_marker() == "o"}
+    assert drawn_at == {(20.0, 300.0): tuple(cell.observed_mean.values[::-1])}
+
+
+def test_stabilisation_says_when_there_is_one_length_only(found):
+    module = load(FIGURES["stabilisation"])
+    assert "no trajectory" in module.headline(found("one comparison"))
+    assert "no trajectory" in module.headline(lengths(found, [50, 50]))

@@ -56,6 +56,7 @@ FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
     "widening": "homolog.figures.widening",
     "reinit_depth": "homolog.figures.reinit_depth",
+    "stabilisation": "homolog.figures.stabilisation",
     "traps": "homolog.figures.traps",
 }
 # Figures that draw tracks too, where the experiment has any.

@@ -156,7 +156,7 @@ def _describe(spec: dict[str, Any], fitted: dict[str, dict[str, Fitted]], views:
     runs = list(spec["references"])
     quality = {
         name: [[_mean_fact(by_run[run], name) for run in runs] for by_run in fitted.values()]
-        for name in ("fvu", "l0", "dead_fraction", "loss_recovered")
+        for name in ("fvu", "l0", "dead_fraction", "loss_recovered", "steps")
     }
     untrained = {pair[side]: pair[f"initial_{side}"] for pair in spec["pairs"] for side in ("a", "b")}
     before = [(run, untrained.get(run) or run) for run in runs]
