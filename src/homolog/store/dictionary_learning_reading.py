@@ -75,18 +75,17 @@ def _dictionary(name: str, w: dict[str, Tensor], k: int, label: str) -> Dictiona
     rows = (w["W_enc"].T if plain else w["encoder.weight"]).contiguous()
     directions = (w["W_dec"] if plain else w["decoder.weight"].T).contiguous()
     bias = next(w[key] for key in ("bias", "b_dec", "decoder_bias", "decoder.bias") if key in w)
-    shift = w.get("b_enc", w.get("encoder.bias"))
+    shift = next(w[key] for key in ("b_enc", "encoder.bias", "mag_bias") if key in w)
     activation, threshold = "relu", None
     if name == "GatedAutoEncoder":
         # The gate, W x + gate_bias > 0, says of the magnitude, e^r W x + mag_bias, that it lies above a threshold.
         rescale = w["r_mag"].exp()
         activation, threshold = "jumprelu", (w["mag_bias"] - rescale * w["gate_bias"]).clamp_min(0)
-        rows, shift = rows * rescale[:, None], w["mag_bias"]
+        rows = rows * rescale[:, None]
     elif "threshold" in w:
         activation, threshold = "jumprelu", w["threshold"].clamp_min(0).expand(len(rows)).clone()
     elif k:
         activation = "topk"
-    assert shift is not None
     if name in {"AutoEncoderNew", "JumpReluAutoEncoder"}:
         shift = shift + rows @ bias
     return Dictionary(

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
-from homolog.dictionary import Dictionary, quality
+from homolog.dictionary import Dictionary, fold_norms, quality
 from homolog.store.arrays import samples_of
 from homolog.store.foreign import read_safetensors
 from homolog.store.saelens import CONFIG, SMALLEST, SPARSITY, WEIGHTS
@@ -48,26 +48,26 @@ def read_saelens(
     _check_readable(folder, config)
     weights = _read_weights(folder, config)
     encoder = _encoder_of(config, weights)
-    norms = weights["W_dec"].norm(dim=1)
-    norms = torch.where(norms > 0, norms, 1.0)
-    plain = config["architecture"] == "topk" and not config.get("rescale_acts_by_decoder_norm")
-    rows = encoder.rows * norms[:, None]
-    shift = 0.0 if config.get("apply_b_dec_to_input", True) else rows @ weights["b_dec"]
-    latents = len(norms)
-    dictionary = Dictionary(
-        directions=weights["W_dec"] / norms[:, None],
-        encoder=rows,
-        encoder_bias=encoder.bias * norms + shift,
+    shift = 0.0 if config.get("apply_b_dec_to_input", True) else encoder.rows @ weights["b_dec"]
+    latents = len(encoder.rows)
+    stored = Dictionary(
+        directions=weights["W_dec"],
+        encoder=encoder.rows,
+        encoder_bias=encoder.bias + shift,
         bias=weights["b_dec"],
         firing_rate=_read_rates(folder, latents),
         importance=torch.full((latents,), torch.nan),
         activation=encoder.activation,
         k=int(config["k"]) if encoder.activation == "topk" else 0,
         signed=True,
-        threshold=None if encoder.threshold is None else _in_units_of_codes(config, encoder.threshold, norms),
-        gain=norms if plain else None,
+        threshold=encoder.threshold,
         member={"label": folder.name, **(config.get("metadata") or {}).get("homolog", {})},
     )
+    dictionary = fold_norms(stored)
+    if config.get("rescale_acts_by_decoder_norm"):
+        # It chooses with the norms folded in: by codes as they are now, or by one threshold that holds the norms.
+        holds = "topk_threshold" in OWN[config["architecture"]]
+        dictionary = replace(dictionary, gain=None, threshold=stored.threshold if holds else dictionary.threshold)
     return dictionary if activations is None else _measured(dictionary, activations, hook_point)
 
 
@@ -97,13 +97,7 @@ def _encoder_of(config: dict[str, Any], w: dict[str, Tensor]) -> _Encoder:
             return _Encoder(rows * rescale[:, None], w["b_mag"], "jumprelu", threshold)
         case _:
             # One threshold for all latents, as when sae-lens saves these for inference.
-            return _Encoder(rows, w["b_enc"], "jumprelu", w["topk_threshold"].clamp_min(0).expand(len(rows)))
-
-
-def _in_units_of_codes(config: dict[str, Any], threshold: Tensor, norms: Tensor) -> Tensor:
-    """Thresholds with the norms folded in; those of a batchtopk that rescales hold them already."""
-    rescaled = "topk_threshold" in OWN[config["architecture"]] and config.get("rescale_acts_by_decoder_norm")
-    return threshold.clone() if rescaled else threshold * norms
+            return _Encoder(rows, w["b_enc"], "jumprelu", w["topk_threshold"].clamp_min(0).expand(len(rows)).clone())
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
