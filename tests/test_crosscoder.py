@@ -315,13 +315,14 @@ def test_what_is_compared_is_decomposed_together_and_nothing_else(tmp_path):
     workspace = Workspace.fresh(tmp_path)
     workspace.configure(with_cross)
     plan = Plan(parse_config(workspace.config), ROOT / "src", ROOT / "workflow" / "scripts")
-    assert [str(run) for run in plan.compared("stability")] == [
+    planned = plan.experiment("stability")
+    assert [str(run) for run in planned.compared] == [
         "digits_mlp/seed_0", "digits_mlp_retrained/seed_0", "digits_mlp_retrained/seed_1"
     ]  # fmt: skip
-    assert plan.decompositions("stability") == ["pca"]
-    assert plan.decompositions("stability", joint=True) == ["cross"]
-    assert '"name":"cross"' not in plan.analyse("stability")
-    assert METHODS["crosscoder"] in plan.decompose_jointly("stability", "cross")
+    assert planned.decompositions == ["pca"]
+    assert planned.joint_decompositions == ["cross"]
+    assert '"name":"cross"' not in plan.spec("analyse", experiment="stability")
+    assert METHODS["crosscoder"] in plan.spec("decompose_jointly", experiment="stability", decomposition="cross")
 
 
 def test_the_workflow_builds_it_and_knows_when_it_is_done(copied):

@@ -30,6 +30,8 @@ from homolog.dictionary import Dictionary
 from homolog.figures import stability as figure
 from homolog.figures.report import pages, summary, table
 from homolog.planning import Plan, Run
+from homolog.planning.run_specs import given_files, recorded_files
+from homolog.planning.runs import parent
 from homolog.store.activation_samples import open_activations
 from homolog.store.activations import read_activations, write_activations
 from homolog.store.dictionaries import read_dictionaries, write_dictionaries
@@ -112,26 +114,28 @@ def plan(mapping: dict[str, Any]) -> Plan:
 def build(folder: Path, mapping: dict[str, Any], name: str) -> xr.Dataset:
     """What the rules do, in one process: paths are relative to the working folder."""
     planned, paths = plan(mapping), []
-    for run in planned.runs(name):
+    experiment = planned.experiment(name)
+    for run in experiment.runs:
         here = folder / "results" / "models" / str(run)
-        taken = read_external(json.loads(planned.take_activations(run)), str(run))
-        spec = planned.take_activations(run)
+        spec = planned.spec("take_activations", run=run)
+        taken = read_external(json.loads(spec), str(run))
         write_activations(
             here / "activations.h5", taken.hook_points, taken.batches(), taken.data, "float32",
             {"run": str(run), "seed": run.seed, "spec": spec},
         )  # fmt: skip
         paths.append(str(here / "activations.h5"))
-        for key in planned.decompositions(name):
-            for point in planned.config.experiments[name].hook_points:
+        for key in experiment.decompositions:
+            for point in experiment.hook_points:
+                where = {"run": run, "hook_point": point, "decomposition": key}
                 stored = open_activations(paths[-1], point)
                 if planned.config.decompositions[key].method == "given":
-                    spec = planned.take_dictionaries(run, point, key)
+                    spec = planned.spec("take_dictionaries", **where)
                     fitted = read_given(json.loads(spec), stored)
                 else:
-                    spec = planned.decompose(run, point, key)
+                    spec = planned.spec("decompose", **where)
                     fitted = fit(json.loads(spec), stored)
                 write_dictionaries(here / point / f"{key}.h5", fitted, {"run": str(run), "spec": spec})
-    return stability(json.loads(planned.analyse(name)), open_runs(paths))
+    return stability(json.loads(planned.spec("analyse", experiment=name)), open_runs(paths))
 
 
 @pytest.fixture(scope="module")
@@ -241,17 +245,18 @@ def test_given_dictionaries_are_measured_on_the_test_rows(built, folder):
 def test_files_are_inputs_of_the_jobs_that_read_them(folder, monkeypatch):
     monkeypatch.chdir(folder)
     planned, run = plan(config()), Run("mine", 2)
-    assert planned.recorded(run) == ["data/run_2.npz"]
-    assert planned.given(run, "resid", "theirs") == [
+    assert recorded_files(planned.config, run) == ["data/run_2.npz"]
+    assert given_files(planned.config, run, "resid", "theirs") == [
         "saes/mine_2/cfg.json", "saes/mine_2/sae_weights.safetensors",
     ]  # fmt: skip
-    assert planned.given(run, "resid", "refits")[-1] == "saes/again_2.npz"
-    assert planned.parent(run) is None
-    assert [str(one) for one in planned.runs("three")] == [f"mine/seed_{seed}" for seed in range(3)]
+    assert given_files(planned.config, run, "resid", "refits")[-1] == "saes/again_2.npz"
+    assert parent(planned.config, run) is None
+    assert [str(one) for one in planned.experiment("three").runs] == [f"mine/seed_{seed}" for seed in range(3)]
     by_run = config()
     del by_run["experiments"]["alone"]
     by_run["decompositions"]["theirs"] = {"method": "given", "by_run": {f"mine/seed_{s}": "saes/x" for s in range(3)}}
-    assert '"paths":["saes/x"]' in plan(by_run).take_dictionaries(run, "resid", "theirs")
+    found = plan(by_run).spec("take_dictionaries", run=run, hook_point="resid", decomposition="theirs")
+    assert '"paths":["saes/x"]' in found
 
 
 @pytest.mark.slow
@@ -513,7 +518,7 @@ def test_dictionaries_that_dont_fit_their_activations_are_refused(built, folder,
 def test_activations_that_are_unfit_are_refused(copied_files, caplog, no_shape_checks):
     def taken(**arrays: np.ndarray) -> Any:
         np.savez("data/run_0.npz", **arrays)
-        return read_external(json.loads(plan(config()).take_activations(Run("mine", 0))), "mine/seed_0")
+        return read_external(json.loads(plan(config()).spec("take_activations", run=Run("mine", 0))), "mine/seed_0")
 
     x = np.zeros((ROWS, UNITS), np.float32)
     with pytest.raises(ValueError, match=r"run_0.npz: resid holds 1 values that aren't finite"):
@@ -545,7 +550,7 @@ def test_hdf5_files_are_read_as_npz_are_and_groups_go_by_dots(copied_files):
             file["blocks/3/resid" if name == "resid" else name] = array
     source = {"hook_point": "blocks.3.resid", "path": "data/run_0.h5", "alone": False}
     found = read_external({"sources": [source], "n_test": 300}, "mine/seed_0")
-    same = read_external(json.loads(plan(config()).take_activations(Run("mine", 0))), "mine/seed_0")
+    same = read_external(json.loads(plan(config()).spec("take_activations", run=Run("mine", 0))), "mine/seed_0")
     assert torch.equal(found.samples["blocks.3.resid"].whole(), same.samples["resid"].whole())
     assert torch.equal(found.data.input_id, same.data.input_id)
     assert torch.equal(found.data.labels, same.data.labels)
@@ -555,6 +560,7 @@ def test_the_example_of_the_page_is_a_right_config():
     (text,) = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
     planned = plan(yaml.safe_load(text))
     run = Run("mine", 1)
-    assert planned.recorded(run) == ["data/run_1.npz"]
-    assert '"paths":["saes/mine_1/resid"]' in planned.take_dictionaries(run, "resid", "theirs")
-    assert '"task":null' in planned.decompose(run, "resid", "pca")
+    assert recorded_files(planned.config, run) == ["data/run_1.npz"]
+    where = {"run": run, "hook_point": "resid"}
+    assert '"paths":["saes/mine_1/resid"]' in planned.spec("take_dictionaries", **where, decomposition="theirs")
+    assert '"task":null' in planned.spec("decompose", **where, decomposition="pca")

@@ -39,6 +39,7 @@ from homolog.config import parse_config
 from homolog.config.reading import load_config
 from homolog.loading import load
 from homolog.planning import Plan
+from homolog.planning.runs import parent
 from homolog.registry import VIEWS
 
 ROOT = Path(__file__).parent.parent
@@ -372,20 +373,20 @@ def measured(observed):
 def test_planning_names_the_base_where_there_are_several_and_the_run_where_there_is_one():
     config = load_config(ROOT / "config.yaml")
     plan = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts")
-    for pair in plan.pairs(config.experiments["stability"]):
+    for pair in plan.experiment("stability").pairs:
         assert (pair.unit_a, pair.unit_b) == (str(pair.a), str(pair.b))
-    for pair in plan.pairs(config.experiments["bases"]):
+    for pair in plan.experiment("bases").pairs:
         if pair.kind == "independent":
             assert (pair.unit_a, pair.unit_b) == (str(pair.a), str(pair.b))
         else:
-            bases = [str(plan.parent(run) or run) for run in (pair.a, pair.b)]
+            bases = [str(parent(config, run) or run) for run in (pair.a, pair.b)]
             assert [pair.unit_a, pair.unit_b] == bases
             assert bases[0] == bases[1]
 
 
 def test_planning_pairs_base_with_retrained_and_retrained_with_each_other():
     config = load_config(ROOT / "config.yaml")
-    pairs = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts").pairs(config.experiments["bases"])
+    pairs = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts").experiment("bases").pairs
     counts = {kind: sum(pair.kind == kind for pair in pairs) for kind in {pair.kind for pair in pairs}}
     assert counts == {"base-retrained": 3 * 4, "retrained-retrained": 3 * 6, "independent": 6}
     for pair in pairs:
@@ -396,19 +397,21 @@ def test_planning_pairs_base_with_retrained_and_retrained_with_each_other():
 def test_planning_fits_gaussian_samples_where_they_are_asked_for():
     config = load_config(ROOT / "tests" / "tiny.yaml")
     plan = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts")
-    assert plan.with_gaussian("stability") == []
-    runs = plan.with_gaussian("bases")
-    assert runs == list(dict.fromkeys(pair.b for pair in plan.pairs(config.experiments["bases"])))
-    spec = json.loads(plan.analyse("bases"))
+    assert plan.experiment("stability").with_gaussian == []
+    runs = plan.experiment("bases").with_gaussian
+    assert runs == list(dict.fromkeys(pair.b for pair in plan.experiment("bases").pairs))
+    spec = json.loads(plan.spec("analyse", experiment="bases"))
     assert spec["gaussian"] == {str(run): f"{run.model}-gaussian/seed_{run.seed}" for run in runs}
     for run in runs:
-        plain, null = (json.loads(plan.decompose(one, "hidden_1", "topk")) for one in (run, run.gaussian()))
-        assert plan.read_by(run.gaussian()) == run == plan.read_by(run)
+        where = {"hook_point": "hidden_1", "decomposition": "topk"}
+        plain, null = (json.loads(plan.spec("decompose", run=one, **where)) for one in (run, run.gaussian()))
+        assert run.gaussian().recorded == run == run.recorded
         # Streams of its own, one seed, and the rest alike.
         assert null.pop("run") == {"model": f"{run.model}-gaussian", "seed": run.seed} != plain.pop("run")
         assert (null.pop("gaussian"), null.pop("seeds"), plain.pop("seeds")) == (True, [0], [0, 1])
         assert null == plain
-    starts = {one["name"]: one.get("start") for one in json.loads(plan.analyse("stability"))["decompositions"]}
+    decompositions = json.loads(plan.spec("analyse", experiment="stability"))["decompositions"]
+    starts = {one["name"]: one.get("start") for one in decompositions}
     assert starts == {"svd": None, "pca": None, "cca": None, "topk": "homolog.decompositions.sae.topk:TopK"}
 
 
@@ -417,14 +420,14 @@ def test_nmf_has_no_gaussian_samples_to_be_fitted_to():
     mapping["decompositions"]["parts"] = {"method": "nmf", "n_latents": 4}
     mapping["experiments"]["bases"]["decompositions"] = ["pca", "parts"]
     plan = Plan(parse_config(mapping), ROOT / "src", ROOT / "workflow" / "scripts")
-    assert plan.gaussian_decompositions("bases") == ["pca"]
+    assert plan.experiment("bases").gaussian_decompositions == ["pca"]
 
 
 def test_a_lone_retraining_pairs_with_its_base_alone():
     mapping = load_config(ROOT / "tests" / "tiny.yaml").model_dump(mode="json", exclude_unset=True)
     mapping["experiments"]["stability"]["conditions"]["retrained"]["seeds"] = [0]
     config = parse_config(mapping)
-    pairs = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts").pairs(config.experiments["stability"])
+    pairs = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts").experiment("stability").pairs
     assert [pair.kind for pair in pairs] == ["base-retrained"]
 
 

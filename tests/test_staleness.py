@@ -254,9 +254,8 @@ def test_every_rule_with_a_script_carries_its_spec_and_its_fingerprint() -> None
     assert set(rules) == {*STAGES, *JOINT, *TAKEN}
     for name, body in rules.items():
         assert re.search(rf'^    script:\n        "\.\./scripts/{name}\.py"', body, re.MULTILINE), name
-        assert re.search(rf"^    params:\n        spec={name}_spec,\n        code={name}_code,$", body, re.MULTILINE), (
-            name
-        )
+        params = rf'^    params:\n        spec=spec\("{name}"\),\n        code=code\("{name}"\),$'
+        assert re.search(params, body, re.MULTILINE), name
 
 
 def test_no_profile_takes_a_files_date_for_a_change_of_code() -> None:

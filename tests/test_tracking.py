@@ -549,7 +549,7 @@ def test_the_figure_of_a_crosscoder_holds_it_against_tracks(whole):
 
 def test_planning_names_groups_and_changes():
     plan = Plan(load_config(ROOT / "config.yaml"), ROOT / "src", ROOT / "workflow" / "scripts")
-    spec = json.loads(plan.track("widening"))
+    spec = json.loads(plan.spec("track", experiment="widening"))
     groups = dict(spec["groups"])
     assert list(groups) == ["base", "width 32", "width 64", "width 128"]
     assert groups["base"] == [
@@ -564,12 +564,14 @@ def test_planning_names_groups_and_changes():
     )
     kinds = [change["kind"] for change in spec["changes"]]
     assert kinds.count("retrained") == kinds.count("trained") == 9
-    nested = dict(json.loads(plan.track("bases"))["groups"])
+    nested = dict(json.loads(plan.spec("track", experiment="bases"))["groups"])
     assert {one["unit"] for one in nested["one layer retrained"]} == {f"digits_mlp/seed_{i}" for i in range(3)}
     assert {one["base"] for one in nested["trained independently"]} == {""}
     assert nested["trained independently"][0]["initial"] == "digits_mlp-untrained/seed_0"
-    assert [name for name in plan.config.experiments if not plan.has_tracks(name)] == ["traps"]
-    assert json.loads(plan.track("crosscoder"))["joint"] == [{"name": "cross", "gauge": "write_out_norm"}]
+    assert [name for name in plan.config.experiments if not plan.experiment(name).has_tracks] == ["traps"]
+    assert json.loads(plan.spec("track", experiment="crosscoder"))["joint"] == [
+        {"name": "cross", "gauge": "write_out_norm"}
+    ]
 
 
 def test_two_runs_have_no_tracks_and_sizes_of_a_grid_follow_each_other():
@@ -577,8 +579,8 @@ def test_two_runs_have_no_tracks_and_sizes_of_a_grid_follow_each_other():
     config["experiments"]["stability"]["conditions"]["retrained"]["seeds"] = [0]
     config["decompositions"]["topk"] |= {"n_latents": [16, 8, 32], "k": [2, 3]}
     plan = Plan(parse_config(config), ROOT / "src", ROOT / "workflow" / "scripts")
-    assert not plan.has_tracks("stability")
-    wider = json.loads(plan.track("stability"))["wider"]
+    assert not plan.experiment("stability").has_tracks
+    wider = json.loads(plan.spec("track", experiment="stability"))["wider"]
     sizes = [[int(re.search(r"n_latents=(\d+)", label)[1]) for label in pair] for pair in wider]
     assert sorted(sizes) == [[8, 16], [8, 16], [16, 32], [16, 32]]
     assert all(re.search(r"k=(\d)", a)[1] == re.search(r"k=(\d)", b)[1] for a, b in wider)

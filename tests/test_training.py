@@ -51,16 +51,18 @@ def keys_of_the_default_config():
     """Every stream key that building all of config.yaml uses, as the library spells them."""
     config = load_config(ROOT / "config.yaml")
     plan = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts")
-    runs = {run for name in config.experiments for run in plan.runs(name)}
+    runs = {run for name in config.experiments for run in plan.experiment(name).runs}
     sources = {(run.source, run.seed) for run in runs}
     keys = [("split", task) for task in TASKS]
     keys += [(purpose, *source) for source in sources for purpose in ("init", "order")]
-    for experiment in config.experiments.values():
+    for label, experiment in config.experiments.items():
         if not isinstance(experiment, RunsExperiment):
             continue
         keys += [("symmetry", r.source, r.seed, r.regauged) for r in runs if r.regauged]
         keys += [
-            ("correlations", str(p.a), str(p.b), h) for p in plan.pairs(experiment) for h in experiment.hook_points
+            ("correlations", str(p.a), str(p.b), h)
+            for p in plan.experiment(label).pairs
+            for h in experiment.hook_points
         ]
         for name in experiment.decompositions:
             options = config.decompositions[name]

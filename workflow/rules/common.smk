@@ -1,4 +1,4 @@
-# The config, read once and checked whole; what each job needs of it; where the library stands.
+# The config, read once and checked whole; what each job carries of it; where the library stands.
 import sys
 from pathlib import Path
 
@@ -9,8 +9,10 @@ sys.path.insert(0, str(ROOT / "src"))
 from homolog.config import ConfigError, load_config, parse_config
 from homolog.config.check_files import check_files
 from homolog.folders import check_folders
-from homolog.planning import Plan, run_of, show_to_jobs
-from homolog.registry import ANALYSES, DRAWN_WITH_TRACKS
+from homolog.planning import Plan
+from homolog.planning.plan import job_of
+from homolog.registry import ANALYSES
+from homolog.sources import show_to_jobs
 
 show_to_jobs(ROOT / "src")
 
@@ -73,241 +75,31 @@ OWN_MODEL = rf"(?!(?:{EXTERNAL})/)[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?"
 OWN_DECOMPOSITION = rf"(?!(?:{GIVEN})\.)\w+"
 
 
-def recorded_activations(wildcards):
-    return plan.recorded(run_of(wildcards.model, wildcards.seed))
+def spec(rule):
+    """The slice of the config that a job of the rule needs, as a param."""
 
+    def of_job(wildcards):
+        return plan.spec(rule, **job_of(wildcards))
 
-def given_dictionaries(wildcards):
-    return plan.given(run_of(wildcards.model, wildcards.seed), wildcards.hook_point, wildcards.decomposition)
+    return of_job
 
 
-def parent_model(wildcards):
-    parent = plan.parent(run_of(wildcards.model, wildcards.seed))
-    return rules.train.output.model.format(model=parent.model, seed=parent.seed) if parent else []
+def code(rule):
+    """The fingerprint of the code that a job of the rule can reach, as a param."""
 
+    def of_job(wildcards):
+        return plan.code(rule, **job_of(wildcards))
 
-def train_spec(wildcards):
-    return plan.train(run_of(wildcards.model, wildcards.seed))
-
-
-def train_code(wildcards):
-    return plan.code("train.py", train_spec(wildcards))
-
-
-def dump_activations_spec(wildcards):
-    return plan.dump_activations(run_of(wildcards.model, wildcards.seed))
-
-
-def dump_activations_code(wildcards):
-    return plan.code("dump_activations.py", dump_activations_spec(wildcards))
-
-
-def take_activations_spec(wildcards):
-    return plan.take_activations(run_of(wildcards.model, wildcards.seed))
-
-
-def take_activations_code(wildcards):
-    return plan.code("take_activations.py", take_activations_spec(wildcards))
-
-
-def take_dictionaries_spec(wildcards):
-    run = run_of(wildcards.model, wildcards.seed)
-    return plan.take_dictionaries(run, wildcards.hook_point, wildcards.decomposition)
-
-
-def take_dictionaries_code(wildcards):
-    return plan.code("take_dictionaries.py", take_dictionaries_spec(wildcards))
-
-
-def decomposed(pattern, wildcards):
-    run = plan.read_by(run_of(wildcards.model, wildcards.seed))
-    return pattern.format(model=run.model, seed=run.seed)
-
-
-def decomposed_model(wildcards):
-    source = plan.read_by(run_of(wildcards.model, wildcards.seed)).source
-    return [] if plan.config.external(source) else decomposed(rules.train.output.model, wildcards)
-
-
-def decomposed_activations(wildcards):
-    return decomposed(rules.dump_activations.output.activations, wildcards)
-
-
-def decompose_spec(wildcards):
-    return plan.decompose(run_of(wildcards.model, wildcards.seed), wildcards.hook_point, wildcards.decomposition)
-
-
-def decompose_code(wildcards):
-    return plan.code("decompose.py", decompose_spec(wildcards))
-
-
-def decompose_jointly_spec(wildcards):
-    return plan.decompose_jointly(wildcards.experiment, wildcards.decomposition)
-
-
-def decompose_jointly_code(wildcards):
-    return plan.code("decompose_jointly.py", decompose_jointly_spec(wildcards))
-
-
-def analyse_spec(wildcards):
-    return plan.analyse(wildcards.experiment)
-
-
-def analyse_code(wildcards):
-    return plan.code("analyse.py", analyse_spec(wildcards))
-
-
-def track_spec(wildcards):
-    return plan.track(wildcards.experiment)
-
-
-def track_code(wildcards):
-    return plan.code("track.py", track_spec(wildcards))
-
-
-def plot_spec(wildcards):
-    return plan.plot(wildcards.experiment)
-
-
-def plot_code(wildcards):
-    return plan.code("plot.py", plot_spec(wildcards))
-
-
-def plot_waterfall_spec(wildcards):
-    return plan.plot_waterfall(wildcards.experiment)
-
-
-def plot_waterfall_code(wildcards):
-    return plan.code("plot_waterfall.py", plot_waterfall_spec(wildcards))
-
-
-def plot_training_spec(wildcards):
-    return plan.plot_training(wildcards.experiment)
-
-
-def plot_training_code(wildcards):
-    return plan.code("plot_training.py", plot_training_spec(wildcards))
-
-
-def plot_tracks_spec(wildcards):
-    return plan.plot_tracks(wildcards.experiment)
-
-
-def plot_tracks_code(wildcards):
-    return plan.code("plot_tracks.py", plot_tracks_spec(wildcards))
-
-
-def plot_crosscoder_spec(wildcards):
-    return plan.plot_crosscoder(wildcards.experiment)
-
-
-def plot_crosscoder_code(wildcards):
-    return plan.code("plot_crosscoder.py", plot_crosscoder_spec(wildcards))
-
-
-def of_runs(pattern, runs, **more):
-    return [path for run in runs for path in collect(pattern, model=run.model, seed=run.seed, **more)]
-
-
-def dictionaries_of(runs, experiment):
-    return of_runs(
-        rules.decompose.output.dictionaries,
-        runs,
-        hook_point=plan.hook_points(experiment),
-        decomposition=plan.decompositions(experiment),
-    )
-
-
-def of_trained(pattern, wildcards):
-    runs = [run for run in plan.runs(wildcards.experiment) if not plan.config.external(run.source)]
-    return [pattern.format(model=run.model, seed=run.seed) for run in runs]
-
-
-def experiment_models(wildcards):
-    return of_trained(rules.train.output.model, wildcards)
-
-
-def experiment_curves(wildcards):
-    return of_trained(rules.train.output.curve, wildcards)
-
-
-def experiment_activations(wildcards):
-    return of_runs(rules.dump_activations.output.activations, plan.runs(wildcards.experiment))
-
-
-def experiment_dictionaries(wildcards):
-    return dictionaries_of(plan.runs(wildcards.experiment), wildcards.experiment)
-
-
-def tracked_models(wildcards):
-    return of_runs(rules.train.output.model, plan.tracked(wildcards.experiment))
-
-
-def tracked_curves(wildcards):
-    return of_runs(rules.train.output.curve, plan.tracked(wildcards.experiment))
-
-
-def tracked_activations(wildcards):
-    return of_runs(rules.dump_activations.output.activations, plan.tracked(wildcards.experiment))
-
-
-def tracked_dictionaries(wildcards):
-    return dictionaries_of(plan.tracked(wildcards.experiment), wildcards.experiment)
-
-
-def gaussian_dictionaries(wildcards):
-    return [
-        path
-        for run in plan.with_gaussian(wildcards.experiment)
-        for path in collect(
-            rules.decompose.output.dictionaries,
-            model=run.gaussian().model,
-            seed=run.seed,
-            hook_point=plan.hook_points(wildcards.experiment),
-            decomposition=plan.gaussian_decompositions(wildcards.experiment),
-        )
-    ]
-
-
-def of_compared(pattern, wildcards):
-    return [pattern.format(model=run.model, seed=run.seed) for run in plan.compared(wildcards.experiment)]
-
-
-def joint_models(wildcards):
-    return of_compared(rules.train.output.model, wildcards)
-
-
-def joint_activations(wildcards):
-    return of_compared(rules.dump_activations.output.activations, wildcards)
-
-
-def joint_dictionaries(wildcards):
-    names = plan.decompositions(wildcards.experiment, joint=True)
-    pattern = rules.decompose_jointly.output.dictionaries
-    return collect(pattern, experiment=wildcards.experiment, decomposition=names)
-
-
-def with_tracks(experiments):
-    return [name for name in experiments if plan.has_tracks(name)]
-
-
-def tracks_of(wildcards):
-    return collect(rules.track.output.tracks, experiment=with_tracks([wildcards.experiment]))
-
-
-def tracks_of_figure(wildcards):
-    figure = plan.config.experiments[wildcards.experiment].figure
-    return tracks_of(wildcards) if figure in DRAWN_WITH_TRACKS else []
+    return of_job
 
 
 def with_runs(experiments):
-    return [name for name in experiments if plan.compared(name)]
+    return [name for name in experiments if plan.experiment(name).compared]
+
+
+def with_tracks(experiments):
+    return [name for name in experiments if plan.experiment(name).has_tracks]
 
 
 def with_joint(experiments):
-    return [name for name in experiments if plan.decompositions(name, joint=True)]
-
-
-def experiment_data(wildcards):
-    analysis = plan.config.experiments[wildcards.experiment].analysis.name
-    return rules.analyse.output.data.format(experiment=wildcards.experiment, analysis=analysis)
+    return [name for name in experiments if plan.experiment(name).joint_decompositions]

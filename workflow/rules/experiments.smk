@@ -22,8 +22,8 @@ rule analyse:
         mem_mb=4000,
         runtime=120,
     params:
-        spec=analyse_spec,
-        code=analyse_code,
+        spec=spec("analyse"),
+        code=code("analyse"),
     message:
         "compare the runs of {wildcards.experiment} ({wildcards.analysis})"
     script:
@@ -51,8 +51,8 @@ rule track:
         mem_mb=4000,
         runtime=120,
     params:
-        spec=track_spec,
-        code=track_code,
+        spec=spec("track"),
+        code=code("track"),
     message:
         "track the latents of {wildcards.experiment}"
     script:
@@ -78,8 +78,8 @@ rule plot:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=plot_spec,
-        code=plot_code,
+        spec=spec("plot"),
+        code=code("plot"),
     message:
         "draw {output.pdf}"
     script:
@@ -103,8 +103,8 @@ rule plot_waterfall:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=plot_waterfall_spec,
-        code=plot_waterfall_code,
+        spec=spec("plot_waterfall"),
+        code=code("plot_waterfall"),
     message:
         "draw the waterfall of {wildcards.experiment}"
     script:
@@ -126,8 +126,8 @@ rule plot_training:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=plot_training_spec,
-        code=plot_training_code,
+        spec=spec("plot_training"),
+        code=code("plot_training"),
     message:
         "draw the training of {wildcards.experiment}"
     script:
@@ -149,8 +149,8 @@ rule plot_tracks:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=plot_tracks_spec,
-        code=plot_tracks_code,
+        spec=spec("plot_tracks"),
+        code=code("plot_tracks"),
     message:
         "draw the tracks of {wildcards.experiment}"
     script:
@@ -175,8 +175,8 @@ rule decompose_jointly:
         mem_mb=4000,
         runtime=120,
     params:
-        spec=decompose_jointly_spec,
-        code=decompose_jointly_code,
+        spec=spec("decompose_jointly"),
+        code=code("decompose_jointly"),
     message:
         "decompose the runs of {wildcards.experiment} together, by {wildcards.decomposition}"
     script:
@@ -201,8 +201,8 @@ rule plot_crosscoder:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=plot_crosscoder_spec,
-        code=plot_crosscoder_code,
+        spec=spec("plot_crosscoder"),
+        code=code("plot_crosscoder"),
     message:
         "draw what the runs of {wildcards.experiment} share"
     script:

@@ -21,8 +21,8 @@ rule train:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=train_spec,
-        code=train_code,
+        spec=spec("train"),
+        code=code("train"),
     message:
         "train {wildcards.model}, seed {wildcards.seed}"
     script:
@@ -48,8 +48,8 @@ rule dump_activations:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=dump_activations_spec,
-        code=dump_activations_code,
+        spec=spec("dump_activations"),
+        code=code("dump_activations"),
     message:
         "dump activations of {wildcards.model}, seed {wildcards.seed}"
     script:
@@ -73,8 +73,8 @@ rule take_activations:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=take_activations_spec,
-        code=take_activations_code,
+        spec=spec("take_activations"),
+        code=code("take_activations"),
     message:
         "take activations of {wildcards.model}, seed {wildcards.seed}"
     script:
@@ -101,8 +101,8 @@ rule decompose:
         mem_mb=2000,
         runtime=60,
     params:
-        spec=decompose_spec,
-        code=decompose_code,
+        spec=spec("decompose"),
+        code=code("decompose"),
     message:
         "decompose {wildcards.hook_point} of {wildcards.model}, seed {wildcards.seed}, by {wildcards.decomposition}"
     script:
@@ -129,8 +129,8 @@ rule take_dictionaries:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=take_dictionaries_spec,
-        code=take_dictionaries_code,
+        spec=spec("take_dictionaries"),
+        code=code("take_dictionaries"),
     message:
         "take {wildcards.hook_point} of {wildcards.model}, seed {wildcards.seed}, as {wildcards.decomposition}"
     script:

@@ -1,0 +1,104 @@
+"""What does each job of an experiment depend on: decomposing its runs together, comparing, tracking, drawing them?"""
+
+from __future__ import annotations
+
+from homolog.config import Config
+from homolog.config.experiments import OF_ACTIVATIONS, TrapsOptions
+from homolog.config.sparse_autoencoders import SparseAutoencoderOptions, TopKOptions
+from homolog.planning.experiments import PlannedExperiment
+from homolog.planning.groups import changes_of, groups_of, wider
+from homolog.planning.run_specs import fitted, method
+from homolog.planning.runs import Spec, architecture, is_external, recipe, task
+from homolog.registry import ANALYSES, FIGURES, METHODS, VIEWS
+
+
+def decompose_jointly(config: Config, experiment: str, decomposition: str) -> Spec:
+    planned, options = PlannedExperiment(config, experiment), fitted(config, decomposition)
+    recipes = [recipe(config, run) for run in planned.compared]
+    return {
+        "runs": [str(run) for run in planned.compared],
+        "task": task(recipes[0]),
+        "architectures": [architecture(one) for one in recipes],
+        "hook_points": planned.hook_points,
+        **method(options, decomposition),
+        "seeds": options.member_seeds(),
+    }
+
+
+def analyse(config: Config, experiment: str) -> Spec:
+    planned = PlannedExperiment(config, experiment)
+    analysis = planned.options.analysis
+    options = analysis.model_dump(mode="json", exclude={"name"})
+    spec = {"experiment": experiment, "analysis": ANALYSES[analysis.name], "options": options}
+    if isinstance(analysis, TrapsOptions):
+        return {**spec, "autoencoder": _autoencoder()}
+    if any(is_external(config, run) for run in planned.compared):
+        options["views"] = [view for view in options["views"] if view in OF_ACTIVATIONS]
+    options["views"] = [VIEWS[view] for view in options["views"]]
+    return {
+        **spec,
+        "hook_points": planned.hook_points,
+        "decompositions": [_with_start(config, key) for key in planned.decompositions],
+        "gaussian": {str(run): str(run.gaussian()) for run in planned.with_gaussian},
+        "gaussian_decompositions": planned.gaussian_decompositions,
+        "pairs": [pair.spec() for pair in planned.pairs],
+        "references": planned.references,
+        "controls": {point: [str(run) for run in runs] for point, runs in planned.controls.items()},
+    }
+
+
+def track(config: Config, experiment: str) -> Spec:
+    planned = PlannedExperiment(config, experiment)
+    options = planned.of_runs
+    return {
+        "experiment": experiment,
+        "options": {**options.tracks.model_dump(mode="json"), "tolerance": options.comparison.tolerance},
+        "hook_points": planned.hook_points,
+        "decompositions": [_named(config, key) for key in planned.decompositions],
+        "joint": [_named(config, key) for key in planned.joint_decompositions],
+        "runs": [str(run) for run in planned.compared],
+        "groups": groups_of(planned.pairs),
+        "changes": changes_of(planned.pairs),
+        "wider": [pair for key in planned.decompositions for pair in wider(config.decompositions[key], key)],
+        "references": planned.references,
+    }
+
+
+def plot(config: Config, experiment: str) -> Spec:
+    return {"experiment": experiment, "figure": FIGURES[config.experiments[experiment].figure]}
+
+
+def plot_waterfall(config: Config, experiment: str) -> Spec:
+    return {"experiment": experiment}
+
+
+def plot_training(config: Config, experiment: str) -> Spec:
+    # Not the gauge control: its curves are its original's.
+    shown = [run for run in PlannedExperiment(config, experiment).runs if not run.regauged]
+    return {"experiment": experiment, "untrained": {str(run): run.is_untrained for run in shown}}
+
+
+def plot_tracks(config: Config, experiment: str) -> Spec:
+    return {"experiment": experiment}
+
+
+def plot_crosscoder(config: Config, experiment: str) -> Spec:
+    return {"experiment": experiment, "decompositions": PlannedExperiment(config, experiment).joint_decompositions}
+
+
+def _named(config: Config, decomposition: str) -> Spec:
+    """A decomposition, and the gauge that activations are brought into for it."""
+    return {"name": decomposition, "gauge": config.decompositions[decomposition].gauge}
+
+
+def _with_start(config: Config, decomposition: str) -> Spec:
+    """The same, with the method of those that are trained, for their step 0."""
+    options = config.decompositions[decomposition]
+    start = {"start": METHODS[options.method]} if isinstance(options, SparseAutoencoderOptions) else {}
+    return {**_named(config, decomposition), **start}
+
+
+def _autoencoder() -> Spec:
+    """The autoencoder of analyses that make their worlds themselves: small, and quick on small data."""
+    options = TopKOptions(method="topk_sae", n_latents=24, k=2, steps=250, batch_size=64, lr=1e-2)
+    return {"target": METHODS[options.method], "options": options.expand()[0]}

@@ -1,0 +1,61 @@
+"""What stands in the params of each job: its spec, and the fingerprint of the code that it can reach?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from homolog.config import Config
+from homolog.planning import experiment_specs, run_specs
+from homolog.planning.experiments import PlannedExperiment
+from homolog.planning.runs import Run, Spec
+from homolog.provenance import canonical_json, code_fingerprint
+
+# A rule, its script and what makes its spec share one name.
+SPECS: dict[str, Callable[..., Spec]] = {
+    "train": run_specs.train,
+    "dump_activations": run_specs.dump_activations,
+    "take_activations": run_specs.take_activations,
+    "decompose": run_specs.decompose,
+    "take_dictionaries": run_specs.take_dictionaries,
+    "decompose_jointly": experiment_specs.decompose_jointly,
+    "analyse": experiment_specs.analyse,
+    "track": experiment_specs.track,
+    "plot": experiment_specs.plot,
+    "plot_waterfall": experiment_specs.plot_waterfall,
+    "plot_training": experiment_specs.plot_training,
+    "plot_tracks": experiment_specs.plot_tracks,
+    "plot_crosscoder": experiment_specs.plot_crosscoder,
+}
+
+
+class Plan:
+    """The params of all jobs that a config asks for, by the name of their rule and what their paths name.
+
+    A spec is one string with sorted keys that holds the slice of the config that can change the job's output.
+    """
+
+    def __init__(self, config: Config, source_root: Path, scripts: Path) -> None:
+        self.config, self.source_root, self.scripts = config, source_root, scripts
+
+    def spec(self, rule: str, **job: Run | str) -> str:
+        """The spec of a job: of a `run`, of its `hook_point` and `decomposition`, or of an `experiment`."""
+        return canonical_json({"threads": self.config.threads, **SPECS[rule](self.config, **job)})
+
+    def code(self, rule: str, **job: Run | str) -> str:
+        """Fingerprint of the rule's script with all that it reaches, the modules that the job's spec names included."""
+        return code_fingerprint(self.scripts / f"{rule}.py", self.source_root, self.spec(rule, **job))
+
+    def experiment(self, name: str) -> PlannedExperiment:
+        """What an experiment reads and compares."""
+        return PlannedExperiment(self.config, name)
+
+
+def job_of(wildcards: Mapping[str, str]) -> dict[str, Any]:
+    """What the wildcards of a path name, as specs are asked for: a run in place of a model and a seed."""
+    # The name of an analysis follows from its experiment.
+    job: dict[str, Any] = {name: value for name, value in wildcards.items() if name != "analysis"}
+    if "model" in job:
+        job["run"] = Run(job.pop("model"), int(job.pop("seed")))
+    return job

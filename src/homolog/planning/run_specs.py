@@ -1,0 +1,117 @@
+"""What does each job inside a run depend on: training it, recording and decomposing it, or taking what others made?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from homolog.config import Config
+from homolog.config.decompositions import Fitted
+from homolog.config.given import GivenOptions
+from homolog.config.models import ExternalOptions
+from homolog.planning.runs import Run, Spec, architecture, is_external, recipe, task
+from homolog.registry import METHODS
+
+
+def train(config: Config, run: Run) -> Spec:
+    given = recipe(config, run)
+    still = run.is_untrained or run.regauged
+    return {
+        "run": {"model": run.source, "seed": run.seed},
+        "task": task(given),
+        "architecture": architecture(given),
+        "training": {"steps": 0} if still else given.training.model_dump(mode="json"),
+        "reinitialise": [] if run.regauged else given.reinitialise,
+        "symmetry": [run.regauged] if run.regauged else [],
+    }
+
+
+def dump_activations(config: Config, run: Run) -> Spec:
+    given = recipe(config, run)
+    return {
+        "task": task(given),
+        "architecture": architecture(given),
+        **given.activations.model_dump(mode="json"),
+    }
+
+
+def take_activations(config: Config, run: Run) -> Spec:
+    given = _external(config, run)
+    alone = len(given.hook_points) == 1
+    paths = [{"hook_point": name, "path": given.source(run.seed, name)} for name in given.hook_points]
+    return {"sources": [{**source, "alone": alone} for source in paths], "n_test": given.n_test}
+
+
+def recorded_files(config: Config, run: Run) -> list[str]:
+    """Files with the activations of an external run."""
+    given = _external(config, run)
+    return list(dict.fromkeys(given.source(run.seed, name) for name in given.hook_points))
+
+
+def decompose(config: Config, run: Run, hook_point: str, decomposition: str) -> Spec:
+    options = fitted(config, decomposition)
+    given = None if is_external(config, run) else recipe(config, run)
+    return {
+        # Untrained and regauged share the streams of their source: one is its step 0, the other must equal it. A null
+        # must share none.
+        "run": {"model": run.model if run.is_gaussian else run.source, "seed": run.seed},
+        **({"gaussian": True} if run.is_gaussian else {}),
+        # Of external runs there is no network in which a reconstruction could be spliced.
+        "task": given and task(given),
+        "architecture": given and architecture(given),
+        "hook_point": hook_point,
+        "partner": next(iter(options.partners()), None),
+        **method(options, decomposition),
+        # One draw of a null is enough: its seed is compared with all others.
+        "seeds": options.member_seeds()[: 1 if run.is_gaussian else None],
+    }
+
+
+def method(options: Fitted, name: str) -> Spec:
+    """How a decomposition is fitted, and the names of its grid points."""
+    return {
+        "name": name,
+        "method": METHODS[options.method],
+        "gauge": options.gauge,
+        "grid": options.expand(),
+        "labels": options.labels(name),
+    }
+
+
+def fitted(config: Config, name: str) -> Fitted:
+    """The options of a decomposition that is fitted here; a ValueError for others."""
+    options = config.decompositions[name]
+    if isinstance(options, GivenOptions):
+        raise ValueError(f"{name} is given, and nothing is fitted.")
+    return options
+
+
+def take_dictionaries(config: Config, run: Run, hook_point: str, decomposition: str) -> Spec:
+    given = _given(config, decomposition)
+    paths = given.paths(run.model, run.seed, hook_point)
+    return {"name": decomposition, "hook_point": hook_point, "paths": paths, "gauge": given.gauge}
+
+
+def given_files(config: Config, run: Run, hook_point: str, decomposition: str) -> list[str]:
+    """Files of the dictionaries that are given of a run; all files of a folder."""
+    paths = _given(config, decomposition).paths(run.model, run.seed, hook_point)
+    return [file for path in paths for file in _files_of(path)]
+
+
+def _files_of(path: str) -> list[str]:
+    """A file itself; of a folder its files, so that a change in one of them is seen."""
+    folder = Path(path)
+    return sorted(str(file) for file in folder.iterdir() if file.is_file()) if folder.is_dir() else [path]
+
+
+def _external(config: Config, run: Run) -> ExternalOptions:
+    external = config.external(run.model)
+    if external is None:
+        raise ValueError(f"{run} is no run of an external model.")
+    return external
+
+
+def _given(config: Config, name: str) -> GivenOptions:
+    options = config.decompositions[name]
+    if not isinstance(options, GivenOptions):
+        raise ValueError(f"{name} is fitted, not given.")
+    return options

@@ -1,0 +1,126 @@
+# Which files each rule reads.
+from homolog.planning.run_specs import given_files, recorded_files
+from homolog.planning.runs import is_external, parent
+from homolog.registry import DRAWN_WITH_TRACKS
+
+
+def run_of(wildcards):
+    return job_of(wildcards)["run"]
+
+
+def experiment_of(wildcards):
+    return plan.experiment(wildcards.experiment)
+
+
+def trained(runs):
+    """Of external runs there is no network."""
+    return [run for run in runs if not is_external(plan.config, run)]
+
+
+def of_run(pattern, run):
+    return pattern.format(model=run.model, seed=run.seed)
+
+
+def of_runs(pattern, runs, **more):
+    return [path for run in runs for path in collect(pattern, model=run.model, seed=run.seed, **more)]
+
+
+def dictionaries_of(runs, experiment, decompositions):
+    pattern = rules.decompose.output.dictionaries
+    return of_runs(pattern, runs, hook_point=experiment.hook_points, decomposition=decompositions)
+
+
+# Inside a run
+
+
+def parent_model(wildcards):
+    found = parent(plan.config, run_of(wildcards))
+    return of_run(rules.train.output.model, found) if found else []
+
+
+def recorded_activations(wildcards):
+    return recorded_files(plan.config, run_of(wildcards))
+
+
+def given_dictionaries(wildcards):
+    return given_files(plan.config, **job_of(wildcards))
+
+
+def decomposed_model(wildcards):
+    run = run_of(wildcards).recorded
+    return [] if is_external(plan.config, run) else of_run(rules.train.output.model, run)
+
+
+def decomposed_activations(wildcards):
+    return of_run(rules.dump_activations.output.activations, run_of(wildcards).recorded)
+
+
+# Across runs
+
+
+def experiment_models(wildcards):
+    return of_runs(rules.train.output.model, trained(experiment_of(wildcards).runs))
+
+
+def experiment_curves(wildcards):
+    return of_runs(rules.train.output.curve, trained(experiment_of(wildcards).runs))
+
+
+def experiment_activations(wildcards):
+    return of_runs(rules.dump_activations.output.activations, experiment_of(wildcards).runs)
+
+
+def experiment_dictionaries(wildcards):
+    experiment = experiment_of(wildcards)
+    return dictionaries_of(experiment.runs, experiment, experiment.decompositions)
+
+
+def gaussian_dictionaries(wildcards):
+    experiment = experiment_of(wildcards)
+    runs = [run.gaussian() for run in experiment.with_gaussian]
+    return dictionaries_of(runs, experiment, experiment.gaussian_decompositions)
+
+
+def tracked_models(wildcards):
+    return of_runs(rules.train.output.model, experiment_of(wildcards).tracked)
+
+
+def tracked_curves(wildcards):
+    return of_runs(rules.train.output.curve, experiment_of(wildcards).tracked)
+
+
+def tracked_activations(wildcards):
+    return of_runs(rules.dump_activations.output.activations, experiment_of(wildcards).tracked)
+
+
+def tracked_dictionaries(wildcards):
+    experiment = experiment_of(wildcards)
+    return dictionaries_of(experiment.tracked, experiment, experiment.decompositions)
+
+
+def joint_models(wildcards):
+    return of_runs(rules.train.output.model, experiment_of(wildcards).compared)
+
+
+def joint_activations(wildcards):
+    return of_runs(rules.dump_activations.output.activations, experiment_of(wildcards).compared)
+
+
+def joint_dictionaries(wildcards):
+    names = experiment_of(wildcards).joint_decompositions
+    pattern = rules.decompose_jointly.output.dictionaries
+    return collect(pattern, experiment=wildcards.experiment, decomposition=names)
+
+
+def tracks_of(wildcards):
+    return collect(rules.track.output.tracks, experiment=with_tracks([wildcards.experiment]))
+
+
+def tracks_of_figure(wildcards):
+    figure = plan.config.experiments[wildcards.experiment].figure
+    return tracks_of(wildcards) if figure in DRAWN_WITH_TRACKS else []
+
+
+def experiment_data(wildcards):
+    analysis = plan.config.experiments[wildcards.experiment].analysis.name
+    return rules.analyse.output.data.format(experiment=wildcards.experiment, analysis=analysis)
