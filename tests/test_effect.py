@@ -162,11 +162,25 @@ def test_an_input_whose_latent_is_off_is_not_touched_by_zero_ablation(world, fit
     rest = layer.rest["score"]
     passed, tail = [], rest._tail
     monkeypatch.setattr(rest, "_tail", lambda x: passed.append(len(x)) or tail(x))
-    monkeypatch.setattr(rest_module, "BATCH_NUMBERS", 64 * 9)
+    monkeypatch.setattr(rest_module, "NEAR", 64 * 9)
     again = view_of("effect_zero").signatures(layer, sae).score.reshape(*off.shape, -1)
     assert_close(again, effects)
     assert sum(passed) == int((~off).sum())
     assert max(passed) <= 64
+
+
+def test_pairs_that_mostly_count_pass_latent_by_latent_to_the_same_effects(world, monkeypatch):
+    """The few amounts of 0 among them change nothing; by pairs, as where most are 0, the rest is the same."""
+    rest = world[1]["hidden_1"].rest["score"]
+    amounts = gaussian(5, rest.rows).where(gaussian(5, rest.rows, seed=1) < 1, torch.zeros(()).double())
+    directions = gaussian(5, UNITS, seed=2)
+    monkeypatch.setattr(rest_module, "NEAR", 2 * rest._entrance.numel())
+    found = rest.effects(directions, amounts)
+    assert not found[amounts == 0].any()
+    assert 0.05 < (amounts == 0).double().mean() < 0.5
+    padded = torch.cat([amounts, torch.zeros(10, rest.rows).double()])
+    by_pairs = rest.effects(torch.cat([directions, gaussian(10, UNITS, seed=3)]), padded)
+    assert_close(found, by_pairs[:5])
 
 
 def test_where_there_is_no_network_there_is_no_effect(world):

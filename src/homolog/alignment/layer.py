@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from homolog.alignment.gauge import Gauge
+from homolog.alignment.nulls import Spectrum
 from homolog.alignment.rest import Rest, rest_of
 from homolog.store.activations import Activations
 from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN, UNKNOWN
@@ -76,6 +77,11 @@ class Layer:
         return Gauge(self.scale[self.order.argsort()], self.order, self.shift, self.rotation)
 
     @cached_property
+    def spectrum(self) -> Spectrum:
+        """Of the training rows' covariance, for nulls that turn dictionaries within it."""
+        return Spectrum.of(self.covariance)
+
+    @cached_property
     def rest(self) -> dict[str, Rest]:
         """What the network makes of the hook point, for the first rows of each fold; empty without a network."""
         return rest_of(self.model, self.hook_point, self.gauge, self.activations, self.labels)
@@ -86,15 +92,22 @@ class Layer:
         if self.below is None:
             return {}
         module = self.model.get_submodule(self.hook_point).double()
-        derivative = torch.func.vmap(torch.func.jacrev(module))
         found = {}
         for fold, rows in self.below.items():
-            with torch.no_grad():
-                of_units = derivative(rows).mT
+            of_units = _derivative(module, rows).mT
             # The gauge is linear, so that it maps derivatives as it maps activations.
             inner = self.gauge.canonical(of_units.reshape(-1, self.units)).reshape(of_units.shape).mT
             found[fold] = inner if self.below_rotation is None else inner @ self.below_rotation
         return found
+
+
+def _derivative(module: Any, rows: Float[Tensor, "rows below_units"]) -> Float[Tensor, "rows units below_units"]:
+    """Of each unit at each row, a pass back for each unit: the module sees each row by itself."""
+    with torch.enable_grad():
+        read = rows.detach().requires_grad_()
+        written = module(read).sum(0)
+        passes = [torch.autograd.grad(unit, read, retain_graph=True)[0] for unit in written]
+    return torch.stack(passes, dim=1)
 
 
 def build_layer(

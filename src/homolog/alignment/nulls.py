@@ -3,7 +3,10 @@
 Geometric views rotate a dictionary within the spectrum of its own data; scores permute inputs, all or within a class.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
@@ -48,7 +51,7 @@ def spectral_rotation(
     atom's share in each block's subspace, and its variance within a factor of the range of eigenvalues in a block.
     Raises ValueError if `covariance` is not square, finite and symmetric, or as `eigenvalue_blocks` does.
     """
-    return next(spectral_rotations(covariance, 1, generator, ratio, minimum))
+    return Spectrum.of(covariance, ratio, minimum).rotation(generator)
 
 
 def spectral_rotations(
@@ -59,16 +62,32 @@ def spectral_rotations(
     minimum: int = 4,
 ) -> Iterator[Float[Tensor, "units units"]]:
     """`draws` independent `spectral_rotation`s for one eigendecomposition; the first is the same as there."""
-    _check_covariance(covariance)
-    ascending, vectors = torch.linalg.eigh(covariance.double())
-    eigenvalues, vectors = ascending.flip(0), vectors.flip(1)
-    blocks = eigenvalue_blocks(eigenvalues, ratio, minimum)
+    spectrum = Spectrum.of(covariance, ratio, minimum)
     for _ in range(draws):
-        rotated = torch.empty_like(vectors)
-        for block in blocks:
+        yield spectrum.rotation(generator)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvectors of a covariance as columns, largest eigenvalue first, and its `eigenvalue_blocks`."""
+
+    vectors: Float[Tensor, "units units"]
+    blocks: list[slice]
+
+    @classmethod
+    def of(cls, covariance: Float[Tensor, "units units"], ratio: float = 0.5, minimum: int = 4) -> Spectrum:
+        """Decomposed once, for any number of rotations; raises ValueError as `spectral_rotation` does."""
+        _check_covariance(covariance)
+        ascending, vectors = torch.linalg.eigh(covariance.double())
+        return cls(vectors.flip(1), eigenvalue_blocks(ascending.flip(0), ratio, minimum))
+
+    def rotation(self, generator: torch.Generator) -> Float[Tensor, "units units"]:
+        """A `spectral_rotation`."""
+        rotated = torch.empty_like(self.vectors)
+        for block in self.blocks:
             size = block.stop - block.start
-            rotated[:, block] = vectors[:, block] @ haar_rotation(size, generator).to(vectors)
-        yield rotated @ vectors.T
+            rotated[:, block] = self.vectors[:, block] @ haar_rotation(size, generator).to(self.vectors)
+        return rotated @ self.vectors.T
 
 
 def haar_rotation(n: int, generator: torch.Generator) -> Float[Tensor, "n n"]:

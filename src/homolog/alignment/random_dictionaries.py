@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from homolog.alignment.layer import Layer
-from homolog.alignment.nulls import isotropic_rows, spectral_rotation
+from homolog.alignment.nulls import isotropic_rows
 from homolog.dictionary import Dictionary
 from homolog.encoding import with_rates
 
@@ -18,11 +18,11 @@ def random_dictionary(kind: str, layer: Layer, dictionary: Dictionary, generator
     """A dictionary that reads the same layer as `dictionary`, and shares with it what `kind` says.
 
     ``isotropic``: independent uniformly random directions; encoder rows along them, as long as they were.
-    ``spectral``: the same dictionary turned within the layer's spectrum (`spectral_rotation`), so with its Gram matrix.
+    ``spectral``: the same dictionary turned in the layer's spectrum (`nulls.Spectrum`), so with its Gram matrix.
     Latents that fire above a threshold of their own fire as often as before.
     """
     if kind == SPECTRAL:
-        drawn = dictionary.rotated(spectral_rotation(layer.covariance, generator))
+        drawn = dictionary.rotated(layer.spectrum.rotation(generator))
     else:
         latents, units = dictionary.directions.shape
         rows = isotropic_rows(latents, units, generator).to(dictionary.directions)

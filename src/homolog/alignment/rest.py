@@ -15,8 +15,9 @@ from homolog.alignment.gauge import Gauge
 
 # Inputs per fold on which latents are ablated or replaced: each costs a pass through the rest for every latent.
 ROWS = 1000
-# Numbers that a batch of passes holds at its entrance (32 MiB of float64).
-BATCH_NUMBERS = 2**22
+# Numbers that a batch of passes holds at its entrance: 1 MiB of float64, which stays near the processor; a GPU, which
+# would wait for the host, takes more at a time.
+NEAR, FAR = 2**17, 2**22
 
 
 class Rest:
@@ -50,17 +51,27 @@ class Rest:
     ) -> Float[Tensor, "changes rows classes"]:
         """By how much the centred logits change where ``amounts[i] * directions[i]`` is added; one change at a time.
 
-        Only pairs of an amount other than 0 pass through the network, a bounded number of them at once.
+        Where most amounts are 0, only the other pairs pass through the network; a bounded number at once.
         """
         steps = self._gauge.undo(directions)
         zero = self._affine(torch.zeros_like(steps[:1]))
         steps = self._affine(steps) - zero
         found = self.logits.new_zeros(*amounts.shape, self.logits.shape[1])
-        change, row = amounts.nonzero(as_tuple=True)
-        at_once = max(1, BATCH_NUMBERS // max(1, steps.shape[1]))
-        for index, rows in zip(torch.split(change, at_once), torch.split(row, at_once), strict=True):
-            changed = self._tail(self._entrance[rows] + amounts[index, rows, None] * steps[index])
-            found[index, rows] = _centred(changed) - self.logits[rows]
+        numbers = NEAR if amounts.device.type == "cpu" else FAR
+        if 2 * int(amounts.count_nonzero()) < amounts.numel():
+            change, row = amounts.nonzero(as_tuple=True)
+            at_once = max(1, numbers // max(1, steps.shape[1]))
+            for index, rows in zip(torch.split(change, at_once), torch.split(row, at_once), strict=True):
+                changed = self._tail(self._entrance[rows] + amounts[index, rows, None] * steps[index])
+                found[index, rows] = _centred(changed) - self.logits[rows]
+            return found
+        at_once = max(1, numbers // max(1, self._entrance.numel()))
+        for start in range(0, len(steps), at_once):
+            part = slice(start, start + at_once)
+            changed = torch.addcmul(self._entrance, amounts[part, :, None], steps[part, None])
+            logits = self._tail(changed.flatten(0, 1)).reshape(*changed.shape[:2], -1)
+            # What isn't touched doesn't change, not even by how a larger product is rounded.
+            found[part] = torch.where(amounts[part, :, None] == 0, 0.0, _centred(logits) - self.logits)
         return found
 
     def losses(self, effects: Float[Tensor, "changes rows classes"]) -> Float[Tensor, "changes rows"]:
@@ -84,5 +95,5 @@ def rest_of(
     return {fold: Rest(affine, tail, gauge, x[:ROWS], labels[fold][:ROWS]) for fold, x in activations.items()}
 
 
-def _centred(logits: Float[Tensor, "rows classes"]) -> Float[Tensor, "rows classes"]:
+def _centred(logits: Float[Tensor, "*rows classes"]) -> Float[Tensor, "*rows classes"]:
     return logits - logits.mean(-1, keepdim=True)

@@ -61,17 +61,18 @@ class Fitted:
         """Live latents of which the view sees something: one that never fires on its inputs has nothing to compare."""
         entry = (view.name, key)
         if entry not in self._seen:
-            whole = view.signatures(self.layer, self.members[key])
-            self._seen[entry] = self.live[key] & (whole.match != 0).any(1) & (whole.score != 0).any(1)
+            self.signatures(view, key)
         return self._seen[entry]
 
     def _signatures(self, view: View, key: Key, kind: str, draw: int) -> Signatures | None:
         dictionary = self.members[key]
         if kind == OBSERVED:
-            found: Signatures | None = view.signatures(self.layer, dictionary)
-        else:
-            generator = stream(kind, self.layer.run, self.layer.hook_point, self.label, *key, draw)
-            found = _draw(view, kind, self.layer, dictionary, generator)
+            whole = view.signatures(self.layer, dictionary)
+            seen = self.live[key] & (whole.match != 0).any(1) & (whole.score != 0).any(1)
+            self._seen[view.name, key] = seen
+            return whole.of(seen)
+        generator = stream(kind, self.layer.run, self.layer.hook_point, self.label, *key, draw)
+        found = _draw(view, kind, self.layer, dictionary, generator)
         seen = self.seen(view, key)
         if found is not None and kind in (ISOTROPIC, SPECTRAL):
             # A drawn latent that falls silent says nothing of chance.

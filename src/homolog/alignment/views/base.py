@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from homolog.alignment.layer import Layer
-from homolog.alignment.nulls import spectral_rotation
 from homolog.dictionary import Dictionary
 
 # Maps of a hook point that leave its network's function alone, by the names that `Layer.symmetry` has.
@@ -106,7 +105,7 @@ class View(ABC):
 
     def null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures:
         """Signatures if only the data's spectrum were shared: rotated among directions of like variance."""
-        return self.signatures(layer, dictionary.rotated(spectral_rotation(layer.covariance, generator)))
+        return self.signatures(layer, dictionary.rotated(layer.spectrum.rotation(generator)))
 
     def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
         """The signatures if only what the networks trivially agree on were shared; None in purely geometric views."""
