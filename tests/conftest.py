@@ -15,7 +15,7 @@ from workspace import ROOT, Workspace
 # One thread, as jobs have by default: on a busy machine threads wait for each other far longer than they work.
 torch.set_num_threads(1)
 # A busy machine is not a defect.
-settings.register_profile("homolog", deadline=None)
+settings.register_profile("homolog", deadline=None, max_examples=50)
 settings.load_profile("homolog")
 
 # Before any import of the library: from here on its functions check the shapes that their signatures state.

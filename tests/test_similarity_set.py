@@ -65,15 +65,23 @@ def test_every_measure_has_a_function_that_it_is_held_to():
     assert set(IN_MEMORY) | {"cca_r2_null"} == set(MEASURES)
 
 
+@pytest.fixture(scope="module")
+def each_pair(runs):
+    """Every measure of each pair in memory."""
+    return {
+        name: torch.tensor([[float(measure(x, y)) for y in runs] for x in runs], dtype=torch.float64)
+        for name, measure in IN_MEMORY.items()
+    }
+
+
 @pytest.mark.parametrize("memory", [2**30, 1])
-def test_all_pairs_are_those_of_each_pair_in_memory(runs, memory):
+def test_all_pairs_are_those_of_each_pair_in_memory(runs, each_pair, memory):
     names = ["a", "b", "c", "d", "e"]
     found = RepresentationSet(dict(zip(names, runs, strict=True)), memory_bytes=memory).compare(*IN_MEMORY)
     assert found.attrs == {"samples": 2 * BLOCK + 100, "samples_per_unit": (2 * BLOCK + 100) / 8}
     assert found.run_a.values.tolist() == found.run_b.values.tolist() == names
     assert found.units.values.tolist() == found["rank"].values.tolist() == WIDTHS
-    for name, measure in IN_MEMORY.items():
-        expected = torch.tensor([[float(measure(x, y)) for y in runs] for x in runs], dtype=torch.float64)
+    for name, expected in each_pair.items():
         # Roots near 0 (a run with itself) keep half of the digits, of norms of about 400.
         digits = 3e-5 if name in ("angular_distance", "soft_matching_distance") else 1e-9
         assert_close(torch.tensor(found[name].values), expected, rtol=1e-9, atol=digits)
@@ -215,13 +223,13 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 def test_a_pair_from_files_takes_memory_for_blocks_not_for_samples(tmp_path):
-    """Twice 128 MB of activations; held are two blocks of each (17 MB), a part (4 MB) and small matrices."""
+    """Twice 64 MB of activations; held are two blocks of each (17 MB), a part (4 MB) and small matrices."""
     paths = []
     for name in ("a.h5", "b.h5"):
         with h5py.File(tmp_path / name, "w") as file:
-            data = file.create_dataset("x", (2**18, 128), np.float32)
+            data = file.create_dataset("x", (2**17, 128), np.float32)
             block = gaussian(2**15, 128, seed=len(paths)).float().numpy()
-            for start in range(0, 2**18, 2**15):
+            for start in range(0, 2**17, 2**15):
                 data[start : start + 2**15] = np.roll(block, start // 2**15, axis=1)
         paths.append(str(tmp_path / name))
     done = subprocess.run([sys.executable, "-c", PEAK, *paths], capture_output=True, text=True, check=True)

@@ -97,7 +97,7 @@ class Layer:
             of_units = _derivative(module, rows).mT
             # The gauge is linear, so that it maps derivatives as it maps activations.
             inner = self.gauge.canonical(of_units.reshape(-1, self.units)).reshape(of_units.shape).mT
-            found[fold] = inner if self.below_rotation is None else inner @ self.below_rotation
+            found[fold] = (inner if self.below_rotation is None else inner @ self.below_rotation).contiguous()
         return found
 
 
