@@ -51,7 +51,7 @@ def without_curves(d):
 
 def given_to(name, engine):
     """Activations, and options: for the kernels a width at which few latents of many are active."""
-    return (mixed(), {}) if engine == "plain" else (planted(300), FAST[name] | {"n_latents": 80})
+    return (mixed(), {"engine": "plain"}) if engine == "plain" else (planted(300), FAST[name] | {"n_latents": 80})
 
 
 def grid(name, engine="plain", steps=STEPS, **changes):
@@ -160,7 +160,7 @@ def test_moved_is_measured_from_the_start(name):
 @RECIPE
 def test_members_as_one_program_are_the_same_members(name, monkeypatch):
     """As on a GPU: in one stack, the last one repeated to fill it; a few steps, since rounding grows."""
-    members = [make_member(name, mixed(), seed=seed, steps=6) for seed in range(3)]
+    members = [make_member(name, mixed(), seed=seed, steps=6, engine="plain") for seed in range(3)]
     single = method_of(name).fit(members)
     monkeypatch.setattr(training, "_groups", lambda members: [[0, 1, 2, 2, 2]])
     for d, wanted in zip(method_of(name).fit(members), single, strict=True):
@@ -205,6 +205,23 @@ def test_runs_seeds_rows_and_grid_points_do_not_share_a_start(changed, key, init
         assert cosine(first, apart).abs().max() < 0.75
 
 
+@pytest.mark.parametrize(("changed", "key"), [({}, "another run"), ({"rows": "a"}, "test")])
+def test_archetypal_members_share_their_candidates_and_runs_and_halves_do_not(changed, key):
+    """Of 200 rows 64 each: two draws have 20 in common, with a deviation of 3."""
+    name, x = "archetypal_sae", gaussian(200, 6).float()
+    one, other, elsewhere = (
+        make_member(name, x),
+        make_member(name, x, seed=1, lr=1e-3),
+        make_member(name, x, key=(key,), **changed),
+    )
+    held = [method_of(name).memory([m], torch.ones(1))["candidates"][0] for m in (one, other, elsewhere)]
+    rows = [set(map(tuple, points.tolist())) for points in held]
+    assert rows[0] == rows[1]
+    assert not torch.equal(held[0], held[1])  # Which of them a latent starts at is each member's own.
+    assert len(rows[0]) == 64
+    assert len(rows[0] & rows[2]) < 40
+
+
 class Seeing(TopK):
     """TopK that notes every batch it is given."""
 
@@ -223,7 +240,8 @@ def batches_of(member):
 def test_start_and_order_are_seeded_apart():
     x = mixed()
     plain, order, start = (
-        make_member("topk_sae", x, seed=seed, order_seed=order, steps=5) for seed, order in ((0, 0), (0, 9), (3, 0))
+        make_member("topk_sae", x, seed=seed, order_seed=order, steps=5, engine="plain")
+        for seed, order in ((0, 0), (0, 9), (3, 0))
     )
     assert torch.equal(initial_directions(plain), initial_directions(order))
     assert not torch.equal(initial_directions(plain), initial_directions(start))

@@ -92,7 +92,7 @@ def initial_directions(member: Member) -> Float[Tensor, "latents units"]:
 def _draw(member: Member, source: str, latents: int) -> Float[Tensor, "latents units"]:
     samples = member.activations
     if source == "data":
-        return unit((random_rows(member, latents, "init") - samples.mean).float())
+        return unit((random_rows(samples, latents, own_stream("init", member)) - samples.mean).float())
     drawn = torch.randn(latents, samples.units, generator=own_stream("init", member))
     if source == "covariance":
         drawn = drawn @ square_root_of_covariance(samples).to(drawn)
@@ -104,9 +104,8 @@ def unit(rows: Float[Tensor, "... units"]) -> Float[Tensor, "... units"]:
     return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
 
-def random_rows(member: Member, count: int, purpose: str) -> Float[Tensor, "count units"]:
+def random_rows(samples: Samples, count: int, generator: torch.Generator) -> Float[Tensor, "count units"]:
     """Rows drawn without replacement where there are enough of them, in random order."""
-    samples, generator = member.activations, own_stream(purpose, member)
     order = torch.randperm(samples.samples, generator=generator)
     if count > len(order):
         order = torch.cat([order, torch.randint(len(order), (count - len(order),), generator=generator)])
