@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import h5py
+import numpy as np
 import pytest
 import torch
 import xarray as xr
 from making import CLASSES, gaussian, make_inputs, make_network, make_rows, record, seeded
+from test_training import write_idx
+from torch import Tensor
 from torch.testing import assert_close
 from workspace import Workspace
 
@@ -17,13 +20,17 @@ from homolog import splicing
 from homolog.alignment.gauge import Gauge, canonical_gauge, no_gauge
 from homolog.decompositions.fit import choose_gauge
 from homolog.dictionary import Dictionary
+from homolog.loading import build
 from homolog.models.mlp import MLP
+from homolog.registry import TASKS
 from homolog.splicing import loss_recovered, out_of_gauge, with_loss_recovered
+from homolog.store.activations import Rows
 from homolog.store.models import SavedModel
 from homolog.tasks.base import TEST, TRAIN, Data
 from homolog.training import train
 
 SAMPLES, UNITS = 400, 9
+ARCHITECTURE = {"target": "homolog.models.mlp:MLP", "widths": [UNITS]}
 POINTS = pytest.mark.parametrize("hook_point", ["hidden_0", "hidden_1", "logits"])
 GAUGES = pytest.mark.parametrize("gauge", ["write_out_norm", "none"])
 
@@ -376,6 +383,83 @@ def test_other_data_than_those_recorded_are_refused(monkeypatch):
     others = replace(case.data, labels=case.data.labels.roll(1))
     with pytest.raises(ValueError, match=rf"gives {SAMPLES} samples, whose labels or split differ .* build it again"):
         from_spec(case, monkeypatch, [], others)
+
+
+# Every task
+
+
+@dataclass(frozen=True)
+class Values(Data):
+    """A label is the number of a row of `targets`, real numbers that the outputs should be."""
+
+    targets: Tensor | None = None
+
+    def losses(self, outputs, labels):
+        return (outputs - self.targets[labels].to(outputs)).square().sum(1)
+
+
+class Bends:
+    """A task of another kind than those of the registry: two real numbers are to be told, not a class."""
+
+    def data(self):
+        inputs, rows = make_inputs(SAMPLES).float(), make_rows(SAMPLES)
+        targets = torch.stack([inputs[:, 0].abs(), inputs[:, 1] - inputs[:, 2]], 1)
+        return Values(inputs, torch.arange(SAMPLES), rows.split, rows.half, 2, targets=targets)
+
+
+def garments(folder):
+    """Files in the form of Fashion-MNIST, in which a bright line says the class."""
+    generator = np.random.default_rng(0)
+    for prefix, samples in (("train", 300), ("t10k", 100)):
+        labels = generator.integers(0, 10, samples, dtype=np.uint8)
+        images = generator.integers(0, 50, (samples, 28, 28), dtype=np.uint8)
+        images[np.arange(samples), 2 * labels] += 200
+        write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", images)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", labels)
+
+
+@pytest.fixture(params=[*TASKS, "bends"])
+def trained(request, tmp_path):
+    """A task's options, its data, a small network after some training on them, and the test loss that it ended with."""
+    task = {"target": TASKS.get(request.param, "test_splicing:Bends")}
+    if request.param == "fashion_mnist":  # Its data are a package of their own.
+        garments(tmp_path)
+        task["path"] = str(tmp_path)
+    data = build(task).data()
+    training = {"optimizer": "adamw", "steps": 60, "batch_size": 64, "lr": 1e-2, "weight_decay": 0.0, "log_every": 60}
+    spec = {"run": {"model": "made", "seed": 0}, "training": training, "reinitialise": [], "symmetry": []}
+    model, curve = train(spec | {"architecture": ARCHITECTURE}, data)
+    return task, data, model, curve.loss[-1][1]
+
+
+@GAUGES
+def test_of_every_task_the_tasks_own_loss_is_recovered(trained, gauge):
+    """A share s of every activation's distance from the mean: outputs then lie at s between theirs and the mean's."""
+    task, data, model, test_loss = trained
+    rows = Rows(data.split, data.half, data.labels, torch.arange(len(data.labels)))
+    activations = record(model, data.inputs, rows, "hidden_0", dtype=torch.float32)
+    test, mean = data.rows(TEST), activations.values[data.rows(TRAIN)].double().mean(0)
+    at_mean = choose_gauge(gauge, activations).fix(mean[None])[0].float()
+    whole = keep_all(at_mean)
+    shares = (1.0, 0.0, 0.6)
+    spec = {"task": task, "architecture": ARCHITECTURE, "gauge": gauge}
+    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    found = with_loss_recovered(
+        [replace(whole, encoder=share * whole.encoder) for share in shares],
+        spec, activations, SavedModel(state, data.sizes, {}),
+    )  # fmt: skip
+
+    def loss(share):
+        outputs, middle = model(data.inputs[test]), model.linear("logits")(mean[None].float())
+        return float(data.losses((middle + share * (outputs - middle)).double(), data.labels[test]).mean())
+
+    with torch.no_grad():
+        original, ablated, partly = (loss(share) for share in shares)
+    facts = [dictionary.member for dictionary in found]
+    assert_close([f["loss_original"] for f in facts], [test_loss] * 3, rtol=1e-5, atol=0)
+    assert_close([f["loss_spliced"] for f in facts], [original, ablated, partly], rtol=1e-4, atol=0)
+    expected = [1.0, 0.0, (ablated - partly) / (ablated - original)]
+    assert_close([f["loss_recovered"] for f in facts], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("run", ["digits_mlp_retrained/seed_0", "digits_mlp_retrained-untrained/seed_0"])
