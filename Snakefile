@@ -4,6 +4,7 @@ min_version("9.27")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/experiments.smk"
@@ -13,11 +14,11 @@ include: "workflow/rules/experiments.smk"
 rule all:
     default_target: True
     input:
-        collect(rules.plot.output.pdf, experiment=STANDARD),
-        collect(rules.plot_waterfall.output.pdf, experiment=with_runs(STANDARD)),
-        collect(rules.plot_training.output.pdf, experiment=with_runs(STANDARD)),
-        collect(rules.plot_tracks.output.pdf, experiment=with_tracks(STANDARD)),
-        collect(rules.plot_crosscoder.output.pdf, experiment=with_joint(STANDARD)),
+        paths(rules.plot.output.pdf, experiment=STANDARD),
+        paths(rules.plot_waterfall.output.pdf, experiment=with_runs(STANDARD)),
+        paths(rules.plot_training.output.pdf, experiment=with_runs(STANDARD)),
+        paths(rules.plot_tracks.output.pdf, experiment=with_tracks(STANDARD)),
+        paths(rules.plot_crosscoder.output.pdf, experiment=with_joint(STANDARD)),
 
 
 # Each experiment is a target by its name: `snakemake stability`.
@@ -27,8 +28,8 @@ for EXPERIMENT in plan.config.experiments:
         name:
             EXPERIMENT
         input:
-            collect(rules.plot.output.pdf, experiment=EXPERIMENT),
-            collect(rules.plot_waterfall.output.pdf, experiment=with_runs([EXPERIMENT])),
-            collect(rules.plot_training.output.pdf, experiment=with_runs([EXPERIMENT])),
-            collect(rules.plot_tracks.output.pdf, experiment=with_tracks([EXPERIMENT])),
-            collect(rules.plot_crosscoder.output.pdf, experiment=with_joint([EXPERIMENT])),
+            paths(rules.plot.output.pdf, experiment=EXPERIMENT),
+            paths(rules.plot_waterfall.output.pdf, experiment=with_runs([EXPERIMENT])),
+            paths(rules.plot_training.output.pdf, experiment=with_runs([EXPERIMENT])),
+            paths(rules.plot_tracks.output.pdf, experiment=with_tracks([EXPERIMENT])),
+            paths(rules.plot_crosscoder.output.pdf, experiment=with_joint([EXPERIMENT])),

@@ -8,6 +8,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from homolog.config import ConfigError, load_config, parse_config
 from homolog.config.check_files import check_files
+from homolog.config.sparse_autoencoders import SparseAutoencoderOptions
 from homolog.folders import check_folders
 from homolog.planning import Plan
 from homolog.planning.plan import job_of
@@ -91,6 +92,12 @@ def code(rule):
         return plan.code(rule, **job_of(wildcards))
 
     return of_job
+
+
+def short_decomposition(wildcards):
+    """The group that a decomposition is submitted with: none for an autoencoder, which takes long."""
+    options = plan.config.decompositions[wildcards.decomposition]
+    return None if isinstance(options, SparseAutoencoderOptions) else together("run")(wildcards)
 
 
 def with_runs(experiments):

@@ -19,8 +19,8 @@ rule analyse:
     threads: plan.config.threads
     resources:
         **DEVICE,
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         spec=spec("analyse"),
         code=code("analyse"),
@@ -48,8 +48,8 @@ rule track:
     threads: plan.config.threads
     resources:
         **DEVICE,
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         spec=spec("track"),
         code=code("track"),
@@ -72,11 +72,13 @@ rule plot:
         "results/experiments/{experiment}/logs/plot.log",
     benchmark:
         "results/experiments/{experiment}/benchmarks/plot.tsv"
+    group:
+        together("figures")
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         spec=spec("plot"),
         code=code("plot"),
@@ -97,11 +99,13 @@ rule plot_waterfall:
         "results/experiments/{experiment}/logs/plot_waterfall.log",
     benchmark:
         "results/experiments/{experiment}/benchmarks/plot_waterfall.tsv"
+    group:
+        together("figures")
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         spec=spec("plot_waterfall"),
         code=code("plot_waterfall"),
@@ -120,11 +124,13 @@ rule plot_training:
         "results/experiments/{experiment}/logs/plot_training.log",
     benchmark:
         "results/experiments/{experiment}/benchmarks/plot_training.tsv"
+    group:
+        together("figures")
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         spec=spec("plot_training"),
         code=code("plot_training"),
@@ -143,11 +149,13 @@ rule plot_tracks:
         "results/experiments/{experiment}/logs/plot_tracks.log",
     benchmark:
         "results/experiments/{experiment}/benchmarks/plot_tracks.tsv"
+    group:
+        together("figures")
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         spec=spec("plot_tracks"),
         code=code("plot_tracks"),
@@ -172,8 +180,8 @@ rule decompose_jointly:
     threads: plan.config.threads
     resources:
         **DEVICE,
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         spec=spec("decompose_jointly"),
         code=code("decompose_jointly"),
@@ -195,11 +203,13 @@ rule plot_crosscoder:
         "results/experiments/{experiment}/logs/plot_crosscoder.log",
     benchmark:
         "results/experiments/{experiment}/benchmarks/plot_crosscoder.tsv"
+    group:
+        together("figures")
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         spec=spec("plot_crosscoder"),
         code=code("plot_crosscoder"),

@@ -1,7 +1,17 @@
 # Which files each rule reads.
+from snakemake.io import strip_wildcard_constraints
+
 from homolog.planning.run_specs import given_files, recorded_files
 from homolog.planning.runs import is_external, parent
 from homolog.registry import DRAWN_WITH_TRACKS
+
+
+def paths(pattern, **wildcards):
+    """`collect` for an output of a rule, wherever results lie: it refuses those of a storage (snakemake#3027)."""
+    if pattern.is_storage:
+        query = strip_wildcard_constraints(pattern.storage_object.query)
+        pattern = query.removeprefix(workflow.storage_settings.default_storage_prefix).lstrip("/")
+    return collect(pattern, **wildcards)
 
 
 def run_of(wildcards):
@@ -17,12 +27,13 @@ def trained(runs):
     return [run for run in runs if not is_external(plan.config, run)]
 
 
-def of_run(pattern, run):
-    return pattern.format(model=run.model, seed=run.seed)
-
-
 def of_runs(pattern, runs, **more):
-    return [path for run in runs for path in collect(pattern, model=run.model, seed=run.seed, **more)]
+    return [path for run in runs for path in paths(pattern, model=run.model, seed=run.seed, **more)]
+
+
+def of_run(pattern, run):
+    (path,) = of_runs(pattern, [run])
+    return path
 
 
 def dictionaries_of(runs, experiment, decompositions):
@@ -38,12 +49,13 @@ def parent_model(wildcards):
     return of_run(rules.train.output.model, found) if found else []
 
 
+# What others made is read where the config says it is, not in a storage.
 def recorded_activations(wildcards):
-    return recorded_files(plan.config, run_of(wildcards))
+    return [local(path) for path in recorded_files(plan.config, run_of(wildcards))]
 
 
 def given_dictionaries(wildcards):
-    return given_files(plan.config, **job_of(wildcards))
+    return [local(path) for path in given_files(plan.config, **job_of(wildcards))]
 
 
 def decomposed_model(wildcards):
@@ -109,11 +121,11 @@ def joint_activations(wildcards):
 def joint_dictionaries(wildcards):
     names = experiment_of(wildcards).joint_decompositions
     pattern = rules.decompose_jointly.output.dictionaries
-    return collect(pattern, experiment=wildcards.experiment, decomposition=names)
+    return paths(pattern, experiment=wildcards.experiment, decomposition=names)
 
 
 def tracks_of(wildcards):
-    return collect(rules.track.output.tracks, experiment=with_tracks([wildcards.experiment]))
+    return paths(rules.track.output.tracks, experiment=with_tracks([wildcards.experiment]))
 
 
 def tracks_of_figure(wildcards):
@@ -123,4 +135,5 @@ def tracks_of_figure(wildcards):
 
 def experiment_data(wildcards):
     analysis = plan.config.experiments[wildcards.experiment].analysis.name
-    return rules.analyse.output.data.format(experiment=wildcards.experiment, analysis=analysis)
+    (path,) = paths(rules.analyse.output.data, experiment=wildcards.experiment, analysis=analysis)
+    return path

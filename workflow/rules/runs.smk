@@ -18,8 +18,8 @@ rule train:
     threads: plan.config.threads
     resources:
         **DEVICE,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec("train"),
         code=code("train"),
@@ -40,13 +40,15 @@ rule dump_activations:
         f"{RUN}/benchmarks/dump_activations.tsv"
     wildcard_constraints:
         model=OWN_MODEL,
+    group:
+        together("run")
     conda:
         "../../environment.yml"
     threads: plan.config.threads
     resources:
         **DEVICE,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec("dump_activations"),
         code=code("dump_activations"),
@@ -70,8 +72,8 @@ rule take_activations:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec("take_activations"),
         code=code("take_activations"),
@@ -93,13 +95,15 @@ rule decompose:
         f"{RUN}/benchmarks/{{hook_point}}/{{decomposition}}.tsv"
     wildcard_constraints:
         decomposition=OWN_DECOMPOSITION,
+    group:
+        short_decomposition
     conda:
         "../../environment.yml"
     threads: plan.config.threads
     resources:
         **DEVICE,
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         spec=spec("decompose"),
         code=code("decompose"),
@@ -126,8 +130,8 @@ rule take_dictionaries:
         "../../environment.yml"
     threads: plan.config.threads
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec("take_dictionaries"),
         code=code("take_dictionaries"),
