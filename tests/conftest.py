@@ -60,3 +60,11 @@ def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workspace
 def copied(built: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the built workspace, sources and results, to change at will."""
     return built.copy(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The tiny configuration's first experiment alone, built on this machine. Only for reading."""
+    workspace = Workspace.fresh(tmp_path_factory.mktemp("local"))
+    workspace.build("--cores", "2", "stability")
+    return workspace
