@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +19,7 @@ import xarray as xr
 import yaml
 from docutils.core import publish_parts
 from packaging.requirements import Requirement
-from workspace import ROOT, Workspace
+from workspace import ROOT, Workspace, run
 
 from homolog.__main__ import main
 from homolog.alignment.matching import MATCHINGS
@@ -272,3 +275,13 @@ def test_the_caption_of_a_report_is_right_for_every_experiment(name):
     body = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]
     assert name in body
     assert all(label in body for label in config["experiments"][name].get("conditions", {}))
+
+
+def test_the_graph_of_rules_is_what_snakemake_says(tmp_path: Path) -> None:
+    shutil.copy2(ROOT / "config.yaml", tmp_path)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
+    done = run([*command, "--cores", "1", "--rulegraph", "mermaid-js", "--", "crosscoder"], stderr=subprocess.DEVNULL)
+    named = dict(re.findall(r"(id\d+)\[(\w+)\]", done.stdout))
+    said = {(named[a], named[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", done.stdout)}
+    (graph,) = blocks((ROOT / "docs" / "architecture.md").read_text(), "mermaid")
+    assert set(re.findall(r"(\w+) --> (\w+)", graph)) == said

@@ -2,7 +2,8 @@
 import sys
 from pathlib import Path
 
-ROOT = Path(workflow.basedir)
+# Where this file lies, also where another workflow takes this one as a module.
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 # Jobs run the code that is fingerprinted: this checkout's, whether or not it is installed.
 sys.path.insert(0, str(ROOT / "src"))
 
