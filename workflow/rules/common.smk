@@ -7,16 +7,7 @@ ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[
 # Jobs run the code that is fingerprinted: this checkout's, whether or not it is installed.
 sys.path.insert(0, str(ROOT / "src"))
 
-from homolog.config import ConfigError, load_config, parse_config
-from homolog.config.check_files import check_files
-from homolog.config.sparse_autoencoders import SparseAutoencoderOptions
-from homolog.folders import check_folders
-from homolog.planning import Plan
-from homolog.planning.plan import job_of
-from homolog.registry import ANALYSES
-from homolog.sources import show_to_jobs
-
-show_to_jobs(ROOT / "src")
+from homolog.sources import check_sources, show_to_jobs
 
 
 def refuse(problems):
@@ -25,6 +16,19 @@ def refuse(problems):
         sys.exit("\n".join(f"homolog: error: {problem}" for problem in problems))
 
 
+# A job is started by a process that has asked.
+if workflow.is_main_process:
+    refuse(check_sources(ROOT / "src", ROOT / "workflow" / "scripts"))
+
+from homolog.config import ConfigError, load_config, parse_config
+from homolog.config.check_files import check_files
+from homolog.config.sparse_autoencoders import SparseAutoencoderOptions
+from homolog.folders import check_folders
+from homolog.planning import Plan
+from homolog.planning.plan import job_of
+from homolog.registry import ANALYSES
+
+show_to_jobs(ROOT / "src")
 refuse(check_folders([".snakemake/log", "results/models"]))
 try:
     # What Snakemake says of a file that is no YAML names no line, and of keys that stand twice it takes the last.
@@ -44,7 +48,7 @@ except ConfigError as error:
     refuse(error.problems)
 
 
-# What is named must be there; a job is started by a process that has asked.
+# What is named must be there.
 if workflow.is_main_process:
     refuse(check_files(plan.config))
 
