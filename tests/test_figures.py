@@ -169,6 +169,18 @@ def test_a_bar_of_the_waterfall_is_what_its_step_adds(found):
         assert sum(len(axes.patches) for axes in figure.axes) == expected
 
 
+def test_the_waterfall_shows_what_is_left_with_its_interval(found):
+    page = found("one comparison").isel(hook_point=0).sel(view=["score"], decomposition=["planted"])
+    given = {"left": 0.3, "left_low": 0.21, "left_high": 0.37}
+    one = page.assign({name: xr.full_like(page.left, value) for name, value in given.items()})
+    (figure,) = waterfall.draw_pages(change(one, observed_mean=0.7))
+    lines = [line.get_xdata() for axes in figure.axes for line in axes.lines]
+    assert any(len(line) == 2 and np.allclose(line, [0.21, 0.37]) for line in lines)
+    assert "planted 0.70 (0.30 [0.21, 0.37])" in plain(" ".join(texts(figure)))
+    none = change(one, observed_mean=0.7, left=-0.15, left_low=-0.2, left_high=-0.1).isel(comparison=0)
+    assert "planted 0.70 (nothing [-0.20, -0.10])" in waterfall.headline(none)
+
+
 def test_how_many_latents_return_is_said_in_words(found):
     dataset = found("one comparison")
     adjusted = xr.where(dataset.latent_found.notnull(), 0.5, np.nan)

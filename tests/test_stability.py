@@ -34,7 +34,7 @@ from scipy.optimize import linear_sum_assignment
 from homolog.analyses.admission import acceptance
 from homolog.analyses.comparison import CONDITIONAL, NULL, compare, refits, same_members
 from homolog.analyses.stability import stability
-from homolog.analyses.summary import ROLES, summarise
+from homolog.analyses.summary import EXPLAINING, ROLES, summarise
 from homolog.config import parse_config
 from homolog.config.reading import load_config
 from homolog.loading import load
@@ -277,6 +277,16 @@ def test_summaries_recomputed_by_hand(mixed, name, kind, matching):
     def share(p):
         o, n, c = (values[role][p].mean() for role in ("observed", "null", "ceiling"))
         return (o - n) / (c - n)
+
+    def above(p):
+        known = [role for role in EXPLAINING if not np.isnan(values[role]).any()]
+        return values["observed"][p].mean() - max(values[role][p].mean() for role in known)
+
+    theta, _, half = jackknife(above, units, len(units))
+    assert float(cell.left) == pytest.approx(theta)
+    observed = np.mean(values["observed"])
+    expected = [np.tanh(np.arctanh(observed) + sign * half / (1 - observed**2)) for sign in (-1, 1)]
+    assert [float(cell.left_low), float(cell.left_high)] == pytest.approx([b - observed + theta for b in expected])
 
     theta, _, half = jackknife(share, units, len(units))
     assert float(cell.excess) == pytest.approx(theta)

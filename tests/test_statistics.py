@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from homolog.alignment.statistics import excess, jackknife_interval, mean_over_pairs, ratio_interval
+from homolog.alignment.statistics import (
+    excess,
+    jackknife_interval,
+    left,
+    left_interval,
+    mean_over_pairs,
+    ratio_interval,
+    similarity_interval,
+)
 
 
 def from_base(n):
@@ -112,6 +120,48 @@ def test_excess_is_zero_at_the_null_and_one_at_the_ceiling():
 def test_a_method_that_hardly_finds_itself_again_has_no_excess(ceiling, error):
     assert np.isnan(excess(0.3, 0.2, ceiling, error))
     assert excess(0.3, 0.2, 0.25, 0.024) == pytest.approx(2)
+
+
+def test_what_is_left_above_a_fixed_explanation_is_as_sure_as_the_similarity():
+    values = np.random.default_rng(0).uniform(0.6, 1, size=(10, 4))
+    fixed = [np.full((10, 4), level) for level in (0.1, 0.3, 0.2)]
+    plain, above = similarity_interval(values, *all_pairs(5)), left_interval(values, fixed, *all_pairs(5))
+    np.testing.assert_allclose(left(values, fixed), values.mean(0) - 0.3)
+    np.testing.assert_allclose(above.low, plain.low - 0.3)
+    np.testing.assert_allclose(above.high, plain.high - 0.3)
+
+
+def test_what_is_left_is_paired_with_what_explains_it():
+    """To first order in a small spread it is the t interval of the differences: what both share is no uncertainty."""
+    rng = np.random.default_rng(0)
+    runs, noise = 1e-4 * rng.normal(size=(6, 3)), 1e-5 * rng.normal(size=(6, 3))
+    low, high, error = left_interval(0.8 + runs + noise, [0.3 + runs, 0.1 - runs], *from_base(6))
+    textbook = stats.ttest_1samp(noise, 0).confidence_interval()
+    np.testing.assert_allclose(low - 0.5, textbook.low, atol=1e-8)
+    np.testing.assert_allclose(high - 0.5, textbook.high, atol=1e-8)
+    np.testing.assert_allclose(error, stats.sem(noise))
+
+
+def test_the_highest_explanation_is_chosen_anew_without_each_run():
+    """Of two that are nearly alike, one is the highest with all runs, and the other where the first run is left out."""
+    observed, one, other = np.full(4, 0.9), np.array([0.5, 0.1, 0.1, 0.1]), np.array([0.1, 0.19, 0.19, 0.19])
+    estimate = 0.9 - 0.2
+    without = [0.9 - max(np.delete(one, i).mean(), np.delete(other, i).mean()) for i in range(4)]
+    assert without == pytest.approx([0.71, 0.9 - 0.7 / 3, 0.9 - 0.7 / 3, 0.9 - 0.7 / 3])
+    pseudo = 4 * estimate - 3 * np.array(without)
+    assert left(observed, [one, other]) == pytest.approx(estimate)
+    assert left_interval(observed, [one, other], *from_base(4)).standard_error == pytest.approx(stats.sem(pseudo))
+
+
+def test_what_is_not_there_explains_nothing_and_a_lacking_pair_is_left_out_of_all():
+    observed, null = np.array([0.9, 0.8, 0.7, 0.1]), np.array([0.2, 0.3, 0.1, np.nan])
+    unknown = np.full(4, np.nan)
+    assert left(observed, [null, unknown]) == pytest.approx(0.8 - 0.2)
+    three = left_interval(observed[:3], [null[:3]], *from_base(3))
+    np.testing.assert_allclose(left_interval(observed, [null, unknown], *from_base(4)), three)
+    assert np.isnan(left(observed, [unknown, unknown]))
+    assert np.isnan(left_interval(observed, [unknown, unknown], *from_base(4))).all()
+    assert left(np.array([0.1, 0.1]), [np.array([0.4, 0.4])]) == pytest.approx(-0.3)
 
 
 def covers(interval, truth):

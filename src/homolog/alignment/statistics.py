@@ -69,12 +69,7 @@ def similarity_interval(
     (89 to 92 % at 5 runs for means of .9 to .99; this one 94 %) and may pass 1. At a mean of 1 it is the plain one.
     """
     plain = jackknife_interval(values_by_pair, units_a, units_b, confidence=confidence)
-    mean, half = (plain.low + plain.high) / 2, (plain.high - plain.low) / 2
-    inside = np.abs(mean) < 1
-    z = np.arctanh(np.where(inside, mean, 0.0))
-    width = np.where(inside, half, 0.0) / np.where(inside, 1 - mean**2, 1.0)
-    low, high = (np.where(inside, np.tanh(z + side * width), edge) for side, edge in ((-1, plain.low), (1, plain.high)))
-    return Interval(low, high, plain.standard_error)
+    return _on_fishers_scale(plain, (plain.low + plain.high) / 2)
 
 
 def ratio_interval(
@@ -93,6 +88,35 @@ def ratio_interval(
     return _jackknife((observed, null, ceiling), units_a, units_b, _ratio_of_means, confidence)
 
 
+def left(
+    observed: Float[np.ndarray, "pairs ..."], explaining: Sequence[Float[np.ndarray, "pairs ..."]]
+) -> Float[np.ndarray, "..."]:
+    """Mean observed similarity above the highest mean of what may explain it, (...): at most 0 where nothing is left.
+
+    Means are over the pairs that have the observed and all explanations. One that no pair has explains nothing; NaN
+    where nothing explains. Of explanations that are alike the highest is so by chance: then this is a little too low.
+    """
+    return _above_highest(*_in_common(observed, explaining))
+
+
+def left_interval(
+    observed: Float[np.ndarray, "pairs ..."],
+    explaining: Sequence[Float[np.ndarray, "pairs ..."]],
+    units_a: Sequence[object],
+    units_b: Sequence[object],
+    confidence: float = 0.95,
+) -> Interval:
+    """`jackknife_interval` of `left`, on Fisher's z scale of the observed, from which the highest explanation is taken.
+
+    The standard error s is that of the difference: of both means, and of how they vary together; without a run, the
+    highest is chosen anew. Bounds are tanh(z -+ t s / (1 - m^2)) - h, z = atanh(m), of the mean observed m and the
+    highest explanation h: what is left of similarities close to 1 is skewed as they are, and can't pass 1 - h.
+    Raises ValueError as `jackknife_interval` does.
+    """
+    roles = _in_common(observed, explaining)
+    return _on_fishers_scale(_jackknife(roles, units_a, units_b, _above_highest, confidence), mean_over_pairs(roles[0]))
+
+
 def excess(
     observed: float | Float[np.ndarray, "..."],
     null: float | Float[np.ndarray, "..."],
@@ -107,6 +131,34 @@ def excess(
     reliability = np.asarray(np.subtract(ceiling, null))
     clear = (reliability > 0) & (reliability >= _RELIABILITY_ERRORS * np.asarray(reliability_standard_error))
     return np.asarray(np.where(clear, np.subtract(observed, null) / np.where(clear, reliability, 1.0), np.nan))
+
+
+def _on_fishers_scale(plain: Interval, mean: Float[np.ndarray, "..."]) -> Interval:
+    """Bounds around a mean similarity, or around what it is above something, as Fisher's z of that mean has them."""
+    estimate, half = (plain.low + plain.high) / 2, (plain.high - plain.low) / 2
+    inside = np.abs(mean) < 1
+    z = np.arctanh(np.where(inside, mean, 0.0))
+    width = np.where(inside, half, 0.0) / np.where(inside, 1 - mean**2, 1.0)
+    below = np.where(inside, mean - estimate, 0.0)
+    low, high = (
+        np.where(inside, np.tanh(z + side * width) - below, edge) for side, edge in ((-1, plain.low), (1, plain.high))
+    )
+    return Interval(low, high, plain.standard_error)
+
+
+def _in_common(
+    observed: Float[np.ndarray, "pairs ..."], explaining: Sequence[Float[np.ndarray, "pairs ..."]]
+) -> list[Float[np.ndarray, "pairs ..."]]:
+    """The observed and what may explain it, NaN in all where one lacks a pair; -inf for what no pair has."""
+    known = [np.where(np.isnan(role).all(axis=0), -np.inf, role) for role in explaining]
+    missing = np.isnan([observed, *known]).any(axis=0) | np.isneginf(known).all(axis=0)
+    return [np.where(missing, np.nan, role) for role in (observed, *known)]
+
+
+def _above_highest(
+    observed: Float[np.ndarray, "pairs ..."], *explaining: Float[np.ndarray, "pairs ..."]
+) -> Float[np.ndarray, "..."]:
+    return np.asarray(mean_over_pairs(observed) - np.max([mean_over_pairs(role) for role in explaining], axis=0))
 
 
 def _ratio_of_means(

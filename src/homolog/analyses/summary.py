@@ -9,6 +9,8 @@ import xarray as xr
 from homolog.alignment.statistics import (
     excess,
     jackknife_interval,
+    left,
+    left_interval,
     mean_over_pairs,
     ratio_interval,
     similarity_interval,
@@ -52,7 +54,13 @@ def _summarise_one(chosen: xr.Dataset, units_a: list[str], units_b: list[str]) -
     unknown = np.full(means["observed"].shape, np.nan)
     bounds = {f"{name}_{side}": unknown for name in ROLES for side in ("low", "high")}
     reliability_error = unknown
+    # What is above every null and above the untrained network. Methods that see two moments alone find in Gaussian
+    # samples what they find in the data: there that isn't a null, but what is observed.
+    of_moments = chosen.ordered.values[:, None, None]
+    explaining = [np.where((name == "gaussian") & of_moments, np.nan, roles[name]) for name in EXPLAINING]
+    bounds |= {"left_low": unknown, "left_high": unknown}
     if units_a:
+        bounds["left_low"], bounds["left_high"], _ = left_interval(observed, explaining, units_a, units_b)
         for name, values in roles.items():
             bounds[f"{name}_low"], bounds[f"{name}_high"], _ = similarity_interval(values, units_a, units_b)
         reliability_error = jackknife_interval(ceiling - null, units_a, units_b).standard_error
@@ -62,11 +70,6 @@ def _summarise_one(chosen: xr.Dataset, units_a: list[str], units_b: list[str]) -
     with np.errstate(divide="ignore", invalid="ignore"):
         # 1 - d_T / d_0, d a distance 1 - similarity: of what a method's start leaves open, how much training settles.
         stabilisation = 1 - (1 - means["observed"]) / (1 - means["step_0"])
-    # Of the observed, what is above every null and above the untrained network. Methods that see two moments alone find
-    # in Gaussian samples what they find in the data: there that isn't a null, but what is observed.
-    unlike = {"gaussian": np.where(chosen.ordered.values[:, None, None], -np.inf, means["gaussian"])}
-    highest = np.max([np.nan_to_num((means | unlike)[name], nan=-np.inf) for name in EXPLAINING], axis=0)
-    left = np.where(np.isfinite(highest), means["observed"] - highest, np.nan)
     columns = {
         "observed_mean": means.pop("observed"),
         **means,
@@ -74,7 +77,7 @@ def _summarise_one(chosen: xr.Dataset, units_a: list[str], units_b: list[str]) -
         "reliability": means["ceiling"] - means["null"],
         "reliability_error": reliability_error,
         "stabilisation": stabilisation,
-        "left": left,
+        "left": left(observed, explaining),
         "excess": share,
         "excess_low": np.where(known, ratio.low, np.nan) if units_a else share,
         "excess_high": np.where(known, ratio.high, np.nan) if units_a else share,

@@ -25,6 +25,8 @@ COLUMNS = (
     "step_0",
     "ceiling",
     "left",
+    "left_low",
+    "left_high",
     "stabilisation",
     "reliability",
     "excess",
@@ -32,7 +34,7 @@ COLUMNS = (
     "excess_high",
 )
 # What the text leaves out, whose lines are long enough.
-ONLY_IN_CSV = ["isotropic", "step_0", "stabilisation", "excess_low", "excess_high"]
+ONLY_IN_CSV = ["isotropic", "step_0", "left_low", "left_high", "stabilisation", "excess_low", "excess_high"]
 KEYS = ["hook_point", "comparison", "decomposition", "view", "matching"]
 
 

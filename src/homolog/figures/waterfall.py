@@ -67,17 +67,32 @@ def headline(cells: xr.Dataset) -> str:
     return (
         f"Mean similarity of matched latents ({PRIMARY}, one to one), and what of it is left above all steps before: "
         f"{'; '.join(parts)}. Bars add up what each step explains beyond those above it; dots with 95 % intervals are "
-        "the steps themselves. Hollow: a method that sees the covariance alone, for which Gaussian samples are no null."
+        "the steps themselves, and below them what is left: the observed less the highest that explains it. Hollow: a "
+        "method that sees the covariance alone, for which Gaussian samples are no null."
     )
 
 
 def _say_left(name: str, cell: xr.Dataset) -> str:
-    left = round(float(cell.left), 2)
-    return f"{name} {float(cell.observed_mean):.2f} ({f'{left:.2f}' if left > 0 else 'nothing'})"
+    left, low, high = (round(float(cell[key]), 2) + 0.0 for key in ("left", "left_low", "left_high"))
+    known = "" if low != low else f" [{low:.2f}, {high:.2f}]"
+    return f"{name} {float(cell.observed_mean):.2f} ({f'{left:.2f}' if left > 0 else 'nothing'}{known})"
 
 
 def _draw_panel(axes: Axes, cell: xr.Dataset) -> None:
     steps = [name for name in STEPS if not (name == "null" and bool(cell.null_turns))]
+    _draw_steps(axes, cell, steps)
+    place = len(steps) + 0.3
+    axes.axhline(place - 0.65, color=GREY, lw=0.5)
+    if bool(cell.left.notnull()):
+        axes.axvline(0, ymax=1.1 / (place + 1.05), color=GREY, lw=0.5)
+        _draw_value(axes, place, float(cell.left), (float(cell.left_low), float(cell.left_high)), COLOURS[0])
+    axes.set(ylim=(place + 0.5, -0.55), xlim=(-0.16, 1.18), yticks=[*range(len(steps)), place], xticks=[0, 0.5, 1])
+    axes.set_yticklabels([*(STEPS[name] for name in steps), "left: observed above\nall that explains it"])
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_steps(axes: Axes, cell: xr.Dataset, steps: list[str]) -> None:
+    """What each step adds to those above it, and the step itself."""
     reached = 0.0
     for place, name in enumerate(steps):
         value = float(cell[name])
@@ -94,13 +109,14 @@ def _draw_panel(axes: Axes, cell: xr.Dataset) -> None:
             axes.barh(place, value - reached, left=reached, height=0.72, color=ground, zorder=1)
             axes.plot([value, value], [place, len(steps) - 0.5], color=GREY, lw=0.5, ls=":", zorder=0)
             reached = value
-        interval = [float(cell[f"{role}_low"]), float(cell[f"{role}_high"])]
-        axes.plot(interval, [place, place], color=colour, lw=1.6, alpha=0.7, solid_capstyle="butt", zorder=3)
-        face, edge = (colour, "white") if counts else ("white", colour)
-        axes.plot([value], [place], marker="o", ms=4, mfc=face, mec=edge, mew=0.6, zorder=4)
-        axes.text(
-            1.16, place, f"{round(value, 2) + 0.0:.2f}", ha="right", va="center", fontsize=7, color=colour, zorder=5
-        )
-    axes.set(ylim=(len(steps) - 0.45, -0.55), xlim=(-0.02, 1.18), yticks=range(len(steps)), xticks=[0, 0.5, 1])
-    axes.set_yticklabels([STEPS[name] for name in steps])
-    axes.tick_params(axis="y", length=0)
+        interval = float(cell[f"{role}_low"]), float(cell[f"{role}_high"])
+        _draw_value(axes, place, value, interval, colour, hollow=not counts)
+
+
+def _draw_value(
+    axes: Axes, place: float, value: float, interval: tuple[float, float], colour: str, hollow: bool = False
+) -> None:
+    axes.plot(interval, [place, place], color=colour, lw=1.6, alpha=0.7, solid_capstyle="butt", zorder=3)
+    face, edge = ("white", colour) if hollow else (colour, "white")
+    axes.plot([value], [place], marker="o", ms=4, mfc=face, mec=edge, mew=0.6, zorder=4)
+    axes.text(1.16, place, f"{round(value, 2) + 0.0:.2f}", ha="right", va="center", fontsize=7, color=colour, zorder=5)
