@@ -192,6 +192,8 @@ def _draw_runs(axes: Axes, page: xr.Dataset) -> None:
     ]
     header = ["run", "loss", "to match", "accuracy", ""]
     widths = [0.46, 0.12, 0.15, 0.15, 0.16]
-    grid = axes.table(cells, colLabels=header, loc="upper left", cellLoc="left", colWidths=widths, edges="")
+    grid = axes.table(
+        cells, colLabels=header, loc="upper left", cellLoc="left", colLoc="left", colWidths=widths, edges=""
+    )
     grid.auto_set_font_size(False)
     grid.set_fontsize(6.5)
