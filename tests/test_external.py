@@ -22,12 +22,14 @@ from workspace import ROOT, Workspace
 import homolog
 from homolog.__main__ import main
 from homolog.analyses.stability import stability
+from homolog.analyses.tracking import track
 from homolog.config import ConfigError, parse_config
 from homolog.config.check_files import check_files
 from homolog.decompositions.fit import fit
 from homolog.decompositions.given import read_given
 from homolog.dictionary import Dictionary
 from homolog.figures import stability as figure
+from homolog.figures import tracks as tracks_figure
 from homolog.figures.report import pages, summary, table
 from homolog.planning import Plan, Run
 from homolog.planning.run_specs import given_files, recorded_files
@@ -63,6 +65,7 @@ def config() -> dict[str, Any]:
         "experiments": {
             "three": {
                 **experiment,
+                "tracks": {"null_draws": 19},
                 "decompositions": ["theirs", "refits", "pca"],
                 "conditions": {"theirs": {"models": ["mine"], "seeds": [0, 1, 2]}},
             },
@@ -239,6 +242,37 @@ def test_given_dictionaries_are_measured_on_the_test_rows(built, folder):
     assert [(one.member["rows"], one.member["seed"]) for one in both] == [("all", 0), ("all", 1)]
 
 
+# Tracks
+
+
+def test_tracks_of_recorded_runs_are_the_planted_features_that_all_share(folder, built, monkeypatch):
+    """All but the first four, which are others in the last run, and two of them in the second.
+
+    There are more latents than units, so that one that was drawn anew may lie near a planted one and take its place.
+    """
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("homolog.analyses.consensus.LEVEL_DRAWS", 5)
+    planned = plan(config())
+    spec = json.loads(planned.spec("track", experiment="three"))
+    assert spec["changes"] == spec["wider"] == []
+    assert [one["initial"] for _, runs in spec["groups"] for one in runs] == ["", "", ""]
+    paths = [f"results/models/{run}/activations.h5" for run in planned.experiment("three").tracked]
+    found = track(spec, open_runs(paths))
+    page = found.sel(hook_point="resid", decomposition="theirs")
+    mine = found.isel(track=found.decomposition_of_track.values == "theirs")
+    shared = {(latent,) * SEEDS for latent in range(4, LATENTS)}
+    right = np.array([tuple(row) in shared for row in mine.latent.values.tolist()])
+    assert right.sum() >= 0.9 * len(shared)
+    assert right.mean() >= 0.8
+    assert (mine.adjusted_p_value[right] <= 0.05).all()
+    assert page.survival.values[1:] == pytest.approx(np.full(SEEDS, len(shared) / LATENTS), abs=0.1)
+    assert page.null_survival.values[-1] < 0.1
+    assert page.conditional_null_survival.notnull().all()
+    assert page.initial_coverage.isnull().all()
+    assert "There is no untrained reference" in tracks_figure.headline(found, "resid")
+    assert not planned.experiment("alone").has_tracks
+
+
 # Files that change
 
 
@@ -265,7 +299,7 @@ def test_an_experiment_is_built_like_any_other_and_an_edited_file_makes_what_dep
     write_all(workspace.folder)
     (workspace.folder / "config.yaml").write_text(yaml.safe_dump(config()))
     workspace.build("--cores", "2", "three")
-    for end in (".pdf", ".txt", ".csv", "/training.pdf", "/runs.csv"):
+    for end in (".pdf", ".txt", ".csv", "/training.pdf", "/runs.csv", "/waterfall.pdf", "/tracks.pdf"):
         assert (workspace.results / "figures" / f"three{end}").stat().st_size > 100
     with h5py.File(workspace.results / "models/mine/seed_0/resid/theirs.h5") as file:
         inputs = json.loads(file.attrs["inputs"])
@@ -274,7 +308,8 @@ def test_an_experiment_is_built_like_any_other_and_an_edited_file_makes_what_dep
     assert workspace.planned("three") == set()
     # Another dictionary of one run, and then other activations of it.
     write_sae(workspace.folder / "saes" / "mine_1", unit(gaussian(LATENTS, UNITS, seed=3, dtype=torch.float32)))
-    after = {"analyse three", "plot three", "plot_training three"}
+    stages = ("analyse", "track", "plot", "plot_waterfall", "plot_training", "plot_tracks")
+    after = {f"{stage} three" for stage in stages}
     taken = {f"take_dictionaries mine/seed_1/resid/{name}" for name in ("theirs", "refits")}
     assert workspace.planned("three") == taken | after
     (workspace.folder / "data" / "run_1.npz").touch()

@@ -192,6 +192,49 @@ def test_independent_runs_are_one_group_without_a_base():
     assert places.independent("apart")
 
 
+def taken():
+    """Four runs that others recorded, which share three latents; in the last the fourth is another."""
+    runs = {}
+    for i, name in enumerate(RETRAINED):
+        runs[name] = make_run(name, codes_of(0), {"planted": reading_units(0, 1, 2, 5 if i == 3 else 3)})
+        runs[name].layers["hidden_1"].labels = {}
+    facts = [{"run": run, "unit": run, "base": "", "initial": ""} for run in RETRAINED]
+    spec = spec_of() | {"runs": RETRAINED, "groups": [["theirs", facts]], "references": {run: [] for run in RETRAINED}}
+    return spec, runs
+
+
+def test_runs_that_others_recorded_have_tracks_but_no_step_0_and_without_classes_one_null():
+    spec, runs = taken()
+    found = track(spec, runs)
+    assert sorted(found.found.values.tolist()) == [3, 4, 4, 4]
+    assert (found.adjusted_p_value <= 0.05).all()
+    assert (found.found_in_low.sel(group="theirs").max()) == pytest.approx(0.05**0.25)
+    point = found.sel(hook_point="hidden_1", decomposition="planted")
+    assert point.survival.values.tolist() == [1, 15 / 16, 15 / 16, 15 / 16, 3 / 4]
+    # Of 12 ordered pairs, the 6 of the first three runs share all, the others three of four.
+    assert point.coverage.item() == pytest.approx((6 * 1 + 6 * 3 / 4) / 12)
+    assert (point.null_survival[1:] < 0.1).all()
+    unknown = ["initial_coverage", "conditional_null_coverage", "conditional_null_survival", "conditional_null_found"]
+    assert all(bool(point[name].isnull().all()) for name in unknown)
+    assert found.conditional_adjusted_p_value.isnull().all()
+    assert "change" not in found.dims
+    labelled = runs | {name: make_run(name, codes_of(0), runs[name].members) for name in RETRAINED}
+    assert track(spec, labelled).conditional_adjusted_p_value.notnull().all()
+
+
+def test_the_figure_of_tracks_says_where_no_untrained_reference_exists(whole):
+    spec, runs = taken()
+    found = track(spec, runs)
+    (figure,) = tracks.draw(found)
+    drawn(figure)
+    said = tracks.headline(found, "hidden_1")
+    assert "There is no untrained reference" in said
+    assert "classes" not in said
+    keys = [text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
+    assert keys == ["these runs", "ceiling: as many refits of one run", "null: inputs shuffled"]
+    assert "no untrained reference" not in tracks.headline(read_tracks(whole / "tracks.nc"), "hidden_1")
+
+
 # Which runs count
 
 

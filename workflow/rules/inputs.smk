@@ -94,11 +94,11 @@ def gaussian_dictionaries(wildcards):
 
 
 def tracked_models(wildcards):
-    return of_runs(rules.train.output.model, experiment_of(wildcards).tracked)
+    return of_runs(rules.train.output.model, trained(experiment_of(wildcards).tracked))
 
 
 def tracked_curves(wildcards):
-    return of_runs(rules.train.output.curve, experiment_of(wildcards).tracked)
+    return of_runs(rules.train.output.curve, trained(experiment_of(wildcards).tracked))
 
 
 def tracked_activations(wildcards):

@@ -9,5 +9,5 @@ def track(job):
     from homolog.store.runs import open_runs
     from homolog.store.tracks import write_tracks
 
-    tracks = track(job.spec, open_runs(job.input.models), job.input.joint, job.device, job.progress)
+    tracks = track(job.spec, open_runs(job.input.activations), job.input.joint, job.device, job.progress)
     write_tracks(job.output.tracks, tracks, job.provenance())

@@ -97,7 +97,10 @@ class Groups:
         self.index = {name: [k for k, run in enumerate(runs) if (name, run) in self._facts] for name, _ in groups}
 
     def facts(self, group: str, index: Iterable[int], which: str) -> list[str]:
-        """`unit` of replication, `base` (empty for independent runs) or `initial` run of some runs of a group."""
+        """`unit` of replication, `base` (empty for independent runs) or `initial` run of some runs of a group.
+
+        `initial` is empty for runs that others recorded.
+        """
         return [self._facts[group, self.runs[k]][which] for k in index]
 
     def independent(self, group: str) -> bool:
@@ -114,14 +117,17 @@ class Groups:
 
     @property
     def initial_runs(self) -> list[str]:
-        """The runs as they were before the redrawn weights were trained, each once."""
+        """The runs as they were before the redrawn weights were trained, each once; none where nobody knows."""
         found = [self.facts(name, index, "initial") for name, index in self.index.items()]
-        return list(dict.fromkeys(chain(*found)))
+        return [name for name in dict.fromkeys(chain(*found)) if name]
 
 
 @dataclass(frozen=True)
 class Consensus:
-    """The tracks of one series over the runs that count, redone under both nulls and among each run's own members."""
+    """The tracks of one series over the runs that count, redone under both nulls and among each run's own members.
+
+    Without labels there is no conditional null, and of runs that others recorded no step 0.
+    """
 
     series: Series
     runs: list[str]
@@ -129,7 +135,7 @@ class Consensus:
     found: Tracked
     judged: dict[str, Significance]
     refits: list[Tracked]
-    initial: Tracked
+    initial: Tracked | None
 
     @classmethod
     def of(cls, series: Series, groups: Groups, options: dict[str, Any]) -> Consensus:
@@ -139,18 +145,19 @@ class Consensus:
         found = tracked([series.first(run) for run in runs], signed, options, at_least)
         sizes, live = found.tracks.sizes, [one.live for one in found.codes]
         judged = {}
-        for kind in (NULL, CONDITIONAL):
+        for kind in (NULL, CONDITIONAL) if all(one.labels for one in found.codes) else (NULL,):
             draws = (series.shuffled(runs, kind, draw) for draw in range(options["null_draws"]))
             links = (link(similarities(draw, signed), sizes, live, at_least) for draw in draws)
             judged[kind] = significance(found.tracks, found.links, links)
         members = [series.members(run, len(runs)) for run in runs]
         refits = [tracked(one, signed, options, at_least) for one in members if len(one) >= options["least_runs"]]
-        initial = tracked([series.first(run) for run in groups.initial_runs], signed, options, at_least)
+        before = [series.first(run) for run in groups.initial_runs]
+        initial = tracked(before, signed, options, at_least) if before else None
         return cls(series, runs, at_least, found, judged, refits, initial)
 
     def tracks(self, groups: Groups) -> xr.Dataset:
         """Along `track`: members, similarities, p-values against both nulls, and in how many runs of each group."""
-        tracks, against = self.found.tracks, self.judged[CONDITIONAL]
+        tracks, against = self.found.tracks, self.judged.get(CONDITIONAL)
         dataset = table(tracks, self.runs, self.judged[NULL]).drop_attrs()
         dataset = dataset.drop_vars(["found_low", "n_latents", "null_found"])
         found_in = {name: (tracks.latent[:, index] >= 0).sum(1) for name, index in groups.index.items()}
@@ -162,9 +169,10 @@ class Consensus:
             for name, found in found_in.items()
         }
         size = dataset.sizes["track"]
+        unknown = np.full(size, np.nan)
         return dataset.assign(
-            conditional_p_value=("track", against.p_value),
-            conditional_adjusted_p_value=("track", against.adjusted),
+            conditional_p_value=("track", unknown if against is None else against.p_value),
+            conditional_adjusted_p_value=("track", unknown if against is None else against.adjusted),
             found_in=(("track", "group"), np.stack(list(found_in.values()), axis=1)),
             found_in_low=(("track", "group"), np.stack(list(bound.values()), axis=1)),
             hook_point_of_track=("track", np.full(size, self.series.hook_point, object)),
@@ -187,9 +195,12 @@ class Consensus:
     def _survival(self) -> xr.Dataset:
         live = [codes.live for codes in self.found.codes]
         variables: dict[str, Any] = {"survival": ("r", self.found.survival)}
-        for kind, one in self.judged.items():
-            variables[f"{kind}_survival"] = ("r", np.mean([survival(t, live) for t in one.null_tracks], axis=0))
-            variables[f"{kind}_found"] = ("r", one.null_found)
+        unknown = np.full(len(live) + 1, np.nan)
+        for kind in (NULL, CONDITIONAL):
+            one = self.judged.get(kind)
+            shares = [unknown] if one is None else [survival(tracks, live) for tracks in one.null_tracks]
+            variables[f"{kind}_survival"] = ("r", np.mean(shares, axis=0))
+            variables[f"{kind}_found"] = ("r", unknown if one is None else one.null_found)
         # All runs have as many members.
         own = [refit.survival for refit in self.refits]
         variables["ceiling_survival"] = ("fit", np.mean(own, axis=0) if own else np.empty(0))
@@ -205,8 +216,8 @@ class Consensus:
         roles = {"": self.found.coverage, "ceiling_": (own[:, None] + own) / 2}
         for kind, one in self.judged.items():
             roles[f"{kind}_"] = np.mean([coverage(tracks, live) for tracks in one.null_tracks], axis=0)
-        names, before = groups.initial_runs, self.initial.coverage
-        columns = [f"{role}coverage" for role in (*roles, "initial_")] + ["coverage_low", "coverage_high"]
+        known = ("", "ceiling_", f"{NULL}_", f"{CONDITIONAL}_", "initial_")
+        columns = [f"{role}coverage" for role in known] + ["coverage_low", "coverage_high"]
         means = {name: np.full((len(groups.index),) * 2, np.nan) for name in columns}
         for s, source in enumerate(groups.index):
             for t, target in enumerate(groups.index):
@@ -216,9 +227,10 @@ class Consensus:
                 i, j = (list(side) for side in zip(*pairs, strict=True))
                 for role, values in roles.items():
                     means[f"{role}coverage"][s, t] = mean_over_pairs(values[i, j])
-                at = [names.index(one) for one in groups.facts(source, i, "initial")]
-                to = [names.index(one) for one in groups.facts(target, j, "initial")]
-                means["initial_coverage"][s, t] = mean_over_pairs(before[at, to])
+                if self.initial is not None:
+                    ends = [groups.facts(name, index, "initial") for name, index in ((source, i), (target, j))]
+                    at, to = ([groups.initial_runs.index(one) for one in end] for end in ends)
+                    means["initial_coverage"][s, t] = mean_over_pairs(self.initial.coverage[at, to])
                 units_a, units_b = groups.facts(source, i, "unit"), groups.facts(target, j, "unit")
                 interval = jackknife_interval(roles[""][i, j], units_a, units_b)
                 means["coverage_low"][s, t], means["coverage_high"][s, t] = interval.low, interval.high

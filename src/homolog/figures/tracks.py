@@ -14,13 +14,17 @@ from homolog.figures.style import COLOURS, GREY, INK, in_house_style, new_figure
 
 COLUMNS = 4
 ALPHA = 0.05
-# role: what it is called, colour, dash
+# role: what it is called, colour, dash, width, place in the stack: each is seen where several lie on one another
 LINES = {
-    "survival": ("these runs", COLOURS[0], "-"),
-    "ceiling_survival": ("ceiling: as many refits of one run", INK, "-"),
-    "conditional_null_survival": ("conditional null: inputs shuffled within class", GREY, "--"),
-    "null_survival": ("null: inputs shuffled", GREY, "-"),
+    "survival": ("these runs", COLOURS[0], "-", 1.6, 4),
+    "ceiling_survival": ("ceiling: as many refits of one run", INK, "-", 3.0, 3),
+    "conditional_null_survival": ("conditional null: inputs shuffled within class", GREY, "--", 1.6, 5),
+    "null_survival": ("null: inputs shuffled", GREY, "-", 1.6, 2),
 }
+NO_REFERENCE = (
+    " There is no untrained reference, since nobody knows what these runs were before training: what the inputs force "
+    "on any network isn't told from what was learned."
+)
 FATES = ("kept", "split", "gone", "merged", "born")
 SAID = {
     "retrained": "base to retrained",
@@ -48,14 +52,22 @@ def headline(dataset: xr.Dataset, hook_point: str = "") -> str:
         beyond = int((tracks.adjusted_p_value <= ALPHA).sum())
         beyond_class = int((tracks.conditional_adjusted_p_value <= ALPHA).sum())
         share = page.sel(decomposition=method)
+        known = not _is_unknown(share.conditional_null_survival)
+        by_class = f", {beyond_class} beyond what classes explain" if known else ""
         parts.append(
-            f"{method} {tracks.sizes['track']} ({beyond} beyond chance, {beyond_class} beyond what classes explain), "
+            f"{method} {tracks.sizes['track']} ({beyond} beyond chance{by_class}), "
             f"{float(share.survival.isel(r=-1)):.0%} of a run's live latents are in all {counted} runs"
         )
     return (
         f"Consensus latents of {counted} runs (a track needs {int(dataset.attrs['least_runs'])}, each member links "
         f"to {float(dataset.attrs['quorum']):.0%} of the others): {'. '.join(parts)}."
+        + (NO_REFERENCE if _is_unknown(page.initial_coverage) else "")
     )
+
+
+def _is_unknown(curve: xr.DataArray) -> bool:
+    """Whether there is no such null or ceiling: without classes, say, or with too few refits."""
+    return bool(curve.isnull().all())
 
 
 def _tracks_of(dataset: xr.Dataset, hook_point: str, method: str) -> xr.Dataset:
@@ -69,33 +81,37 @@ def _draw_page(dataset: xr.Dataset, hook_point: str) -> Figure:
     panels = _changes(dataset, hook_point)
     bands, lower = -(-len(methods) // COLUMNS), -(-len(panels) // COLUMNS)
     question = f"Which latents of {hook_point} come back in how many runs?"
+    heights = [2.2 * bands, 0.25, *([2.0 * lower, 0.25] if panels else [])]
     figure = new_figure(12.0, 1.3 + 2.4 * (bands + lower), question, headline(dataset, hook_point))
-    grid = figure.add_gridspec(4, 1, height_ratios=[2.2 * bands, 0.25, 2.0 * max(lower, 1), 0.25])
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     upper = GridSpecFromSubplotSpec(bands, min(COLUMNS, len(methods)), grid[0])
     for index, method in enumerate(methods):
         axes = figure.add_subplot(upper[index // COLUMNS, index % COLUMNS])
         _draw_survival(axes, page.sel(decomposition=method), int(dataset.accepted_run.sum()))
         axes.set_title(f"{method}: {_tracks_of(dataset, hook_point, method).sizes['track']} tracks", loc="left")
         axes.set_ylabel("" if index % COLUMNS else "share of a run's live latents")
-    _draw_legend(figure, grid[1], [Line2D([], [], color=c, ls=d, lw=1.6, label=name) for name, c, d in LINES.values()])
-    below = GridSpecFromSubplotSpec(max(lower, 1), min(COLUMNS, max(len(panels), 1)), grid[2])
-    for index, (title, rows) in enumerate(panels):
-        axes = figure.add_subplot(below[index // COLUMNS, index % COLUMNS])
-        _draw_fates(axes, rows, methods)
-        axes.set_title(title, loc="left")
-        axes.set_ylabel("" if index % COLUMNS else "share of live latents")
-    _draw_legend(figure, grid[3], _marks(methods) if panels else [])
+    shown = [look for name, look in LINES.items() if not _is_unknown(page[name])]
+    curves = [Line2D([], [], color=colour, ls=dash, lw=width, label=label) for label, colour, dash, width, _ in shown]
+    _draw_legend(figure, grid[1], curves)
+    if panels:
+        below = GridSpecFromSubplotSpec(lower, min(COLUMNS, len(panels)), grid[2])
+        for index, (title, rows) in enumerate(panels):
+            axes = figure.add_subplot(below[index // COLUMNS, index % COLUMNS])
+            _draw_fates(axes, rows, methods)
+            axes.set_title(title, loc="left")
+            axes.set_ylabel("" if index % COLUMNS else "share of live latents")
+        _draw_legend(figure, grid[3], _marks(methods))
     return figure
 
 
 def _draw_survival(axes: Axes, cell: xr.Dataset, runs: int) -> None:
     """Share of latents in a track of at least r of R runs, against r / R; of refits likewise."""
-    for name, (_, colour, dash) in LINES.items():
+    for name, (_, colour, dash, width, above) in LINES.items():
         dim = "fit" if name == "ceiling_survival" else "r"
         many = int(cell.n_fits) if dim == "fit" else runs
         if many:
-            share = cell[name].values[: many + 1]
-            axes.step(np.arange(many + 1) / many, share, where="pre", color=colour, ls=dash, lw=1.6, clip_on=False)
+            x, share = np.arange(many + 1) / many, cell[name].values[: many + 1]
+            axes.step(x, share, where="pre", color=colour, ls=dash, lw=width, zorder=above, clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="at least this share of the runs", yticks=[0, 0.25, 0.5, 0.75, 1])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from homolog.config import Config
 from homolog.config.experiments import OF_ACTIVATIONS, TrapsOptions
+from homolog.config.given import GivenOptions
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions, TopKOptions
 from homolog.planning.experiments import PlannedExperiment
 from homolog.planning.groups import changes_of, groups_of, wider
@@ -49,7 +50,8 @@ def analyse(config: Config, experiment: str) -> Spec:
 
 def track(config: Config, experiment: str) -> Spec:
     planned = PlannedExperiment(config, experiment)
-    options = planned.of_runs
+    options, known = planned.of_runs, config.decompositions
+    fitted_here = [key for key in planned.decompositions if not isinstance(known[key], GivenOptions)]
     return {
         "experiment": experiment,
         "options": {**options.tracks.model_dump(mode="json"), "tolerance": options.comparison.tolerance},
@@ -59,7 +61,7 @@ def track(config: Config, experiment: str) -> Spec:
         "runs": [str(run) for run in planned.compared],
         "groups": groups_of(planned.pairs),
         "changes": changes_of(planned.pairs),
-        "wider": [pair for key in planned.decompositions for pair in wider(config.decompositions[key], key)],
+        "wider": [pair for key in fitted_here for pair in wider(known[key], key)],
         "references": planned.references,
     }
 

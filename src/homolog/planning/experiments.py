@@ -72,12 +72,8 @@ class PlannedExperiment:
 
     @property
     def has_tracks(self) -> bool:
-        """Whether it compares enough runs for latents to be tracked; two can only be matched.
-
-        Not of external runs: what they were before training, which tracks are held against, nobody knows.
-        """
-        external = any(is_external(self.config, run) for run in self.compared)
-        return len(self.compared) >= FEWEST_TRACKED and not external
+        """Whether it compares enough runs for latents to be tracked; two can only be matched."""
+        return len(self.compared) >= FEWEST_TRACKED
 
     @property
     def tracked(self) -> list[Run]:

@@ -11,7 +11,10 @@ BASE = "base"
 
 
 def groups_of(pairs: list[Pair]) -> list[tuple[str, list[Spec]]]:
-    """The bases, if any, and each condition's runs, with unit, base and what they were before training."""
+    """The bases, if any, and each condition's runs, with unit, base and what they were before training.
+
+    Empty is what there is none of: a base of independent runs, and the step 0 of runs that others recorded.
+    """
     groups: dict[str, dict[str, Spec]] = {}
     for pair in pairs:
         base = str(pair.a) if pair.kind == "base-retrained" else ""
@@ -23,7 +26,7 @@ def groups_of(pairs: list[Pair]) -> list[tuple[str, list[Spec]]]:
             ends.insert(0, (pair.a, pair.initial_a, pair.unit_a))
         if pair.kind != "retrained-retrained":
             for run, initial, unit in ends:
-                facts = {"run": str(run), "unit": unit, "base": base, "initial": str(initial)}
+                facts = {"run": str(run), "unit": unit, "base": base, "initial": str(initial or "")}
                 groups.setdefault(pair.condition, {})[str(run)] = facts
     return [(name, list(members.values())) for name, members in groups.items()]
 
@@ -34,7 +37,7 @@ def changes_of(pairs: list[Pair]) -> list[Spec]:
     for name, members in groups_of(pairs):
         if name != BASE:
             found += [("retrained", name, one["base"], one["run"]) for one in members if one["base"]]
-            found += [("trained", name, one["initial"], one["run"]) for one in members]
+            found += [("trained", name, one["initial"], one["run"]) for one in members if one["initial"]]
     return [dict(zip(("kind", "group", "before", "after"), one, strict=True)) for one in dict.fromkeys(found)]
 
 
