@@ -84,7 +84,7 @@ def _draw_page(dataset: xr.Dataset, hook_point: str) -> Figure:
     heights = [2.2 * bands, 0.25, *([2.0 * lower, 0.25] if panels else [])]
     figure = new_figure(12.0, 1.3 + 2.4 * (bands + lower), question, headline(dataset, hook_point))
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    upper = GridSpecFromSubplotSpec(bands, min(COLUMNS, len(methods)), grid[0])
+    upper = GridSpecFromSubplotSpec(bands, min(COLUMNS, max(len(methods), 3)), grid[0])
     for index, method in enumerate(methods):
         axes = figure.add_subplot(upper[index // COLUMNS, index % COLUMNS])
         _draw_survival(axes, page.sel(decomposition=method), int(dataset.accepted_run.sum()))
