@@ -80,7 +80,7 @@ def main() -> None:
         with slurm.started() as cluster:
             seen: set[str] = set()
             for at_a_time in (1, JOBS):
-                arguments = (*QUEUED, "--jobs", "1", "--cores", "1", "--group-components", f"run={at_a_time}")
+                arguments = (*QUEUED, "--group-components", f"run={at_a_time}", "--jobs", "1", "--cores", "1")
                 taken, own = measure(workspace, arguments, cluster.environment)
                 held = elapsed(cluster, seen)
                 seen |= set(cluster.ask("squeue", "--noheader", "--states=all", "--format=%i").split())

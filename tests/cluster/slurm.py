@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins")
-PROGRAMS = ("munged", "slurmctld", "slurmd", "squeue")
+# The last is for results in a storage.
+PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins", "rsync")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "squeue", "rsync")
 # More than the machine has, so that jobs which sleep needn't take turns.
 CPUS, MEMORY_MB = 8, 64000
 # Where SLURM looks by itself, after /etc. Snakemake's plugin takes SLURM_CONF away from the steps of a job.

@@ -21,6 +21,8 @@ from workspace import ROOT, Workspace, environment
 pytestmark = pytest.mark.cluster
 
 PROFILE = ROOT / "profiles" / "slurm"
+FAULTS = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "tests" / "cluster" / "faults.smk")]
+FAULTS += ["--workflow-profile", str(PROFILE)]
 # Here a job is over in seconds.
 QUICK = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
 
@@ -108,10 +110,9 @@ def experiment(cluster: slurm.Cluster, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def faults(cluster: slurm.Cluster, experiment: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Jobs that fail in every way, at their end, beside the experiment: one is cancelled, the node drained."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "tests" / "cluster" / "faults.smk")]
-    run = Run.start([*command, "--workflow-profile", str(PROFILE)], tmp_path_factory.mktemp("faults"), cluster)
+    run = Run.start(FAULTS, tmp_path_factory.mktemp("faults"), cluster)
     try:
-        wait(lambda: run.attempts("cancelled")[:1] > [""])
+        wait(lambda: any(run.attempts("cancelled")))
         cluster.ask("scancel", run.attempts("cancelled")[0])
         cluster.set_state("drain")
         wait(lambda: "rule_cancelled" in [job.comment for job in cluster.queue("PENDING")])
@@ -170,6 +171,15 @@ def test_short_jobs_are_submitted_together(faults: Run) -> None:
     at_a_time = yaml.safe_load((PROFILE / "config.yaml").read_text())["group-components"]["run"]
     jobs = [(faults.folder / f"short_{n}").read_text().split()[0] for n in range(6)]
     assert sorted(jobs.count(job) for job in set(jobs)) == [6 - at_a_time, at_a_time]
+
+
+def test_ctrl_c_takes_jobs_out_of_the_queue(cluster: slurm.Cluster, tmp_path: Path) -> None:
+    run = Run.start([*FAULTS, "in_time"], tmp_path, cluster)
+    wait(lambda: any(run.attempts("in_time")))
+    run.stop()
+    (number,) = run.attempts("in_time")
+    wait(lambda: cluster.job(number)["JobState"] == "CANCELLED")
+    assert not (tmp_path / "in_time").exists()
 
 
 def test_the_experiment_has_the_same_bits_as_without_a_queue(experiment: Run, local: Workspace) -> None:
