@@ -93,7 +93,7 @@ def test_a_residual_network_is_declared_and_controlled_at_its_stream():
     assert recipe.hook_points == ["stream_0", "stream_1", "stream_2", "logits"]
     assert [recipe.width(name) for name in recipe.hook_points] == [24, 24, 24, 10]
     assert (recipe.architecture.widenable(), recipe.architecture.activation) == ([], "relu")
-    plan = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(config)
     controls = json.loads(plan.spec("analyse", experiment="stream"))["controls"]
     assert controls == {"stream_1": ["stream/seed_0", "stream-regauged-stream_1/seed_0"]}
     mapping["models"]["stream_retrained"]["widen"] = {"stream_1": 48}

@@ -10,7 +10,7 @@ import pytest
 import torch
 import xarray as xr
 from making import complete, gaussian, make_rows, seeded
-from workspace import ROOT, Workspace
+from workspace import Workspace
 
 from homolog.alignment.gauge import Gauge, no_gauge
 from homolog.config import parse_config
@@ -314,7 +314,7 @@ def test_a_joint_decomposition_is_planned_once_for_the_experiment(tmp_path):
 def test_what_is_compared_is_decomposed_together_and_nothing_else(tmp_path):
     workspace = Workspace.fresh(tmp_path)
     workspace.configure(with_cross)
-    plan = Plan(parse_config(workspace.config), ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(parse_config(workspace.config))
     planned = plan.experiment("stability")
     assert [str(run) for run in planned.compared] == [
         "digits_mlp/seed_0", "digits_mlp_retrained/seed_0", "digits_mlp_retrained/seed_1"

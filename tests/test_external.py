@@ -111,7 +111,7 @@ def write_sae(folder: Path, rows: Tensor) -> None:
 
 
 def plan(mapping: dict[str, Any]) -> Plan:
-    return Plan(parse_config(mapping), ROOT / "src", ROOT / "workflow" / "scripts")
+    return Plan(parse_config(mapping))
 
 
 def build(folder: Path, mapping: dict[str, Any], name: str) -> xr.Dataset:

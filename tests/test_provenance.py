@@ -1,13 +1,15 @@
 """What changes the fingerprint of a job's code: all that can change its output, and nothing else?"""
 
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from workspace import JOINT, ROOT, STAGES, TAKEN
 
-from homolog.provenance import canonical_json, closure, code_fingerprint, module_files
+from homolog.provenance import Code, canonical_json, libraries
+from homolog.provenance.reach import Reach
 from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
 
 SCRIPT = '''"""What the script does."""
@@ -22,14 +24,23 @@ def job(x):
 PACKAGE = {
     "script.py": SCRIPT,
     "homolog/__init__.py": '"""The package."""\n',
-    "homolog/first.py": "from homolog.deep.second import value\n\n\ndef work(x):\n    return x + value\n",
+    "homolog/first.py": "from homolog.deep.second import value\n\n\ndef work(x):\n    return x + value()\n",
     "homolog/deep/__init__.py": "",
-    "homolog/deep/second.py": "from . import third\nfrom .. import beside\n\nvalue = third.number\n",
-    "homolog/deep/third.py": "def later():\n    import homolog.late\n\n\nnumber = 3\n",
+    "homolog/deep/second.py": (
+        "from . import third\nfrom .. import beside\n\n\n"
+        "def value():\n    return third.later() + third.number + beside.number\n"
+    ),
+    "homolog/deep/third.py": (
+        "def later():\n    import homolog.late\n\n    return homolog.late.number\n\n\nnumber = 3\n\n\n"
+        "def never():\n    import homolog.unused\n"
+    ),
     "homolog/beside.py": "number = 4\n",
     "homolog/late.py": "number = 5\n",
     "homolog/methods/__init__.py": "",
-    "homolog/methods/named.py": "from homolog.methods.helper import help_out\n\n\nclass Named:\n    pass\n",
+    "homolog/methods/named.py": (
+        "from homolog.methods.helper import help_out\n\n\nclass Named:\n    pass\n\n"
+        "    def f(self):\n        help_out()\n"
+    ),
     "homolog/methods/helper.py": "def help_out():\n    return 1\n",
     "homolog/unused.py": "number = 6\n",
 }
@@ -40,7 +51,6 @@ REACHED = [name for name in PACKAGE if name not in {"homolog/unused.py", "script
 @pytest.fixture
 def fingerprint(tmp_path: Path) -> Callable[..., str]:
     """The fingerprint of the small package with some of its files replaced."""
-    # Sources are read once in a process, so each variant is a folder of its own.
     numbers = itertools.count()
 
     def make(spec: str = SPEC, **changed: str) -> str:
@@ -48,14 +58,14 @@ def fingerprint(tmp_path: Path) -> Callable[..., str]:
         for name, text in (PACKAGE | changed).items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text)
-        return code_fingerprint(root / "script.py", root, spec)
+        return Code.read(root, [root / "script.py"]).fingerprint("script.py", spec)
 
     return make
 
 
 def test_equal_code_has_an_equal_fingerprint_wherever_it_lies(fingerprint: Callable[..., str]) -> None:
     assert fingerprint() == fingerprint()
-    assert len(fingerprint()) == 16
+    assert re.fullmatch(r"[0-9a-f]{16} python==3\.\d+", fingerprint())
 
 
 @pytest.mark.parametrize(
@@ -78,12 +88,13 @@ def test_comments_docstrings_and_layout_do_not_count(fingerprint: Callable[..., 
 
 
 def test_docstrings_of_classes_and_coroutines_do_not_count(fingerprint: Callable[..., str]) -> None:
-    plain = "class A:\n    x = 1\n\n    async def f(self):\n        return 1\n\n\nclass B:\n    pass\n"
+    plain = "class number:\n    x = 1\n\n    async def f(self):\n        return 1\n\n\nclass B:\n    pass\n"
     described = (
-        'class A:\n    """A."""\n    x = 1\n\n    async def f(self):\n        """F."""\n        return 1\n\n\n'
+        'class number:\n    """A."""\n    x = 1\n\n    async def f(self):\n        """F."""\n        return 1\n\n\n'
         'class B:\n    """B."""\n'
     )
     assert fingerprint(**{"homolog/beside.py": plain}) == fingerprint(**{"homolog/beside.py": described})
+    assert fingerprint(**{"homolog/beside.py": plain}) != fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -114,21 +125,151 @@ def test_every_edit_has_a_fingerprint_of_its_own(fingerprint: Callable[..., str]
 
 
 @pytest.mark.parametrize("name", REACHED)
-def test_what_is_reached_counts(fingerprint: Callable[..., str], name: str) -> None:
+def test_what_imports_run_counts(fingerprint: Callable[..., str], name: str) -> None:
     # Through nested and relative imports, imports inside functions, packages on the way, and names in the spec.
-    assert fingerprint(**{name: PACKAGE[name] + "\nCHANGED = True\n"}) != fingerprint()
+    assert fingerprint(**{name: PACKAGE[name] + "\nprint()\n"}) != fingerprint()
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_a_definition_that_nothing_uses_does_not_count(fingerprint: Callable[..., str], name: str) -> None:
+    unused = (
+        '\n\nCONSTANT = {"a": (1, -2.5)}\n\n\ndef function(x=CONSTANT):\n    return x\n\n\n'
+        "class A(Exception):\n    y = 1\n"
+    )
+    assert fingerprint(**{name: PACKAGE[name] + unused}) == fingerprint()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "import numpy as np\n\nnp.random.seed(1)",
+        "CONSTANT = len('abc')",
+        "def function(x=print()):\n    return x",
+        "@print\ndef function(x):\n    return x",
+        "import functools\n\n\n@functools.partial(print, 1)\ndef function(x):\n    return x",
+        "import abc\n\n\nclass A(metaclass=abc.ABCMeta):\n    pass",
+        "class A:\n    print()",
+        "class A:\n    x = sorted([1])",
+        "for i in range(3):\n    pass",
+        "if number:\n    number = 5",
+        "number += 1",
+        "del number",
+        "print.something = 1",
+        "def function(x: print()):\n    return x",
+        "class A:\n    def __init_subclass__(cls):\n        print(cls)\n\n\nclass B(A):\n    pass",
+        "class A:\n    def __init_subclass__(cls):\n        0\n\n\nclass B(A):\n    x = 1\n\n\nclass C(B):\n    x = 2",
+    ],
+)
+def test_what_does_something_when_its_module_is_imported_counts(fingerprint: Callable[..., str], more: str) -> None:
+    assert fingerprint(**{"homolog/beside.py": f"number = 4\n{more}\n"}) != fingerprint()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "import functools\n\n\n@functools.lru_cache(maxsize=None)\ndef function(x):\n    return x",
+        "from dataclasses import dataclass, field\n\n\n@dataclass(frozen=True)\nclass A:\n"
+        "    x: int = 1\n    y: list = field(default_factory=list)",
+        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from homolog.unused import number as other",
+        "class A:\n    @property\n    def x(self):\n        return 1\n\n    @x.setter\n    def x(self, y):\n        0",
+        "import numpy as np\n\nTYPE = np.float32",
+    ],
+)
+def test_wrappers_that_only_wrap_do_not_count(fingerprint: Callable[..., str], more: str) -> None:
+    assert fingerprint(**{"homolog/beside.py": f"number = 4\n{more}\n"}) == fingerprint()
+
+
+def test_the_order_of_what_imports_do_counts(fingerprint: Callable[..., str]) -> None:
+    acting = {name: PACKAGE[name] + "\nprint()\n" for name in ("homolog/beside.py", "homolog/deep/third.py")}
+    imports = ["import homolog.beside\n", "import homolog.deep.third\n"]
+    orders = [{"homolog/first.py": f"{a}{b}{PACKAGE['homolog/first.py']}"} for a, b in (imports, imports[::-1])]
+    assert fingerprint(**orders[0]) == fingerprint(**orders[1]) == fingerprint()
+    assert fingerprint(**acting, **orders[0]) != fingerprint(**acting, **orders[1])
+
+
+def test_which_name_an_import_gives_counts(fingerprint: Callable[..., str]) -> None:
+    two = {"homolog/beside.py": "number = 4\nother = 5\n"}
+    first = PACKAGE["homolog/first.py"].replace("value()", "a - b")
+    ways = [f"from homolog.beside import {x} as a\nfrom homolog.beside import {y} as b\n" for x, y in
+            (("number", "other"), ("other", "number"))]  # fmt: skip
+    assert fingerprint(**two, **{"homolog/first.py": ways[0] + first}) != fingerprint(
+        **two, **{"homolog/first.py": ways[1] + first}
+    )
+
+
+# What can't be followed by name counts whole, and says why.
+
+WHOLE = {
+    "getattr(beside, 'num' + 'ber')": "handed on as a value",
+    "beside.absent": "asked for absent",
+    "globals()['first']": "uses globals",
+}
+
+
+@pytest.mark.parametrize("expression", WHOLE)
+def test_what_names_do_not_tell_counts_whole_and_says_so(tmp_path: Path, expression: str) -> None:
+    prints = []
+    for i, unused in enumerate(("", "UNUSED = 1\n")):
+        root = tmp_path / str(i)
+        own = "globals" in expression
+        work = f"def work(x):\n    return {expression}\n"
+        files = {"homolog/first.py": work + unused} if own else {
+            "homolog/first.py": "from homolog import beside\n\n\n" + work, "homolog/beside.py": unused
+        }  # fmt: skip
+        for name, text in (PACKAGE | files).items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        code = Code.read(root, [root / "script.py"])
+        prints.append(code.fingerprint("script.py"))
+        whole = code.reach("script.py").whole
+        assert list(whole) == ["homolog.first" if own else "homolog.beside"]
+        assert WHOLE[expression] in next(iter(whole.values()))
+    assert prints[0] != prints[1]
+
+
+def test_what_finds_code_anywhere_counts_all_that_is_imported(fingerprint: Callable[..., str]) -> None:
+    work = {"homolog/first.py": PACKAGE["homolog/first.py"] + "    return int.__subclasses__()\n"}
+    unused = {"homolog/beside.py": PACKAGE["homolog/beside.py"] + "\nUNUSED = 1\n"}
+    assert fingerprint(**unused) == fingerprint()
+    assert fingerprint(**work, **unused) != fingerprint(**work)
+
+
+# Libraries
+
+USES = "from homolog.beside import number\nimport numpy as np\n\n\ndef work(x):\n    return np.sum(x) + number\n"
+
+
+def test_the_version_of_a_library_counts_where_it_is_used(
+    fingerprint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = {"homolog/beside.py": "import numpy as np\n\nnumber = 4\n\n\ndef unused():\n    return np.sum(1)\n"}
+    used = {"homolog/first.py": USES}
+    before = [fingerprint(**imported), fingerprint(**used)]
+    assert "numpy" not in before[0]
+    assert re.search(r" numpy==[\d.]+ python==3\.\d+$| python==3\.\d+ numpy==[\d.]+$", before[1])
+    monkeypatch.setattr(libraries, "version", lambda name: f"another {name}")
+    assert fingerprint(**imported) == before[0]
+    assert fingerprint(**used) != before[1]
+
+
+def test_a_library_that_is_asked_for_by_a_string_counts(fingerprint: Callable[..., str]) -> None:
+    work = "def work(x):\n    return x.to_netcdf(engine='h5netcdf')\n"
+    assert " h5netcdf==" in fingerprint(**{"homolog/first.py": work})
+    assert "scikit-learn==" in fingerprint(**{"homolog/first.py": "def work(x):\n    from sklearn import svm\n"})
+    assert " scipy==" in fingerprint(**{"homolog/first.py": "def work(x):\n    from sklearn import svm\n"})
 
 
 def test_what_is_not_reached_does_not_count(fingerprint: Callable[..., str]) -> None:
     unused = "homolog/unused.py"
-    assert fingerprint(**{unused: PACKAGE[unused] + "\nCHANGED = True\n"}) == fingerprint()
+    assert fingerprint(**{unused: PACKAGE[unused] + "\nprint()\n"}) == fingerprint()
     assert fingerprint(**{unused: "this is not even (Python"}) == fingerprint()
     assert fingerprint(**{"homolog/methods/another.py": "class Another:\n    pass\n"}) == fingerprint()
 
 
 @pytest.mark.parametrize("name", ["homolog/methods/named.py", "homolog/methods/helper.py"])
 def test_a_method_counts_only_where_the_spec_names_it(fingerprint: Callable[..., str], name: str) -> None:
-    change = {name: PACKAGE[name] + "\nCHANGED = True\n"}
+    change = {name: PACKAGE[name].replace("1", "2").replace("pass", "x = 1")}
+    assert change[name] != PACKAGE[name]
     other = SPEC.replace("homolog.methods.named:Named", "homolog.beside:number")
     assert fingerprint(spec=other, **change) == fingerprint(spec=other)
     for spelled in (SPEC, SPEC.replace(":Named", ""), f'{{"views":["homolog.beside:number",{SPEC}]}}'):
@@ -140,15 +281,18 @@ def test_values_of_the_spec_are_no_code(fingerprint: Callable[..., str]) -> None
 
 
 def test_a_module_that_a_star_or_an_alias_brings_in_counts(fingerprint: Callable[..., str]) -> None:
-    for statement in ("from homolog.unused import *", "import homolog.unused as u", "from homolog import unused as u"):
-        script = f"{statement}\n{SCRIPT}"
+    brought = ("from homolog.unused import *", "import homolog.unused as u", "from homolog import unused as u")
+    for statement in brought:
+        script = f"{statement}\n{SCRIPT}\n\ndef other():\n    return u.number\n"
         change = {"homolog/unused.py": "number = 7\n"}
         assert fingerprint(**{"script.py": script}) != fingerprint(**{"script.py": script}, **change)
 
 
 def test_circles_of_imports_end(fingerprint: Callable[..., str]) -> None:
     circle = {"homolog/beside.py": "import homolog.first\nimport homolog.beside\n\nnumber = 4\n"}
-    assert fingerprint(**circle) != fingerprint()
+    assert fingerprint(**circle) == fingerprint()
+    edited = {"homolog/beside.py": circle["homolog/beside.py"].replace("4", "5")}
+    assert fingerprint(**edited) != fingerprint(**circle)
 
 
 def test_a_syntax_error_is_told_with_its_place(fingerprint: Callable[..., str]) -> None:
@@ -170,29 +314,56 @@ SOURCES = ROOT / "src"
 NAMED = [*METHODS.values(), *FIGURES.values(), *VIEWS.values(), *ANALYSES.values(), *TASKS.values()]
 
 
-def reached(stage: str, *targets: str) -> set[str]:
-    """Modules that a script reaches, with those that its spec names."""
-    named = [path for target in targets for path in module_files(target.partition(":")[0], SOURCES)]
-    files = closure([ROOT / "workflow" / "scripts" / f"{stage}.py", *named], SOURCES)
-    return {str(path.relative_to(SOURCES)) for path in files if path.is_relative_to(SOURCES)}
+SCRIPTS = ROOT / "workflow" / "scripts"
+
+
+@pytest.fixture(scope="module")
+def library() -> Code:
+    """The library and all scripts as they are."""
+    return Code.read(SOURCES, SCRIPTS.glob("*.py"))
+
+
+def reach(library: Code, stage: str, *targets: str) -> Reach:
+    """What a script reaches, with what its spec names."""
+    return library.reach(f"{stage}.py", list(targets))
+
+
+def module_of(target: str) -> str:
+    return target.partition(":")[0]
 
 
 @pytest.mark.parametrize("target", [*NAMED, *ARCHITECTURES.values()])
-def test_every_name_of_the_registry_leads_to_a_file(target: str) -> None:
-    name = target.partition(":")[0]
-    files = list(module_files(name, SOURCES))
-    assert files
-    assert files[-1].relative_to(SOURCES).with_suffix("").parts == tuple(name.split("."))
+def test_every_name_of_the_registry_is_bound(library: Code, target: str) -> None:
+    module, _, name = target.partition(":")
+    assert not name or name in library.modules[module].bound
 
 
 @pytest.mark.parametrize("stage", [*STAGES, *JOINT, *TAKEN])
-def test_no_job_reaches_the_configuration_or_the_registry(stage: str) -> None:
+def test_no_job_reaches_the_configuration_or_the_registry(library: Code, stage: str) -> None:
     # Else a new option or a new name would make everything stale. Jobs get what they need as arguments.
-    files = reached(stage, *NAMED)
-    assert "homolog/stage.py" in files
-    outside = {"homolog/registry.py", "homolog/sources.py", "homolog/provenance.py", "homolog/__main__.py"}
-    assert files.isdisjoint(outside)
-    assert not [name for name in files if name.startswith(("homolog/config", "homolog/planning"))]
+    modules = set(reach(library, stage, *NAMED).imported)
+    assert "homolog.stage" in modules
+    assert modules.isdisjoint({"homolog.registry", "homolog.provenance", "homolog.__main__"})
+    assert not [name for name in modules if name.startswith(("homolog.config", "homolog.planning", "homolog.results"))]
+
+
+def test_few_modules_are_taken_whole(library: Code) -> None:
+    targets = [*NAMED, *ARCHITECTURES.values()]
+    whole = {name for stage in [*STAGES, *JOINT, *TAKEN] for name in reach(library, stage, *targets).whole}
+    # Targets are found by their name, and figures are handed on as they are.
+    figures = {module_of(target) for target in FIGURES.values()}
+    figures |= {f"homolog.figures.{name}" for name in ("report", "traps_report", "waterfall")}
+    assert whole - figures == {"homolog.loading"}
+
+
+def test_a_stage_depends_on_the_libraries_that_it_uses(library: Code) -> None:
+    def used(stage: str, *targets: str) -> set[str]:
+        return {part.partition("==")[0] for part in library.fingerprint(f"{stage}.py", list(targets)).split()}
+
+    assert {"torch", "numpy", "h5py"} <= used("decompose", METHODS["pca"])
+    assert "matplotlib" in used("plot", *FIGURES.values())
+    assert not {"matplotlib", "scikit-learn"} & used("decompose", METHODS["pca"])
+    assert "scikit-learn" in used("train", TASKS["digits"])
 
 
 # Methods that are another one with something on top.
@@ -200,20 +371,17 @@ KIND_OF = {"svcca": "cca", "matryoshka_sae": "batch_topk_sae", "crosscoder": "ba
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_no_method_reaches_another_one(method: str) -> None:
-    files = {
-        name: next(reversed(list(module_files(target.partition(":")[0], SOURCES)))) for name, target in METHODS.items()
-    }
-    own = {files[method], files[KIND_OF.get(method, method)]}
-    others = {str(path.relative_to(SOURCES)) for path in files.values() if path not in own}
-    found = reached("decompose", METHODS[method])
-    assert str(files[method].relative_to(SOURCES)) in found
+def test_no_method_reaches_another_one(library: Code, method: str) -> None:
+    own = {module_of(METHODS[name]) for name in (method, KIND_OF.get(method, method))}
+    others = {module_of(target) for target in METHODS.values()} - own
+    found = set(reach(library, "decompose", METHODS[method]).imported)
+    assert module_of(METHODS[method]) in found
     assert found.isdisjoint(others)
 
 
-def test_later_stages_are_out_of_reach_of_earlier_ones() -> None:
+def test_later_stages_are_out_of_reach_of_earlier_ones(library: Code) -> None:
     for stage in ("train", "dump_activations", "decompose"):
-        assert not [name for name in reached(stage) if "analyses" in name or "figures/" in name], stage
+        assert not [n for n in reach(library, stage).imported if "analyses" in n or "figures" in n], stage
     for stage in ("train", "dump_activations"):
-        assert not [name for name in reached(stage) if "decompositions" in name], stage
-    assert "homolog/training.py" not in reached("plot", *FIGURES.values())
+        assert not [name for name in reach(library, stage).imported if "decompositions" in name], stage
+    assert "homolog.training" not in reach(library, "plot", *FIGURES.values()).imported

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from workspace import ROOT, Workspace
 
-from homolog.sources import check_sources, show_to_jobs
+from homolog.provenance import Code
+from homolog.sources import show_to_jobs
+
+
+def mistakes(source_root: Path, scripts: Path) -> list[str]:
+    return Code.read(source_root, sorted(scripts.glob("*.py"))).mistakes
 
 
 def test_all_of_this_checkout_is_python() -> None:
-    assert check_sources(ROOT / "src", ROOT / "workflow" / "scripts") == []
+    assert mistakes(ROOT / "src", ROOT / "workflow" / "scripts") == []
 
 
 def test_every_file_that_is_no_python_is_told_by_path_line_and_what(tmp_path) -> None:
@@ -22,7 +28,7 @@ def test_every_file_that_is_no_python_is_told_by_path_line_and_what(tmp_path) ->
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    found = check_sources(tmp_path / "src", tmp_path / "scripts")
+    found = mistakes(tmp_path / "src", tmp_path / "scripts")
     assert [one.partition(":")[0] for one in found] == [
         f"{tmp_path / 'src/homolog/inner/open.py'}, line 2",
         f"{tmp_path / 'scripts/late.py'}, line 4",

@@ -382,7 +382,7 @@ def measured(observed):
 
 def test_planning_names_the_base_where_there_are_several_and_the_run_where_there_is_one():
     config = load_config(ROOT / "config.yaml")
-    plan = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(config)
     for pair in plan.experiment("stability").pairs:
         assert (pair.unit_a, pair.unit_b) == (str(pair.a), str(pair.b))
     for pair in plan.experiment("bases").pairs:
@@ -396,7 +396,7 @@ def test_planning_names_the_base_where_there_are_several_and_the_run_where_there
 
 def test_planning_pairs_base_with_retrained_and_retrained_with_each_other():
     config = load_config(ROOT / "config.yaml")
-    pairs = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts").experiment("bases").pairs
+    pairs = Plan(config).experiment("bases").pairs
     counts = {kind: sum(pair.kind == kind for pair in pairs) for kind in {pair.kind for pair in pairs}}
     assert counts == {"base-retrained": 3 * 4, "retrained-retrained": 3 * 6, "independent": 6}
     for pair in pairs:
@@ -406,7 +406,7 @@ def test_planning_pairs_base_with_retrained_and_retrained_with_each_other():
 
 def test_planning_fits_gaussian_samples_where_they_are_asked_for():
     config = load_config(ROOT / "tests" / "tiny.yaml")
-    plan = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(config)
     assert plan.experiment("stability").with_gaussian == []
     runs = plan.experiment("bases").with_gaussian
     assert runs == list(dict.fromkeys(pair.b for pair in plan.experiment("bases").pairs))
@@ -429,7 +429,7 @@ def test_nmf_has_no_gaussian_samples_to_be_fitted_to():
     mapping = load_config(ROOT / "tests" / "tiny.yaml").model_dump(mode="json", exclude_unset=True)
     mapping["decompositions"]["parts"] = {"method": "nmf", "n_latents": 4}
     mapping["experiments"]["bases"]["decompositions"] = ["pca", "parts"]
-    plan = Plan(parse_config(mapping), ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(parse_config(mapping))
     assert plan.experiment("bases").gaussian_decompositions == ["pca"]
 
 
@@ -437,7 +437,7 @@ def test_a_lone_retraining_pairs_with_its_base_alone():
     mapping = load_config(ROOT / "tests" / "tiny.yaml").model_dump(mode="json", exclude_unset=True)
     mapping["experiments"]["stability"]["conditions"]["retrained"]["seeds"] = [0]
     config = parse_config(mapping)
-    pairs = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts").experiment("stability").pairs
+    pairs = Plan(config).experiment("stability").pairs
     assert [pair.kind for pair in pairs] == ["base-retrained"]
 
 

@@ -35,8 +35,8 @@ def of_experiment(name: str) -> set[str]:
 
 
 def change_code(path: Path) -> None:
-    """An edit that Python executes, unlike one of comments, docstrings or layout."""
-    path.write_text(path.read_text() + "\nSOMETHING_ELSE = 1\n")
+    """An edit that runs when the module is imported, whatever of it is used."""
+    path.write_text(path.read_text() + "\nprint(end='')\n")
 
 
 def test_the_plan_of_everything_holds_every_stage(every_job: set[str]) -> None:
@@ -117,6 +117,21 @@ def test_what_pca_computes_reaches_pca_and_what_reads_it(copied: Workspace, ever
         pca = {job for job in of_stages(jobs, "decompose") if job.endswith("/pca")}
         assert pca < of_stages(jobs, "decompose")
         assert planned == pca | of_stages(jobs, *STAGES[3:])
+
+
+def test_definitions_that_nothing_uses_plan_nothing(copied: Workspace) -> None:
+    for path in (copied.sources / "src").rglob("*.py"):
+        path.write_text(path.read_text() + "\n\ndef never_called():\n    return 1\n\n\nNEVER_READ = 1\n")
+    assert copied.planned("all") == set()
+
+
+def test_a_function_reaches_those_who_call_it_and_not_its_module(copied: Workspace, every_job: set[str]) -> None:
+    path = copied.module("homolog.store.curves")
+    before, reading, after = path.read_text().partition("def read_final_loss(path")
+    assert "def write_curve(" in before
+    path.write_text(before + reading + after.replace("float(accuracy)", "float(accuracy) + 0"))
+    # Training writes curves by the same module.
+    assert copied.planned("all") == of_stages(every_job, "analyse", "track", "plot", "plot_waterfall", "plot_tracks")
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -591,7 +591,7 @@ def test_the_figure_of_a_crosscoder_holds_it_against_tracks(whole):
 
 
 def test_planning_names_groups_and_changes():
-    plan = Plan(load_config(ROOT / "config.yaml"), ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(load_config(ROOT / "config.yaml"))
     spec = json.loads(plan.spec("track", experiment="widening"))
     groups = dict(spec["groups"])
     assert list(groups) == ["base", "width 32", "width 64", "width 128"]
@@ -621,7 +621,7 @@ def test_two_runs_have_no_tracks_and_sizes_of_a_grid_follow_each_other():
     config = load_config(ROOT / "tests" / "tiny.yaml").model_dump(mode="json", exclude_unset=True)
     config["experiments"]["stability"]["conditions"]["retrained"]["seeds"] = [0]
     config["decompositions"]["topk"] |= {"n_latents": [16, 8, 32], "k": [2, 3]}
-    plan = Plan(parse_config(config), ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(parse_config(config))
     assert not plan.experiment("stability").has_tracks
     wider = json.loads(plan.spec("track", experiment="stability"))["wider"]
     sizes = [[int(re.search(r"n_latents=(\d+)", label)[1]) for label in pair] for pair in wider]

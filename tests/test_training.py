@@ -50,7 +50,7 @@ def test_different_keys_give_different_numbers(a, b):
 def keys_of_the_default_config():
     """Every stream key that building all of config.yaml uses, as the library spells them."""
     config = load_config(ROOT / "config.yaml")
-    plan = Plan(config, ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(config)
     runs = {run for name in config.experiments for run in plan.experiment(name).runs}
     sources = {(run.source, run.seed) for run in runs}
     keys = [("split", task) for task in TASKS]

@@ -175,7 +175,7 @@ def test_untrained_networks_read_the_same_inputs_with_weights_of_their_own() -> 
 @pytest.fixture(scope="module")
 def spec() -> dict:
     """What a job gets: the tiny configuration's, with few repetitions."""
-    plan = Plan(load_config(ROOT / "tests" / "tiny.yaml"), ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(load_config(ROOT / "tests" / "tiny.yaml"))
     job: dict = json.loads(plan.spec("analyse", experiment="traps"))
     # Enough to leave a start, and no more: shapes are checked at every step.
     job["autoencoder"]["options"]["steps"] = 40

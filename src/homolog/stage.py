@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from homolog.provenance.running import Running
+
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -137,7 +139,8 @@ def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
     """Decorator that runs a script's one function as the job: ``@stage(snakemake)`` above ``def decompose(job): ...``.
 
     Import what is heavy inside that function: then a mistake, a full disk or Ctrl-C at any moment ends in one
-    ``homolog: error:`` line on stderr and in the rule's log, and the exit code tells Snakemake.
+    ``homolog: error:`` line on stderr and in the rule's log, and the exit code tells Snakemake. A job whose code isn't
+    what was planned, before it begins or when it is done, leaves no output.
     """
 
     def run(body: Callable[[Job], None]) -> None:
@@ -145,19 +148,33 @@ def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, _stop)
             job = Job(snakemake)
+            # A rule, its script and the function in it share one name.
+            running = Running(Path(snakemake.scriptdir) / f"{body.__name__}.py", job.spec, job.code)
             for variable in THREAD_VARIABLES:
                 os.environ[variable] = str(job.spec["threads"])
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             logging.basicConfig(filename=job.log, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
             logging.raiseExceptions = False  # The log may lie on the disk that is full.
             logging.getLogger().addHandler(_to_terminal())
+            job.code = running.check()
             logging.info("%s %s", job.rule, job.code)
             body(job)
+            _check_output(running, job)
             logging.info("done")
         except BaseException as error:
             _end(error, next(iter(snakemake.log), None))
 
     return run
+
+
+def _check_output(running: Running, job: Job) -> None:
+    """Remove what was made by code that isn't the planned one."""
+    try:
+        running.check()
+    except ValueError:
+        for path in job.output:
+            Path(path).unlink(missing_ok=True)
+        raise
 
 
 def _to_terminal() -> logging.Handler:

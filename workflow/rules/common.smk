@@ -7,7 +7,8 @@ ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[
 # Jobs run the code that is fingerprinted: this checkout's, whether or not it is installed.
 sys.path.insert(0, str(ROOT / "src"))
 
-from homolog.sources import check_sources, show_to_jobs
+from homolog.provenance import planned_code
+from homolog.sources import show_to_jobs
 
 
 def refuse(problems):
@@ -16,9 +17,13 @@ def refuse(problems):
         sys.exit("\n".join(f"homolog: error: {problem}" for problem in problems))
 
 
+# Kept for jobs, which hold what they run against it.
+sources = planned_code(
+    ROOT / "src", ROOT / "workflow" / "scripts", Path(".snakemake/homolog"), workflow.is_main_process
+)
 # A job is started by a process that has asked.
 if workflow.is_main_process:
-    refuse(check_sources(ROOT / "src", ROOT / "workflow" / "scripts"))
+    refuse(sources.mistakes)
 
 from homolog.config import ConfigError, load_config, parse_config
 from homolog.config.check_files import check_files
@@ -43,7 +48,7 @@ configfile: "config.yaml"
 
 try:
     # The command line may have changed some of it: --config, --configfile.
-    plan = Plan(parse_config(config), ROOT / "src", ROOT / "workflow" / "scripts")
+    plan = Plan(parse_config(config))
 except ConfigError as error:
     refuse(error.problems)
 
@@ -94,7 +99,7 @@ def code(rule):
     """The fingerprint of the code that a job of the rule can reach, as a param."""
 
     def of_job(wildcards):
-        return plan.code(rule, **job_of(wildcards))
+        return sources.fingerprint(f"{rule}.py", plan.spec(rule, **job_of(wildcards)))
 
     return of_job
 

@@ -1,16 +1,15 @@
-"""What stands in the params of each job: its spec, and the fingerprint of the code that it can reach?"""
+"""What does each job need of the config: its spec, which stands in its params?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from homolog.config import Config
 from homolog.planning import experiment_specs, run_specs
 from homolog.planning.experiments import PlannedExperiment
 from homolog.planning.runs import Run, Spec
-from homolog.provenance import canonical_json, code_fingerprint
+from homolog.provenance import canonical_json
 
 # A rule, its script and what makes its spec share one name.
 SPECS: dict[str, Callable[..., Spec]] = {
@@ -31,21 +30,21 @@ SPECS: dict[str, Callable[..., Spec]] = {
 
 
 class Plan:
-    """The params of all jobs that a config asks for, by the name of their rule and what their paths name.
+    """The specs of all jobs that a config asks for, by the name of their rule and what their paths name.
 
     A spec is one string with sorted keys that holds the slice of the config that can change the job's output.
     """
 
-    def __init__(self, config: Config, source_root: Path, scripts: Path) -> None:
-        self.config, self.source_root, self.scripts = config, source_root, scripts
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._specs: dict[tuple[Any, ...], str] = {}
 
     def spec(self, rule: str, **job: Run | str) -> str:
         """The spec of a job: of a `run`, of its `hook_point` and `decomposition`, or of an `experiment`."""
-        return canonical_json({"threads": self.config.threads, **SPECS[rule](self.config, **job)})
-
-    def code(self, rule: str, **job: Run | str) -> str:
-        """Fingerprint of the rule's script with all that it reaches, the modules that the job's spec names included."""
-        return code_fingerprint(self.scripts / f"{rule}.py", self.source_root, self.spec(rule, **job))
+        key = (rule, *job.items())
+        if key not in self._specs:
+            self._specs[key] = canonical_json({"threads": self.config.threads, **SPECS[rule](self.config, **job)})
+        return self._specs[key]
 
     def experiment(self, name: str) -> PlannedExperiment:
         """What an experiment reads and compares."""

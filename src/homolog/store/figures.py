@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
+from homolog.provenance.canonical import short_hash
 from homolog.store.files import Attributes, atomic
 
 
 def write_figures(path: str | Path, figures: list[Figure], provenance: Attributes) -> None:
     """Write figures as pages of one vector PDF, what made them in its keywords. No date: equal in, equal out."""
-    keywords = f"homolog {provenance['homolog_version']}, commit {provenance['git_commit']}, code {provenance['code']}"
+    spec, inputs = (short_hash(json.loads(str(provenance[name]))) for name in ("spec", "inputs"))
+    made_by = f"homolog {provenance['homolog_version']}, commit {provenance['git_commit']}, code {provenance['code']}"
+    keywords = f"{made_by}, spec {spec}, inputs {inputs}"
     buffer = BytesIO()
     # Type 42: text that can be searched and edited. It is taken when a file is written, not when a figure is drawn.
     metadata = {"Keywords": keywords, "CreationDate": None}

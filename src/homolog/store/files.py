@@ -14,6 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from homolog.store.checksums import seal
+
 # Raised when a file's layout changes in a way that an older or newer homolog can't read.
 FORMAT = 1
 
@@ -84,6 +86,7 @@ def new_hdf5(path: str | Path) -> Iterator[Any]:
         try:
             with h5netcdf.File(stream, "w") as file:
                 yield file
+                seal(file)
         finally:
             if stream.failure:
                 raise stream.failure

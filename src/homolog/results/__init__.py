@@ -1,0 +1,1 @@
+"""Which files of results/ are what the config asks for now, and what Snakemake should know of them?"""

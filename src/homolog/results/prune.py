@@ -1,0 +1,34 @@
+"""Which files of results/ does no experiment want?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from homolog.results.planned import PlannedJob
+
+# What the workflow writes to; whatever else lies in results/ is somebody's.
+FOLDERS = ("models", "experiments", "figures")
+
+
+def unwanted(jobs: Iterable[PlannedJob], results: Path = Path("results")) -> list[Path]:
+    """Files that no planned job makes; a hidden file beside one that is made (a saved state) is part of it."""
+    wanted = {Path(path) for job in jobs for path in (*job.outputs, *job.beside)}
+    found = sorted(path for name in FOLDERS for path in (results / name).rglob("*") if path.is_file())
+    return [path for path in found if path not in wanted and not _is_beside(path, wanted)]
+
+
+def _is_beside(path: Path, wanted: set[Path]) -> bool:
+    """Whether a hidden file belongs to a wanted one: ``.x.h5.training`` to ``x.h5``."""
+    parts = path.name[1:].split(".") if path.name.startswith(".") else []
+    return any(path.with_name(".".join(parts[:i])) in wanted for i in range(1, len(parts)))
+
+
+def remove(paths: Iterable[Path], results: Path = Path("results")) -> None:
+    """Remove files, and folders that they leave empty."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == results or not folder.is_relative_to(results) or any(folder.iterdir()):
+                break
+            folder.rmdir()
