@@ -45,8 +45,15 @@ def config_of(jobs: int) -> dict[str, Any]:
             "conditions": {"alone": {"models": ["some"], "seeds": seeds}},
         }
 
+    training = {"steps": 60, "batch_size": 128, "optimizer": "adamw", "lr": 3e-3, "weight_decay": 1e-2, "log_every": 20}
+    model = {
+        "task": {"name": "digits"},
+        "architecture": {"name": "mlp", "widths": [48, 32, 48]},
+        "training": training,
+        "activations": {"dtype": "float32"},
+    }
     return {
-        "models": {"some": {"task": {"name": "digits"}, "architecture": {"name": "mlp", "widths": [48, 32, 48]}}},
+        "models": {"some": model},
         "decompositions": {name: {"method": "pca", "n_latents": i + 1} for i, name in enumerate(names)},
         "experiments": {f"experiment_{i}": experiment(i) for i in range(experiments)},
     }

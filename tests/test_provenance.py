@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from workspace import JOINT, ROOT, STAGES, TAKEN
 
-from homolog.provenance import Code, canonical_json, libraries
+from homolog.__main__ import main
+from homolog.provenance import Code, canonical_json, libraries, planned_code
+from homolog.provenance.code import VARIABLE
 from homolog.provenance.reach import Reach
 from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
 
@@ -234,6 +236,39 @@ def test_what_finds_code_anywhere_counts_all_that_is_imported(fingerprint: Calla
     assert fingerprint(**work, **unused) != fingerprint(**work)
 
 
+# What planning keeps
+
+
+def test_what_was_kept_gives_the_same_fingerprint(library: Code, tmp_path: Path) -> None:
+    path = library.save(tmp_path)
+    kept = Code.load(path)
+    assert kept is not None
+    assert kept.modules == library.modules
+    assert kept.fingerprint("decompose.py", METHODS["pca"]) == library.fingerprint("decompose.py", METHODS["pca"])
+    assert library.save(tmp_path) == path
+    path.write_text("[")
+    assert Code.load(path) is None
+    assert Code.load(tmp_path / "absent.json") is None
+
+
+def test_only_the_main_process_reads_files_and_jobs_get_what_was_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, kept = tmp_path / "root", tmp_path / "kept"
+    for name, text in PACKAGE.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    monkeypatch.setenv(VARIABLE, "of another run")
+    planned = planned_code(root, root, kept, is_main=True).fingerprint("script.py")
+    (root / "homolog" / "beside.py").write_text("number = 40\n")
+    assert planned_code(root, root, kept, is_main=False).fingerprint("script.py") == planned
+    edited = planned_code(root, root, kept, is_main=True).fingerprint("script.py")
+    assert edited == Code.read(root, [root / "script.py"]).fingerprint("script.py") != planned
+    assert len(list(kept.iterdir())) == 2
+    monkeypatch.delenv(VARIABLE)
+    assert planned_code(root, root, kept, is_main=False).fingerprint("script.py") == edited
+
+
 # Libraries
 
 USES = "from homolog.beside import number\nimport numpy as np\n\n\ndef work(x):\n    return np.sum(x) + number\n"
@@ -354,6 +389,16 @@ def test_few_modules_are_taken_whole(library: Code) -> None:
     figures = {module_of(target) for target in FIGURES.values()}
     figures |= {f"homolog.figures.{name}" for name in ("report", "traps_report", "waterfall")}
     assert whole - figures == {"homolog.loading"}
+
+
+def test_the_command_line_explains_what_is_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain-code", "decompose", METHODS["pca"]]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match("[0-9a-f]{16} .*torch==", lines[0])
+    assert any(re.fullmatch(r"homolog\.decompositions\.pca: \d+ of \d+ statements", line) for line in lines)
+    assert "homolog.loading: whole, since it uses import_module" in lines
+    assert main(["explain-code", "nothing"]) == 1
+    assert capsys.readouterr().out.startswith("homolog: error: 'nothing' is no stage; there are analyse, decompose, ")
 
 
 def test_a_stage_depends_on_the_libraries_that_it_uses(library: Code) -> None:

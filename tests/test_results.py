@@ -1,16 +1,19 @@
 """Are files that are as planned, stale, corrupt and of unknown making told apart, and does Snakemake learn of it?"""
 
 import os
+import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from workspace import Workspace, environment, run
+from workspace import ROOT, Workspace, environment, run
 
+from homolog.config.tasks import DigitsOptions, FashionMNISTOptions
 from homolog.results.planned import PlannedJob
 from homolog.results.prune import remove, unwanted
 from homolog.results.verify import verify, with_inputs
@@ -103,6 +106,10 @@ def test_what_is_cut_off_is_corrupt_and_what_says_nothing_unknown(tmp_path: Path
     assert status(job(written))[0][0] == "corrupt"
 
 
+def test_what_a_killed_job_leaves_is_unknown(written: Path) -> None:
+    assert status(replace(job(written), ended=False)) == [("unknown", "the job that made it didn't end")]
+
+
 def test_an_input_of_other_content_is_told_and_what_follows_is_stale(tmp_path: Path, written: Path) -> None:
     follows = tmp_path / "follows.h5"
     with h5py.File(written) as file:
@@ -132,6 +139,19 @@ def test_what_no_job_makes_is_unwanted(tmp_path: Path) -> None:
     assert unwanted([job(made)], results) == []
     assert {path.name for path in results.iterdir()} == {"models", "own"}
     assert [path.name for path in (results / "models").iterdir()] == ["a"]
+
+
+def test_files_that_hold_data_are_inputs(tmp_path: Path) -> None:
+    options = FashionMNISTOptions(name="fashion_mnist", path=str(tmp_path))
+    assert options.files() == []
+    names = [f"{part}-{what}-ubyte.gz" for part in ("t10k", "train") for what in ("images-idx3", "labels-idx1")]
+    for name in [*names, "notes.txt"]:
+        (tmp_path / name).touch()
+    assert options.files() == [str(tmp_path / name) for name in names]
+    assert DigitsOptions(name="digits").files() == []
+    rules = (ROOT / "workflow" / "rules" / "runs.smk").read_text()
+    of_rule = dict(re.findall(r"^rule (\w+):\n    input:\n(.*?)    output:", rules, re.MULTILINE | re.DOTALL))
+    assert [name for name, inputs in of_rule.items() if "data=data_files" in inputs] == ["train", "dump_activations"]
 
 
 # The whole workflow

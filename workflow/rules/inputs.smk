@@ -2,7 +2,7 @@
 from snakemake.io import strip_wildcard_constraints
 
 from homolog.planning.run_specs import given_files, recorded_files
-from homolog.planning.runs import is_external, parent
+from homolog.planning.runs import is_external, parent, recipe
 from homolog.registry import DRAWN_WITH_TRACKS
 
 
@@ -50,6 +50,10 @@ def parent_model(wildcards):
 
 
 # What others made is read where the config says it is, not in a storage.
+def data_files(wildcards):
+    return [local(path) for path in recipe(plan.config, run_of(wildcards)).task.files()]
+
+
 def recorded_activations(wildcards):
     return [local(path) for path in recorded_files(plan.config, run_of(wildcards))]
 

@@ -4,6 +4,7 @@
 rule train:
     input:
         parent=parent_model,
+        data=data_files,
     output:
         model=f"{RUN}/model.safetensors",
         curve=f"{RUN}/training.nc",
@@ -32,6 +33,7 @@ rule train:
 rule dump_activations:
     input:
         model=rules.train.output.model,
+        data=data_files,
     output:
         activations=f"{RUN}/activations.h5",
     log:

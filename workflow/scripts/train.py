@@ -11,7 +11,7 @@ def train(job):
     from homolog.training import train
 
     data = build(job.spec["task"]).data()
-    parent = read_model(job.input.parent).state if job.input else None
+    parent = read_model(job.input.parent).state if job.input.parent else None
     model, curve = train(job.spec, data, parent, job.device, job.progress)
     write_curve(job.output.curve, curve, job.provenance(data=data.digest()))
     write_model(job.output.model, model.state_dict(), data.sizes, job.provenance(data=data.digest()))

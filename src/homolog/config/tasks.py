@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
@@ -27,6 +28,10 @@ class TaskOptions(Options):
     @abstractmethod
     def n_held_out(self) -> int:
         """Test rows, on which latents are matched (one half) and scored (the other half)."""
+
+    def files(self) -> list[str]:
+        """Files that hold the data, as far as they are there; none where a library brings them along."""
+        return []
 
 
 class DigitsOptions(TaskOptions):
@@ -69,6 +74,9 @@ class FashionMNISTOptions(TaskOptions):
     @property
     def n_held_out(self) -> int:
         return 10_000
+
+    def files(self) -> list[str]:
+        return sorted(str(path) for path in Path(self.path).glob("*-ubyte.gz"))
 
 
 Task: TypeAlias = Annotated[DigitsOptions | FashionMNISTOptions, Field(discriminator="name")]

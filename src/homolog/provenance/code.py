@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from homolog.provenance import statements
 from homolog.provenance.libraries import distributions, versions
 from homolog.provenance.reach import Reach
 from homolog.provenance.statements import Module, read_module, source_digest
@@ -22,8 +23,8 @@ MACHINERY = "provenance"
 # Where a job finds the files as they were planned.
 VARIABLE = "HOMOLOG_PLANNED"
 _UNUSED_AFTER = 90 * 24 * 3600
-# Raised when statements are read in another way.
-_FORMAT = f"1, Python {sys.version_info.major}.{sys.version_info.minor}"
+# Files that were taken apart in another way are of no use.
+_FORMAT = f"Python {sys.version_info[:2]}, {source_digest(Path(statements.__file__).read_bytes())}"
 
 
 class Code:

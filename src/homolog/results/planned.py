@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ class PlannedJob:
     beside: list[str]
     """Its log and its benchmark."""
     job: Any
+    ended: bool = True
+    """Whether Snakemake doesn't hold that it began and never ended."""
 
 
 @dataclass(frozen=True)
@@ -37,33 +40,43 @@ class Planned:
 def planned(snakefile: Path = SNAKEFILE, configfiles: Sequence[Path] = ()) -> Iterator[Planned]:
     """Plan all experiments in the working folder as ``snakemake --dry-run --forceall`` does; nothing is run.
 
-    Leaves by SystemExit, having told the mistakes, where the config is wrong.
+    Leaves by SystemExit, having told the mistakes, where that can't be done.
     """
     from snakemake.api import SnakemakeApi
+    from snakemake.exceptions import WorkflowError
+    from snakemake.settings import types
     from snakemake.settings.enums import Quietness
-    from snakemake.settings.types import (
-        ConfigSettings,
-        DAGSettings,
-        ExecutionSettings,
-        OutputSettings,
-        ResourceSettings,
-    )
 
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, dryrun=True)) as snakemake:
-        api = snakemake.workflow(
-            resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(configfiles=tuple(configfiles)),
-            snakefile=snakefile,
-        )
-        workflow = api._workflow
-        names = set(workflow.globals["plan"].config.experiments)
-        # What `profiles/default` says: inputs that are newer but equal are no reason.
-        settings = DAGSettings(targets=names, forceall=True, max_checksum_file_size=10**12)
-        api.dag(settings).execute_workflow(executor="dryrun", execution_settings=ExecutionSettings(lock=False))
-        yield Planned([_planned(job) for job in workflow.dag.jobs if job.output], workflow)
+    # In this quietness it leaves when it has planned.
+    quiet = {Quietness.RULES, Quietness.PROGRESS}
+    output = types.OutputSettings(dryrun=True, quiet=quiet, log_level_override=logging.ERROR)
+    with SnakemakeApi(output) as snakemake:
+        try:
+            api = snakemake.workflow(
+                resource_settings=types.ResourceSettings(cores=1),
+                config_settings=types.ConfigSettings(configfiles=tuple(configfiles)),
+                snakefile=snakefile,
+            )
+            workflow = api._workflow
+            names = set(workflow.globals["plan"].config.experiments)
+            # What `profiles/default` says: inputs that are newer but equal are no reason.
+            settings = types.DAGSettings(targets=names, forceall=True, max_checksum_file_size=10**12)
+            execution = types.ExecutionSettings(lock=False, ignore_incomplete=True)
+            api.dag(settings).execute_workflow(executor="dryrun", execution_settings=execution)
+            begun = workflow.async_run(_begun(workflow))
+        except WorkflowError as error:
+            snakemake.print_exception(error)
+            raise SystemExit(1) from None
+        yield Planned([_planned(job, begun) for job in workflow.dag.jobs if job.output], workflow)
 
 
-def _planned(job: Any) -> PlannedJob:
+async def _begun(workflow: Any) -> set[str]:
+    """Files of jobs that Snakemake saw begin and not end."""
+    return {str(path) for job in workflow.dag.jobs for path in await workflow.persistence.incomplete(job)}
+
+
+def _planned(job: Any, begun: set[str]) -> PlannedJob:
     beside = [str(path) for path in (*job.log, *([job.benchmark] if job.benchmark else []))]
     inputs, outputs = sorted(set(map(str, job.input))), [str(path) for path in job.output]
-    return PlannedJob(job.rule.name, job.params.spec, job.params.code, inputs, outputs, beside, job)
+    ended = not begun.intersection(outputs)
+    return PlannedJob(job.rule.name, job.params.spec, job.params.code, inputs, outputs, beside, job, ended)

@@ -69,6 +69,8 @@ def _of_job(job: PlannedJob, contents: dict[str, str | None]) -> list[Finding]:
 def _of_file(path: str, speaker: str, job: PlannedJob, contents: dict[str, str | None]) -> Finding:
     if not Path(path).is_file():
         return Finding(path, MISSING)
+    if not job.ended:
+        return Finding(path, UNKNOWN, "the job that made it didn't end")
     try:
         said = _read(speaker)
     except (OSError, ValueError) as error:
