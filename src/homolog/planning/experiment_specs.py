@@ -44,6 +44,7 @@ def analyse(config: Config, experiment: str) -> Spec:
         "gaussian_decompositions": planned.gaussian_decompositions,
         "pairs": [pair.spec() for pair in planned.pairs],
         "references": planned.references,
+        "networks": _networks(planned),
         "controls": {point: [str(run) for run in runs] for point, runs in planned.controls.items()},
     }
 
@@ -63,6 +64,7 @@ def track(config: Config, experiment: str) -> Spec:
         "changes": changes_of(planned.pairs),
         "wider": [pair for key in fitted_here for pair in wider(known[key], key)],
         "references": planned.references,
+        "networks": _networks(planned),
     }
 
 
@@ -86,6 +88,12 @@ def plot_tracks(config: Config, experiment: str) -> Spec:
 
 def plot_crosscoder(config: Config, experiment: str) -> Spec:
     return {"experiment": experiment, "decompositions": PlannedExperiment(config, experiment).joint_decompositions}
+
+
+def _networks(planned: PlannedExperiment) -> list[str]:
+    """What analyses restore from the files of runs, which name it: its code can change what is found, too."""
+    own = [run for run in planned.runs if not is_external(planned.config, run)]
+    return sorted({architecture(recipe(planned.config, run))["target"] for run in own})
 
 
 def _named(config: Config, decomposition: str) -> Spec:
