@@ -25,6 +25,7 @@ from homolog.analyses.stability import stability
 from homolog.analyses.tracking import track
 from homolog.config import ConfigError, parse_config
 from homolog.config.check_files import check_files
+from homolog.config.experiments import OF_ACTIVATIONS, OF_CODES
 from homolog.decompositions.fit import fit
 from homolog.decompositions.given import read_given
 from homolog.dictionary import Dictionary
@@ -225,8 +226,24 @@ def test_the_figure_and_its_text_speak_of_what_is_there(built):
         (page,) = pages(dataset)
         figure.draw(page)
         said = summary(dataset, figure.headline(page.expand_dims("hook_point")))
-        assert "nan%" not in said
+        assert "nan" not in said.lower()
+        assert "runs count: they were recorded elsewhere, so that there is no loss to match" in said
+        assert "held-out loss" not in said
         assert len(table(dataset)) > 3
+
+
+def test_every_view_that_takes_activations_alone_is_computed_where_it_is_asked_for(built, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    mapping = config()
+    mapping["experiments"]["three"]["analysis"]["views"] = list(OF_ACTIVATIONS)
+    mapping["experiments"]["three"]["decompositions"] = ["theirs"]
+    page = build(folder, mapping, "three").isel(hook_point=0, comparison=0, decomposition=0).sel(matching="hungarian")
+    assert list(page.view.values) == list(OF_ACTIVATIONS)
+    assert set(OF_ACTIVATIONS) >= {"score", "score_spearman", "score_jaccard"}
+    assert page.observed_mean.notnull().all()
+    assert page.identified.sel(view=list(OF_CODES)).all()
+    # Of one feature both are on, and in like order of strength.
+    assert (page.observed_mean > page.null + 0.3).sel(view=list(OF_CODES)).all()
 
 
 def test_given_dictionaries_are_measured_on_the_test_rows(built, folder):
@@ -418,7 +435,7 @@ def test_few_rows_will_do_for_codes_whose_null_permutes_inputs(copied_files):
     FILES["few rows"][0]()
     mapping = config()
     for experiment in mapping["experiments"].values():
-        experiment["analysis"]["views"] = ["score"]
+        experiment["analysis"]["views"] = list(OF_CODES)
     assert check_files(parse_config(mapping)) == []
 
 

@@ -51,7 +51,9 @@ class StabilityOptions(Options):
 
 
 # Views that need no network. The others aren't identified between runs of which there are activations alone.
-OF_ACTIVATIONS = ("score", "neuron", "neuron_permuted", "neuron_procrustes")
+OF_CODES = ("score", "score_spearman", "score_jaccard")
+"""Those whose null permutes inputs, so that it asks for no number of rows."""
+OF_ACTIVATIONS = (*OF_CODES, "neuron", "neuron_permuted", "neuron_procrustes")
 
 
 class TrapsOptions(Options):

@@ -79,6 +79,16 @@ def runs_table(dataset: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
+def which_runs_count(dataset: xr.Dataset) -> str:
+    """By what runs were taken or rejected: their loss, of which nothing is known for what others recorded."""
+    if bool(dataset.test_loss.isnull().all()):
+        return (
+            f"All {dataset.sizes['run']} runs count: they were recorded elsewhere, so that there is no loss to match."
+        )
+    tolerance = float(dataset.attrs["tolerance"])
+    return f"A run counts if its held-out loss matches within {tolerance:.0%} of what training gained over no training."
+
+
 def summary(dataset: xr.Dataset, headline: str) -> str:
     """The answer in words, then the tables, for a reader with a terminal."""
     numbers = table(dataset)
@@ -91,10 +101,9 @@ def summary(dataset: xr.Dataset, headline: str) -> str:
             shown.to_string(index=False, float_format="{:.3f}".format, na_rep="-"),
             "",
         ]
-    tolerance = float(dataset.attrs["tolerance"])
     parts += [
-        f"A run counts if its held-out loss matches within {tolerance:.0%} of what training gained over no training.",
-        runs_table(dataset).to_string(index=False, float_format="{:.4f}".format),
+        which_runs_count(dataset),
+        runs_table(dataset).to_string(index=False, float_format="{:.4f}".format, na_rep="-"),
         "",
         "identified NO: the network's symmetries leave this comparison no meaning; shown because it was asked for.",
         "excess = (observed - null) / (ceiling - null); '-': not defined, or reliability under 2 standard errors.",
