@@ -31,7 +31,7 @@ INPUTS, CLASSES = 12, 5
 PAIRED = ["cca", "svcca"]
 SPARSE = [name for name in METHODS if name.endswith("_sae") or name == "crosscoder"]
 # Enough training for latents that differ from their start, in a tenth of a second.
-TRAINED = {"n_latents": 16, "lr": 1e-2, "steps": 40, "batch_size": 64, "dead_after": 1000, "engine": "plain"}
+TRAINED = {"n_latents": 16, "lr": 1e-2, "steps": 40, "batch_size": 64, "dead_after": 1000}
 
 
 def complete(name: str, **given: Any) -> dict[str, Any]:

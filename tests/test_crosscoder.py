@@ -33,7 +33,7 @@ from homolog.store.activations import Activations
 from homolog.store.joint import read_joint, write_joint
 
 SHARED, OWN, SAMPLES, UNITS = 10, 4, 3000, (16, 20)
-QUICK = {"n_latents": 12, "k": 2, "steps": 60, "batch_size": 64, "lr": 1e-2, "engine": "plain"}
+QUICK = {"n_latents": 12, "k": 2, "steps": 60, "batch_size": 64, "lr": 1e-2}
 PROVENANCE = {"code": "none", "homolog_version": "0", "git_commit": "none"}
 
 

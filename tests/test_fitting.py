@@ -28,7 +28,7 @@ from homolog.registry import METHODS
 
 X = mixed(200, 6)
 Y = mixed(200, 5, seed=3)
-SHORT = {"method": "topk_sae", "n_latents": 8, "k": 2, "steps": 40, "batch_size": 32, "engine": "plain"}
+SHORT = {"method": "topk_sae", "n_latents": 8, "k": 2, "steps": 40, "batch_size": 32}
 PCA = {"method": "pca", "n_latents": 3}
 
 
