@@ -60,7 +60,6 @@ PartitionName=tests Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 # What makes SLURM set CUDA_VISIBLE_DEVICES. It takes any character device for a GPU.
 GPUS = "Name=gpu File={folder}/gpu0 Flags=nvidia_gpu_env\n"
-CONTROL_GROUPS = "CgroupAutomount=no\n"
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,6 @@ def _configure(cluster: Cluster) -> None:
     text = CONFIGURATION.format(folder=folder, host=cluster.node, ports=_free_ports(2), cpus=CPUS, memory=MEMORY_MB)
     (folder / "slurm.conf").write_text(text)
     (folder / "gres.conf").write_text(GPUS.format(folder=folder))
-    (folder / "cgroup.conf").write_text(CONTROL_GROUPS)
 
 
 def _free_ports(count: int) -> list[int]:
