@@ -164,20 +164,30 @@ def homolog(workspace: Workspace, *arguments: str) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.splitlines()
 
 
-def test_results_copied_without_records_are_verified_and_adopted(copied: Workspace) -> None:
-    shutil.rmtree(copied.folder / ".snakemake")
-    files = sorted(path for path in copied.results.rglob("*") if path.is_file())
+def forget(workspace: Workspace) -> list[Path]:
+    """Remove Snakemake's records; dates in an order that says nothing. Gives all files of the results."""
+    shutil.rmtree(workspace.folder / ".snakemake")
+    files = sorted(path for path in workspace.results.rglob("*") if path.is_file())
     for i, path in enumerate(reversed(files)):
         os.utime(path, (10**9 + i, 10**9 + i))
-    # Dates say nothing, and without records they are all that Snakemake has.
-    assert copied.planned("all") != set()
+    return files
+
+
+def test_results_copied_without_records_are_adopted(copied: Workspace) -> None:
+    forget(copied)
     status, lines = homolog(copied, "adopt")
     assert (status, len(lines)) == (0, 1), lines
     assert copied.planned("all") == set()
 
+
+@pytest.mark.slow
+def test_what_is_not_as_planned_is_told_and_built_again_and_what_nothing_wants_goes(copied: Workspace) -> None:
+    files = forget(copied)
+    # Dates are all that Snakemake has without records.
+    assert copied.planned("all") != set()
     copied.configure(lambda config: config["experiments"]["bases"].update(tracks={"null_draws": 20}))
     flip(copied.results / "experiments" / "stability" / "stability.nc", "observed")
-    shutil.copy(files[0].parent / files[0].name, copied.results / "models" / "left_over.h5")
+    shutil.copy(files[0], copied.results / "models" / "left_over.h5")
     (copied.results / "figures" / "widening" / "tracks.pdf").write_bytes(b"%PDF-1.4\n%%EOF\n")
     status, lines = homolog(copied, "verify")
     told = {line.partition(": ")[0].removeprefix("results/"): line.partition(": ")[2] for line in lines[:-1]}
@@ -187,11 +197,9 @@ def test_results_copied_without_records_are_verified_and_adopted(copied: Workspa
     assert told["experiments/stability/stability.nc"] == "corrupt: its arrays aren't those that were written"
     assert told["figures/stability.pdf"].startswith("stale: results/experiments/stability/stability.nc isn't")
     assert told["figures/widening/tracks.pdf"] == "unknown: it doesn't say how it was made"
-    shutil.rmtree(copied.folder / ".snakemake")
     homolog(copied, "adopt")
     again = {"track bases", "plot_tracks bases", "plot_tracks widening", "analyse stability"}
     assert copied.planned("all") == again | {"plot stability", "plot_waterfall stability"}
     assert homolog(copied, "prune") == (0, ["results/models/left_over.h5", "1 files can go: add --yes to remove them"])
     assert homolog(copied, "prune", "--yes")[0] == 0
-    left = {path for path in copied.results.rglob("*") if path.is_file()}
-    assert left == set(files)
+    assert {path for path in copied.results.rglob("*") if path.is_file()} == set(files)
