@@ -22,15 +22,16 @@ from workspace import ROOT
 
 import homolog
 from homolog.activations import describe_hook_points, stream_activations
+from homolog.alignment.decisions import benjamini_yekutieli
 from homolog.comparing import choosing, likeness
 from homolog.comparing import codes as codes_module
-from homolog.comparing.chance import draws_needed
+from homolog.comparing.chance import against_null, draws_needed
 from homolog.comparing.choosing import choose
 from homolog.comparing.codes import Codes, correlations, paired
 from homolog.comparing.likeness import OfCodes, OfDirections
 from homolog.comparing.measure import refit_pairs
 from homolog.comparing.rows import read_rows
-from homolog.comparing.views import VIEWS
+from homolog.comparing.views import VIEWS, Scored
 from homolog.decompositions.fit import fit
 from homolog.decompositions.samples import InMemory
 from homolog.dictionary import Dictionary
@@ -360,9 +361,13 @@ def test_a_latent_returns_in_r_of_R_runs_with_its_bound_and_interval():
     # A latent's interval is that of a mean over the four other runs.
     values = data.similarity.sel(view="score").values[15, 1:]
     row = data.sel(view="score").isel(row=15)
+    mean = values.mean()
     half = stats.t.ppf(0.975, 3) * values.std(ddof=1) / 2
-    assert float(row["mean"]) == pytest.approx(values.mean())
-    assert float(row.mean_high - row.mean_low) / 2 == pytest.approx(half)
+    assert float(row["mean"]) == pytest.approx(mean)
+    # On Fisher's z scale, so that it ends below 1, which a plain one passes.
+    z = np.arctanh(mean) + np.array([-1, 1]) * half / (1 - mean**2)
+    assert [float(row.mean_low), float(row.mean_high)] == pytest.approx(list(np.tanh(z)))
+    assert mean + half > 1 > float(row.mean_high)
     assert np.isfinite(float(data.observed_low.sel(view="score")))
     table = homolog.Comparison(data).table
     assert {"match[run 0]", "p[run 4]", "score_low"} <= set(table.columns)
@@ -526,6 +531,8 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "another thing": ({"dictionaries": [3, PAIR[0]]}, ("dictionary 0 is int", "allowed")),
     "empty list": ({"dictionaries": [[], PAIR[0]]}, ("empty list",)),
     "no latents": ({"dictionaries": [FEATURES[:0], PAIR[0]]}, ("(0, 16)", "(latent, unit)")),
+    "no units": ({"dictionaries": [FEATURES[:, :0], PAIR[0]]}, ("(40, 0)", "(latent, unit)")),
+    "directions of norm 0": ({"dictionaries": [0 * FEATURES, PAIR[0]]}, ("none of the 40 latents of dictionary",)),
     "one dimension": ({"dictionaries": [FEATURES[0], PAIR[0]]}, ("(16,)", "(latent, unit)")),
     "no directions": ({"dictionaries": [{"encoder": FEATURES}, PAIR[0]]}, ("needs directions",)),
     "unknown array": ({"dictionaries": [{"directions": FEATURES, "gate": 1}, PAIR[0]]}, ("gate", "may have")),
@@ -538,6 +545,9 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "equal names": ({"names": ["a", "a"]}, ("a, a", "2 that differ")),
     "NaN activations": ({"activations": HOLE}, ("1 values", "finite")),
+    "no activations": ({"activations": X[:0]}, ("(0, 16)", "empty")),
+    "activations of one row": ({"activations": X[0]}, ("(16,)", "(samples, units)")),
+    "no two halves": ({"activations": X[:3], "null": "permutation"}, ("3 rows make no two halves", "give more")),
     "other rows": ({"activations": [X, X[:90]]}, ("90 rows", "480", "same inputs")),
     "other units": ({"activations": [X, X[:, :9]]}, ("dictionary dictionary_1", "16 units", "9")),
     "too many activations": ({"activations": [X, X, X]}, ("2 dictionaries, 3 activations",)),
@@ -553,6 +563,14 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "view of equal widths": (
         {"activations": [X, X[:, :9]], "dictionaries": [PAIR[0], FEATURES[:, :9]], "views": ["neuron_permuted"]},
         ("two networks of equal width", "what can is score"),
+    ),
+    "directions of unequal widths": (
+        {"activations": [X, X[:, :9]], "dictionaries": [PAIR[0], FEATURES[:, :9]], "views": ["neuron"]},
+        ("view 'neuron' can't be computed here (it needs equal widths); what can is score",),
+    ),
+    "encoders of directions alone": (
+        {"dictionaries": [FEATURES, PAIR[0]], "views": ["encoder"]},
+        ("it needs equal widths, and encoders", "what can is score, neuron"),
     ),
     "unknown device": ({"device": "tpu"}, ("'tpu' isn't known", "cpu, cuda")),
     "absent folder": ({"dictionaries": ["nowhere", PAIR[0]]}, ("dictionary 0: nowhere isn't there",)),
@@ -658,6 +676,25 @@ def test_a_turned_dictionary_fires_as_often_as_before(activation):
 def test_enough_is_drawn_for_p_values_that_survive_the_correction(latents):
     assert draws_needed(latents) * latents >= 2000
     assert draws_needed(16384) <= 6
+
+
+def test_a_pool_of_unlike_latents_keeps_the_false_discovery_rate_of_all():
+    """Nothing is stable; the nulls of half of the 24 latents are three times as wide, and all are one stratum.
+
+    A false alarm in 1,000 of each line.
+    """
+    spread, repetitions = torch.tensor([1.0] * 12 + [3.0] * 12), 150
+    generator, match, mutual = seeded(0), torch.zeros(24, dtype=torch.long), torch.ones(24, dtype=torch.bool)
+    wrong, small = 0, torch.zeros(24)
+    for _ in range(repetitions):
+        drawn = spread * torch.randn(1 + draws_needed(24), 24, generator=generator)
+        observed, *null = (Scored(match, row, mutual) for row in drawn)
+        p, _ = against_null(observed, null)
+        wrong += bool((benjamini_yekutieli(p.numpy()) <= 0.05).any())
+        small += p <= 0.05
+    assert stats.binom.sf(wrong - 1, repetitions, 0.05) > 1e-3
+    assert stats.binom.sf(int(small.sum()) - 1, 24 * repetitions, 0.05) > 1e-3
+    assert small[12:].mean() / repetitions > 0.07, "not each latent's own p-value"
 
 
 # What it gives

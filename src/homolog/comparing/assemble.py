@@ -11,7 +11,7 @@ import xarray as xr
 
 from homolog.alignment.decisions import benjamini_yekutieli, lower_bound
 from homolog.alignment.representations.dictionaries import max_cosine, pw_mcc, shared_fraction
-from homolog.alignment.statistics import excess, jackknife_interval, mean_over_pairs
+from homolog.alignment.statistics import excess, jackknife_interval, mean_over_pairs, similarity_interval
 from homolog.comparing.blocks import blocks
 from homolog.comparing.chance import LEVEL
 from homolog.comparing.measure import Held, Options, Runs, at_refits, mean_similarity
@@ -118,7 +118,7 @@ def _means(similarity: np.ndarray, starts: np.ndarray, names: list[str]) -> xr.D
         place, others = slice(starts[i], starts[i + 1]), [other for other in names if other != name]
         values = np.delete(similarity[place], i, axis=1).swapaxes(0, 1)
         columns["mean"][place] = mean_over_pairs(values)
-        interval = jackknife_interval(values, [name] * len(others), others)
+        interval = similarity_interval(values, [name] * len(others), others)
         columns["mean_low"][place], columns["mean_high"][place] = interval.low, interval.high
     return xr.Dataset({name: (("row", "view"), values) for name, values in columns.items()})
 
@@ -155,7 +155,7 @@ def _scale(data: xr.Dataset, a: list[str], b: list[str]) -> xr.Dataset:
     observed, null, refitted, ceiling = (
         data[f"{name}_by_pair"].values for name in ("observed", "null", "refitted", "ceiling")
     )
-    interval = jackknife_interval(observed, a, b)
+    interval = similarity_interval(observed, a, b)
     error = jackknife_interval(ceiling - null, a, b).standard_error
     columns = {
         "observed": mean_over_pairs(observed),
