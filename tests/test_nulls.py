@@ -47,14 +47,26 @@ def test_a_block_is_grown_to_the_minimum_and_a_short_remainder_joins_the_one_bef
     assert eigenvalue_blocks(steep[:2]) == [slice(0, 2)]
 
 
+def test_no_block_goes_on_beyond_a_clear_fall():
+    """Eight equal variances and four of a tenth, as 120 rows show them: half of the largest lies within the eight."""
+    eigenvalues = torch.tensor([1.4, 1.25, 1.1, 1.0, 0.95, 0.85, 0.69, 0.62, 0.12, 0.1, 0.09, 0.06]).double()
+    assert eigenvalue_blocks(eigenvalues, fall=0.5) == [slice(0, 8), slice(8, 12)]
+    assert eigenvalue_blocks(eigenvalues) == [slice(0, 6), slice(6, 12)]
+    # What is too short for a block of its own goes to the nearer neighbour.
+    between = torch.tensor([8.0, 7, 6, 5, 4, 1, 0.9, 0.1, 0.09, 0.08, 0.07]).double()
+    assert eigenvalue_blocks(between, fall=0.5) == [slice(0, 7), slice(7, 11)]
+    assert eigenvalue_blocks(between, minimum=2, fall=0.5) == [slice(0, 5), slice(5, 7), slice(7, 11)]
+
+
 @given(
     values=st.lists(st.floats(0, 1e6), min_size=1, max_size=30),
     ratio=st.floats(0.01, 1),
     minimum=st.integers(1, 6),
+    fall=st.floats(0, 1),
 )
-def test_blocks_tile_the_spectrum_with_enough_directions_each(values, ratio, minimum):
+def test_blocks_tile_the_spectrum_with_enough_directions_each(values, ratio, minimum, fall):
     eigenvalues = torch.tensor(sorted(values, reverse=True)).double()
-    blocks = eigenvalue_blocks(eigenvalues, ratio, minimum)
+    blocks = eigenvalue_blocks(eigenvalues, ratio, minimum, fall)
     assert [i for block in blocks for i in range(block.start, block.stop)] == list(range(len(values)))
     live = int((eigenvalues > 1e-10 * eigenvalues[0]).sum())
     sizes = [block.stop - block.start for block in blocks if block.start < live]

@@ -18,28 +18,49 @@ from torch import Tensor
 _NO_VARIANCE = 1e-10
 
 
-def eigenvalue_blocks(eigenvalues: Float[Tensor, " units"], ratio: float = 0.5, minimum: int = 4) -> list[slice]:
+def eigenvalue_blocks(
+    eigenvalues: Float[Tensor, " units"], ratio: float = 0.5, minimum: int = 4, fall: float = 0.0
+) -> list[slice]:
     """Cut a descending spectrum into blocks of near-equal variance, as slices that cover it in order.
 
     A block starts at its largest eigenvalue and takes all down to `ratio` times it. It is grown to at least `minimum`
     directions, since a block of one direction is rotated onto itself and its null would be the observed value; a last
     remainder shorter than that joins the block before. Eigenvalues below 1e-10 of the largest are one last block.
+    None goes on beyond a fall to less than `fall` times the eigenvalue before, unless fewer than `minimum` lie between
+    two such falls: equal variances, which a sample spreads out, would else be cut where they are equal, and mixed with
+    others where they end. 0 is for no such falls.
     Raises ValueError if the eigenvalues do not descend, or ratio is outside (0, 1], or minimum below 1.
     """
     _check_blocks(eigenvalues, ratio, minimum)
     values: list[float] = eigenvalues.tolist()
     live = sum(value > _NO_VARIANCE * values[0] for value in values)
     starts: list[int] = []
-    start = 0
-    while start < live:
-        starts.append(start)
-        near = sum(value >= ratio * values[start] for value in values[start:live])
-        start = min(start + max(near, minimum), live)
-    if len(starts) > 1 and live - starts[-1] < minimum:
-        starts.pop()
+    for low, high in pairwise(_parts(values[:live], fall, minimum)):
+        start, first = low, len(starts)
+        while start < high:
+            starts.append(start)
+            near = sum(value >= ratio * values[start] for value in values[start:high])
+            start = min(start + max(near, minimum), high)
+        if len(starts) - first > 1 and high - starts[-1] < minimum:
+            starts.pop()
     if live < len(values):
         starts.append(live)
     return [slice(low, high) for low, high in pairwise([*starts, len(values)])]
+
+
+def _parts(values: list[float], fall: float, minimum: int) -> list[int]:
+    """Edges of the parts between such falls; one that is too short joins its nearer neighbour."""
+    n = len(values)
+    edges = [0, *(i for i in range(1, n) if values[i] < fall * values[i - 1]), n] if n else []
+    while len(edges) > 2:
+        short = [(low, high) for low, high in pairwise(edges) if high - low < minimum]
+        if not short:
+            break
+        low, high = short[0]
+        before, after = (values[edge] / values[edge - 1] if 0 < edge < n else 0.0 for edge in (low, high))
+        # The one below where both are as near, up to rounding.
+        edges.remove(low if before > after * (1 + 1e-9) else high)
+    return edges
 
 
 def spectral_rotation(
@@ -60,9 +81,10 @@ def spectral_rotations(
     generator: torch.Generator,
     ratio: float = 0.5,
     minimum: int = 4,
+    fall: float = 0.0,
 ) -> Iterator[Float[Tensor, "units units"]]:
     """`draws` independent `spectral_rotation`s for one eigendecomposition; the first is the same as there."""
-    spectrum = Spectrum.of(covariance, ratio, minimum)
+    spectrum = Spectrum.of(covariance, ratio, minimum, fall)
     for _ in range(draws):
         yield spectrum.rotation(generator)
 
@@ -75,11 +97,13 @@ class Spectrum:
     blocks: list[slice]
 
     @classmethod
-    def of(cls, covariance: Float[Tensor, "units units"], ratio: float = 0.5, minimum: int = 4) -> Spectrum:
+    def of(
+        cls, covariance: Float[Tensor, "units units"], ratio: float = 0.5, minimum: int = 4, fall: float = 0.0
+    ) -> Spectrum:
         """Decomposed once, for any number of rotations; raises ValueError as `spectral_rotation` does."""
         _check_covariance(covariance)
         ascending, vectors = torch.linalg.eigh(covariance.double())
-        return cls(vectors.flip(1), eigenvalue_blocks(ascending.flip(0), ratio, minimum))
+        return cls(vectors.flip(1), eigenvalue_blocks(ascending.flip(0), ratio, minimum, fall))
 
     def rotation(self, generator: torch.Generator) -> Float[Tensor, "units units"]:
         """A `spectral_rotation`."""

@@ -19,6 +19,10 @@ from homolog.streams import stream
 NULL_VALUES = 2000
 # Latents are grouped by how high their null is: so many in a group at least, so many groups at most.
 IN_STRATUM, STRATA = 20, 10
+# What is turned together, as `alignment.nulls.eigenvalue_blocks` has it: nothing beyond a fall of the variance to less
+# than half, and a plane for itself. Turned into directions of less variance, where no dictionary of such data lies,
+# latents would make chance look smaller than it is.
+SMALLEST_BLOCK, CLEAR_FALL = 2, 0.5
 # Rows on which firing rates of a turned dictionary are set.
 RATED = 1024
 NULLS = ("spectrum", "permutation")
@@ -73,13 +77,15 @@ def turns(side: Side, draws: int, generator: torch.Generator) -> Iterator[Float[
     known = side.rows.moments
     mean = known.mean - side.dictionary.bias.double()
     if mean.square().sum() <= known.covariance.diagonal().mean() or len(mean) == 1:
-        yield from spectral_rotations(known.covariance, draws, generator)
+        yield from spectral_rotations(known.covariance, draws, generator, minimum=SMALLEST_BLOCK, fall=CLEAR_FALL)
         return
     # The mean's direction and an orthonormal basis of what lies across it.
     basis = torch.linalg.qr(torch.cat([mean[:, None], torch.eye(len(mean)).to(mean)], 1))[0]
     along, across = basis[:, :1], basis[:, 1:]
     second = across.T @ known.covariance @ across
-    for rotation in spectral_rotations((second + second.T) / 2, draws, generator):
+    for rotation in spectral_rotations(
+        (second + second.T) / 2, draws, generator, minimum=SMALLEST_BLOCK, fall=CLEAR_FALL
+    ):
         yield along @ along.T + across @ rotation @ across.T
 
 
@@ -90,6 +96,10 @@ def against_null(observed: Scored, null: list[Scored]) -> tuple[Float[Tensor, " 
     points where the data vary most, is like some other by chance. So latents are sorted by the mean similarity of the
     first fifth of the draws, cut into strata, and held against the other draws of their stratum:
     p = (1 + number of null statistics >= observed) / (1 + number of null statistics). NaN where a latent isn't live.
+
+    Within a stratum a p-value is right on average, not for each latent: one whose own null is above its stratum's has
+    p <= 5 % more often. That is all that the false discovery rate takes: the bound of Benjamini & Yekutieli (2001,
+    theorem 1.3) is a sum over latents of chances that p is small.
     """
     pilots = pilot_draws(len(null))
     similarity, statistic = (torch.stack([getattr(one, name) for one in null]) for name in ("similarity", "statistic"))

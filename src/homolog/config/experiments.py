@@ -63,7 +63,7 @@ class TrapsOptions(Options):
     """The analysis."""
     repetitions: Count = 1000
     """Repetitions of each world in which nothing is shared; of those where something is, a fifth."""
-    trained_repetitions: Count = 40
+    trained_repetitions: Count = 20
     """Pairs of autoencoders that are trained in each of the worlds that need training."""
 
 

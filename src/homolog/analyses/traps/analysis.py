@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from jaxtyping import Bool, Int
 
-from homolog.analyses.traps import naive, report, trained, worlds
+from homolog.analyses.traps import naive, report, trained, views, worlds
 from homolog.analyses.traps.rates import false_share, power, rate
 from homolog.analyses.traps.stack import Pair
 from homolog.comparing.blocks import blocks
@@ -107,7 +107,7 @@ def _look(pair: Pair, world: int) -> Seen:
 def _each_block_once(found: Bool[np.ndarray, "repetitions latents"], pair: Pair) -> np.ndarray:
     """What was found, of each block of latents that fire together (the unit that `homolog.compare` names) the first."""
     kept = np.zeros_like(found)
-    for repetition in range(len(found)):
+    for repetition in np.flatnonzero(found.any(1)).tolist():
         start = 0
         for stack, rows in ((pair.a, pair.rows_a), (pair.b, pair.rows_b)):
             label = blocks(Side.of(stack.one(repetition), Rows(InMemory(rows[repetition])))).numpy()
@@ -175,9 +175,8 @@ def _truth(k: int, repetitions: int, autoencoder: dict[str, Any], world: int) ->
     sizes = worlds.Sizes(repetitions, TRAINED_ROWS, UNITS, LATENTS)
     made = trained.sparse_pairs(sizes, stream("traps", "world", "sparse_pairs"), k)
     pair = trained.train(made, sizes, autoencoder, f"sparse_pairs {k}")
-    stable = report.found(pair, seeds_of(world, repetitions))[report.primary_of(pair)]
-    assert made.features is not None
-    true = trained.true_latents(pair, made.features).numpy()
+    stable = report.found(pair, seeds_of(world, repetitions))[views.primary_of(pair)]
+    true = pair.stable.numpy()
     shares = {"stable": stable.mean(1), "true": true.mean(1)}
     for name, chosen in (("true_if_stable", stable), ("true_if_not", ~stable)):
         shares[name] = power(true, chosen)

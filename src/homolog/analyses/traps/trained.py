@@ -24,14 +24,17 @@ from homolog.streams import stream
 TRAINED_ON, DATA_SETS = 2048, 4
 # Steps after which directions have hardly left their start.
 FEW_STEPS = 3
-# A latent is a planted feature's when its direction comes so near to it.
-TRUE_COSINE = 0.9
+# A latent is a feature's when its direction comes so near to it; an even mixture of two orthogonal ones has .71.
+TRUE_COSINE = 0.8
 Sample = Callable[[int, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
 class World:
-    """Data, from which rows can be drawn, the options of what is trained on them, and the features, if there are."""
+    """Data, from which rows can be drawn, the options of what is trained on them, and the features, if there are.
+
+    Of a mixture these are its clusters, as seen from the mean.
+    """
 
     sample: Sample
     options: dict[str, Any]
@@ -52,14 +55,14 @@ def square(sizes: Sizes, generator: torch.Generator) -> World:
 
 
 def gaussians(sizes: Sizes, generator: torch.Generator) -> World:
-    """A mixture of a dozen Gaussians that overlap."""
+    """A mixture of a dozen Gaussians, so far apart that there are twelve things to find: which one a row is of."""
     centres = torch.randn(12, sizes.units, generator=generator) / 2
 
     def sample(rows: int, own: torch.Generator) -> Tensor:
         member = torch.randint(12, (rows,), generator=own)
         return centres[member] + torch.randn(rows, sizes.units, generator=own) / 2
 
-    return World(sample, {"k": 2})
+    return World(sample, {"k": 2}, unit(centres - centres.mean(0)))
 
 
 def gaussian(sizes: Sizes, generator: torch.Generator) -> World:
@@ -77,18 +80,21 @@ def shared_start(sizes: Sizes, generator: torch.Generator) -> World:
 
 
 def sparse_pairs(sizes: Sizes, generator: torch.Generator, k: int) -> World:
-    """As many orthogonal features as units, three on in a row on average: half by themselves, each of the others only
-    beside one of those, half of the time. With too few active latents one latent for both pays better (Chanin &
-    Garriga-Alonso 2025)."""
+    """As many orthogonal features as units, in pairs. On each row two of the pairs are on, of one of them the first
+    feature alone and of the other both: three features. With too few active latents one latent for both pays better
+    than one for each (Chanin & Garriga-Alonso 2025)."""
     features = haar_rotation(sizes.units, generator).float()
     half = sizes.units // 2
 
     def sample(rows: int, own: torch.Generator) -> Tensor:
-        first, second = (torch.rand(rows, half, generator=own) < chance for chance in (2 / half, 1 / 2))
-        on = torch.cat([first, first & second], 1)
-        return (on * (1 + torch.rand(rows, 2 * half, generator=own))) @ features[: 2 * half]
+        place = torch.rand(rows, half, generator=own).argsort(1)
+        on = torch.cat([place < 2, place < 1], 1)
+        return (on * (0.5 + 2 * torch.rand(rows, 2 * half, generator=own))) @ features[: 2 * half]
 
-    return World(sample, {"k": k, "n_latents": sizes.units}, features, longer=2.4)
+    # From many active latents to few, and from no bias, which the data have none of: at the right number the features
+    # are easily found.
+    options = {"k": k, "k_start": 2 * sizes.units // 3, "n_latents": sizes.units, "bias_init": "zero"}
+    return World(sample, options, features, longer=3.6)
 
 
 Make = Callable[[Sizes, torch.Generator], World]
@@ -122,7 +128,10 @@ def train(world: World, sizes: Sizes, autoencoder: dict[str, Any], name: str) ->
         pairs.append((fitted[: len(share)], fitted[len(share) :], rows))
     a, b = (_stacked([one for part in pairs for one in part[side]]) for side in (0, 1))
     rows = torch.cat([part[2] for part in pairs])
-    return Pair(a, b, rows, rows, torch.zeros(len(rows), a.latents + b.latents, dtype=torch.bool))
+    stable = torch.zeros(len(rows), a.latents + b.latents, dtype=torch.bool)
+    if world.features is not None:
+        stable = true_latents(a, b, world.features)
+    return Pair(a, b, rows, rows, stable)
 
 
 def _members(options: dict[str, Any], pairs: int) -> list[tuple[dict[str, Any], int]]:
@@ -140,7 +149,7 @@ def _stacked(members: list[Dictionary]) -> Stack:
     return Stack(*arrays, members[0].activation, members[0].k, members[0].signed, every("moved"))
 
 
-def true_latents(pair: Pair, features: Float[Tensor, "features units"]) -> Bool[Tensor, "repetitions latents"]:
-    """Which latents of a, and then of b, are a planted feature's."""
-    directions = torch.cat([unit(pair.a.directions), unit(pair.b.directions)], 1)
+def true_latents(a: Stack, b: Stack, features: Float[Tensor, "features units"]) -> Bool[Tensor, "repetitions latents"]:
+    """Which latents of a, and then of b, are a feature's."""
+    directions = torch.cat([unit(a.directions), unit(b.directions)], 1)
     return (directions @ features.T).amax(-1) >= TRUE_COSINE
