@@ -57,7 +57,7 @@ def code(text: str) -> list[str]:
 def arguments(command: str) -> set[str]:
     """The first argument of `command` wherever the documents say to run it, options left out."""
     found = (
-        re.match(rf"{command} (?:--cores \d+ |-n )?([\w./]+)", line)
+        re.match(rf"{command} (?:--cores \d+ |-n )?([\w.][\w./-]*)", line)
         for page in PAGES
         for line in code(page.read_text())
     )

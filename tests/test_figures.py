@@ -28,7 +28,7 @@ from homolog.store.figures import write_figures
 # Those of the analysis `stability`.
 FIGURE = pytest.mark.parametrize("name", FIGURE_NEEDS)
 SOME_VIEWS = ("score", "write_out", "neuron_procrustes")
-PROVENANCE = {"homolog_version": "0.0", "git_commit": "abc", "code": "def"}
+PROVENANCE = {"homolog_version": "0.0", "git_commit": "abc", "code": "def", "spec": "{}", "inputs": "{}"}
 
 
 def analysed(names=("planted", "sparse"), pairs=PAIRS, losses=None, hook_points=("hidden_1",), views=SOME_VIEWS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from workspace import ROOT, Workspace
+from workspace import Workspace
 
 from homolog.provenance import Code
 from homolog.sources import show_to_jobs
@@ -13,10 +13,6 @@ from homolog.sources import show_to_jobs
 
 def mistakes(source_root: Path, scripts: Path) -> list[str]:
     return Code.read(source_root, sorted(scripts.glob("*.py"))).mistakes
-
-
-def test_all_of_this_checkout_is_python() -> None:
-    assert mistakes(ROOT / "src", ROOT / "workflow" / "scripts") == []
 
 
 def test_every_file_that_is_no_python_is_told_by_path_line_and_what(tmp_path) -> None:

@@ -277,7 +277,7 @@ def test_equal_members_give_equal_bytes_and_lines_become_a_picture_where_they_ar
     members = made_members(points=9)
     assert int((members.decomposition == "topk").sum()) == 54
     for name in ("a.pdf", "b.pdf"):
-        provenance = {"homolog_version": "0.0", "git_commit": "abc", "code": "def"}
+        provenance = {"homolog_version": "0.0", "git_commit": "abc", "code": "def", "spec": "{}", "inputs": "{}"}
         write_figures(tmp_path / name, draw(members), provenance)
     content = (tmp_path / "a.pdf").read_bytes()
     assert content == (tmp_path / "b.pdf").read_bytes()
