@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from homolog.provenance import statements
 from homolog.provenance.libraries import distributions, versions
 from homolog.provenance.reach import Reach
 from homolog.provenance.statements import Module, read_module, source_digest
@@ -24,7 +23,8 @@ MACHINERY = "provenance"
 VARIABLE = "HOMOLOG_PLANNED"
 _UNUSED_AFTER = 90 * 24 * 3600
 # Files that were taken apart in another way are of no use.
-_FORMAT = f"Python {sys.version_info[:2]}, {source_digest(Path(statements.__file__).read_bytes())}"
+_READERS = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("plain", "statements", "uses"))
+_FORMAT = f"Python {sys.version_info[:2]}, {source_digest(_READERS)}"
 
 
 class Code:

@@ -22,6 +22,8 @@ async def _record(planned: Planned, job: PlannedJob, findings: list[Finding]) ->
     wrong = next((finding for finding in findings if finding.status != CURRENT), None)
     if wrong is None:
         return
+    # What it has read before writing.
+    records.deactivate_cache()
     # A job's files are made together: one that isn't current is a reason to make all of them.
     for path in job.job.output:
         record = records.metadata(path)
