@@ -120,7 +120,9 @@ def test_what_pca_computes_reaches_pca_and_what_reads_it(copied: Workspace, ever
 
 
 def test_definitions_that_nothing_uses_plan_nothing(copied: Workspace) -> None:
-    for path in (copied.sources / "src").rglob("*.py"):
+    # But in modules that count whole, since names don't tell what of them is used.
+    whole = {"loading.py", "report.py", "stability.py", "widening.py", "reinit_depth.py", "waterfall.py"}
+    for path in (path for path in (copied.sources / "src").rglob("*.py") if path.name not in whole):
         path.write_text(path.read_text() + "\n\ndef never_called():\n    return 1\n\n\nNEVER_READ = 1\n")
     assert copied.planned("all") == set()
 
