@@ -73,6 +73,21 @@ def explain_code(options: argparse.Namespace) -> int:
     return 0
 
 
+def times(options: argparse.Namespace) -> int:
+    """Where did the time go, by rule?"""
+    from homolog.results.times import draw, headline, read_times, table
+
+    try:
+        found = read_times(options.results, sorted(path.stem for path in SCRIPTS.glob("*.py")))
+    except ValueError as error:
+        print(f"homolog: error: {error}")
+        return 1
+    print(table(found).to_string(float_format="{:.2f}".format), headline(found), sep="\n\n")
+    if options.figure:
+        draw(found).savefig(options.figure)
+    return 0
+
+
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add them to a command line."""
     told = {
@@ -92,3 +107,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument("stage", help="such as decompose")
     command.add_argument("target", nargs="*", help="what a spec names, such as homolog.decompositions.pca:PCA")
     command.set_defaults(run=explain_code)
+    command = commands.add_parser("times", help="tell by rule what the jobs behind results/ took")
+    command.add_argument("results", type=Path, nargs="?", default=Path("results"), help="default: results")
+    command.add_argument("--figure", type=Path, help="draw it, too: a name that ends in .pdf, .png or .svg")
+    command.set_defaults(run=times)
