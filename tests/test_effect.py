@@ -402,3 +402,32 @@ def test_effect_names_say_what_they_do():
     seen = {(load(VIEWS[name])().taken, load(VIEWS[name])().put) for name in EFFECTS}
     assert seen == {(taken, put) for taken in ("code", "projection") for put in ("mean", "zero", "resample")}
     assert all(issubclass(type(view_of(name)), Effect) for name in EFFECTS)
+
+
+def test_losses_are_the_tasks_whatever_the_conditional_null_keeps(world, fitted):
+    """Other labels (a token's id) move the conditional null, and no loss; documents bound what the null permutes."""
+    layer = world[1]["hidden_1"]
+    tokens = {fold: labels % 2 + 40_000 for fold, labels in layer.labels.items()}
+    documents = {fold: torch.arange(len(labels)) // 10 for fold, labels in layer.labels.items()}
+    other = replace(layer, labels=tokens, documents=documents)
+    view, sae = view_of("substitution"), fitted[0]["topk_sae"]
+    assert layer.targets is not None
+    for fold in FOLDS:
+        assert torch.equal(other.rest[fold].labels, layer.targets[fold])
+    plain, again = view.signatures(layer, sae), view.signatures(other, sae)
+    unchanged = torch.zeros_like(plain.rest.logits)[None]
+    assert_close(again.rest.losses(unchanged), plain.rest.losses(unchanged))
+    null = view.null(other, sae, seeded(0))
+    assert null.score.shape == plain.score.shape
+    for name in ("effect", "substitution"):
+        moved = [view_of(name).conditional_null(one, sae, seeded(0)).score for one in (layer, other)]
+        assert not torch.equal(*moved)
+    assert view_of("effect").conditional_null(replace(layer, labels={}), sae, seeded(0)) is None
+
+
+def test_the_null_of_documents_fits_the_rows_that_are_looked_at(monkeypatch, world, fitted):
+    layer, sae = world[1]["hidden_1"], fitted[0]["topk_sae"]
+    monkeypatch.setattr(Substitution, "rows", 50)
+    documents = {fold: torch.arange(len(labels)) // 10 for fold, labels in layer.labels.items()}
+    null = view_of("substitution").null(replace(layer, documents=documents), sae, seeded(0))
+    assert null.match.shape[1] == null.score.shape[1] == 50

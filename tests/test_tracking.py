@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+import yaml
 from making import complete, gaussian, make_rows, seeded
 from planted import LATENTS, RETRAINED, UNITS, codes_of, make_run, make_runs, reading
 from workspace import ROOT
 
 import homolog
 from homolog.alignment.gauge import no_gauge
+from homolog.alignment.layer import FOLDS
 from homolog.analyses.changes import follow
 from homolog.analyses.consensus import Groups, Series, level_of, tracked
 from homolog.analyses.rival import JointCodes, hold_against, read_joint_codes
@@ -721,3 +723,25 @@ def test_tracks_and_a_crosscoder_read_planted_survival_back(monkeypatch):
         assert (recall[:2] > least).all()
     assert mean["tracks"][1][3] == 0  # Two runs are no track.
     assert mean["crosscoder"][1][3] > 0.5
+
+
+def test_where_rows_belong_to_documents_these_are_shuffled_whole():
+    values = {fold: gaussian(60, 3, seed=seed).relu() for seed, fold in enumerate(FOLDS)}
+    labels = {fold: torch.arange(60) % 2 for fold in FOLDS}
+    documents = {fold: torch.arange(60) // 6 for fold in FOLDS}
+    codes = Codes.of(values, labels, documents)
+    moved = codes.shuffled(seeded(0), within_class=False)
+    for fold in FOLDS:
+        before, after = (one.values[fold].reshape(10, 6, -1) for one in (codes, moved))
+        order = [next(i for i in range(10) if torch.equal(before[i], part)) for part in after]
+        assert sorted(order) == list(range(10)) != order
+    within = codes.shuffled(seeded(0), within_class=True)
+    assert torch.equal(within.values["match"][::2].sort(0).values, codes.values["match"][::2].sort(0).values)
+
+
+def test_the_plan_tells_tracks_what_the_conditional_null_keeps():
+    config = yaml.safe_load((ROOT / "tests" / "tiny.yaml").read_text())
+    config["experiments"]["stability"]["analysis"] |= {"conditional_on": "token_id", "documents": "document"}
+    spec = json.loads(Plan(parse_config(config)).spec("track", experiment="stability"))
+    assert spec["options"]["conditional_on"] == "token_id"
+    assert spec["options"]["documents"] == "document"

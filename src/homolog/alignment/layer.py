@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from homolog.alignment.gauge import Gauge
-from homolog.alignment.nulls import Spectrum
+from homolog.alignment.nulls import CLEAR_FALL, Spectrum
 from homolog.alignment.rest import Rest, rest_of
 from homolog.store.activations import Activations
 from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN, UNKNOWN
@@ -45,7 +45,8 @@ class Layer:
     canonical order too; `shift` and `rotation` are the gauge's, `below_rotation` that of the layer below. `support`
     projects onto the span of the train rows. `symmetry` names the maps that leave the network's function alone. `model`
     is None where no network is known. `labels` are what the conditional null keeps (empty where none are known),
-    `documents` which rows belong together, if they aren't exchangeable.
+    `documents` which rows belong together, if they aren't exchangeable; `targets` are the task's own labels, by which
+    losses are measured, where they are others than `labels`.
     """
 
     run: str
@@ -65,6 +66,7 @@ class Layer:
     shift: bool = False
     rotation: Float[Tensor, "units units"] | None = None
     documents: dict[str, Int[Tensor, " samples"]] | None = None
+    targets: dict[str, Int[Tensor, " samples"]] | None = None
     below_rotation: Float[Tensor, "below_units below_units"] | None = None
 
     @property
@@ -78,13 +80,14 @@ class Layer:
 
     @cached_property
     def spectrum(self) -> Spectrum:
-        """Of the training rows' covariance, for nulls that turn dictionaries within it."""
-        return Spectrum.of(self.covariance)
+        """Of the training rows' covariance, for nulls that turn dictionaries within it: never beyond a clear fall."""
+        return Spectrum.of(self.covariance, fall=CLEAR_FALL)
 
     @cached_property
     def rest(self) -> dict[str, Rest]:
         """What the network makes of the hook point, for the first rows of each fold; empty without a network."""
-        return rest_of(self.model, self.hook_point, self.gauge, self.activations, self.labels)
+        targets = self.labels if self.targets is None else self.targets
+        return rest_of(self.model, self.hook_point, self.gauge, self.activations, targets)
 
     @cached_property
     def jacobian(self) -> dict[str, Float[Tensor, "rows units below_units"]]:
@@ -139,6 +142,7 @@ def build_layer(
         documents=None
         if documents is None
         else {fold: rows.named(documents)[index].to(device) for fold, index in folds.items()},
+        targets={fold: rows.label[index].to(device) for fold, index in folds.items()},
         covariance=torch.cov(train.T, correction=0),
         support=_projector(train),
         write_out=None if activations.write_out is None else _write_out(activations.write_out, gauge).to(device),

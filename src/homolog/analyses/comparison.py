@@ -57,6 +57,10 @@ class Fitted:
             self._cache[entry] = self._signatures(view, key, kind, draw)
         return self._cache[entry]
 
+    def forget(self) -> None:
+        """Let go of the signatures: those of one view and one method are large, and no other asks for them."""
+        self._cache.clear()
+
     def seen(self, view: View, key: Key) -> Bool[Tensor, " latents"]:
         """Live latents of which the view sees something: one that never fires on its inputs has nothing to compare."""
         entry = (view.name, key)

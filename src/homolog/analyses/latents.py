@@ -90,6 +90,8 @@ def by_latent(
                 arrays[f"latent_{name}"][i, j, k, latents] = values
             for name, values in _curves(view, own, others, draws).items():
                 curves[f"coverage_{name}"][i, j, k] = values
+            for one in (own, *others):
+                one.forget()
     dims = ("base", "decomposition", "view", "latent")
     found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     found |= {f"latent_{name}": (dims, arrays[f"latent_{name}"]) for name in DECIDED}

@@ -45,7 +45,11 @@ def read_joint_codes(members: list[JointDictionary], layers: list[Layer]) -> lis
         dictionary = member.dictionary.to(torch.float64)
         values = {fold: dictionary.codes(_side_by_side(member, layers, fold)) for fold in FOLDS}
         shared = (member.effective_runs > len(layers) - NEARLY).numpy()
-        found.append(JointCodes(str(facts["label"]), int(facts["seed"]), Codes.of(values, layers[0].labels), shared))
+        found.append(
+            JointCodes(
+                str(facts["label"]), int(facts["seed"]), Codes.of(values, layers[0].labels, layers[0].documents), shared
+            )
+        )
     return found
 
 

@@ -59,6 +59,8 @@ def measure_roles(
         cell["gauge"] = compare(view, run, regauged, same_members(run, regauged), matchings, ranks).by_matching
     else:
         cell["gauge"] = np.full(len(matchings), np.nan)
+    for one in (*sources.fitted.values(), *sources.start.values(), *sources.gaussian.values()):
+        one.forget()
     return cell
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from homolog.alignment.layer import FOLDS, Layer
 from homolog.alignment.links import Matrix, Similarities
 from homolog.alignment.matching import LARGE
-from homolog.alignment.nulls import permute_rows, permute_within
+from homolog.alignment.nulls import permute_groups, permute_rows, permute_within
 from homolog.alignment.similarity import standardise
 from homolog.alignment.sparse_codes import Correlation, SparseCodes
 from homolog.dictionary import Dictionary
@@ -27,21 +27,27 @@ class Codes:
     live: Bool[np.ndarray, " latents"]
     values: dict[str, Float[Tensor, "samples live"]]
     labels: dict[str, Int[Tensor, " samples"]]
+    documents: dict[str, Int[Tensor, " samples"]] | None = None
 
     @classmethod
     def of(
-        cls, values: dict[str, Float[Tensor, "samples latents"]], labels: dict[str, Int[Tensor, " samples"]]
+        cls,
+        values: dict[str, Float[Tensor, "samples latents"]],
+        labels: dict[str, Int[Tensor, " samples"]],
+        documents: dict[str, Int[Tensor, " samples"]] | None = None,
     ) -> Codes:
         """From the codes of all latents by fold."""
         varies = [(standardise(codes) != 0).any(1) for codes in values.values()]
         live = torch.stack(varies).all(0).cpu()
         kept = {fold: codes[:, live.to(codes.device)].cpu() for fold, codes in values.items()}
-        return cls(live.numpy(), kept, {fold: index.cpu() for fold, index in labels.items()})
+        together = documents and {fold: index.cpu() for fold, index in documents.items()}
+        return cls(live.numpy(), kept, {fold: index.cpu() for fold, index in labels.items()}, together)
 
     @classmethod
     def read(cls, layer: Layer, dictionary: Dictionary) -> Codes:
         """What a dictionary that was fitted to `layer` reads of its held-out inputs."""
-        return cls.of({fold: dictionary.codes(x) for fold, x in layer.activations.items()}, layer.labels)
+        codes = {fold: dictionary.codes(x) for fold, x in layer.activations.items()}
+        return cls.of(codes, layer.labels, layer.documents)
 
     @cached_property
     def rows(self) -> dict[str, Float[Tensor, "live samples"]]:
@@ -54,15 +60,22 @@ class Codes:
         return {fold: SparseCodes.stack([codes]) for fold, codes in self.values.items()}
 
     def shuffled(self, generator: torch.Generator, within_class: bool) -> Codes:
-        """The codes with their inputs permuted, in each fold by itself: all of them, or only within a class."""
-        order = {
-            fold: permute_within(self.labels[fold], generator) if within_class else permute_rows(len(codes), generator)
-            for fold, codes in self.values.items()
-        }
-        moved = Codes(self.live, {fold: codes[order[fold]] for fold, codes in self.values.items()}, self.labels)
+        """The codes with their inputs permuted, in each fold by itself: all, or only within a class.
+
+        Where rows belong to documents, all means these, whole.
+        """
+        order = {fold: self._order(fold, generator, within_class) for fold in self.values}
+        moved = replace(self, values={fold: codes[order[fold]] for fold, codes in self.values.items()})
         if "rows" in vars(self):  # Then there is no need to centre them again.
             vars(moved)["rows"] = {fold: rows[:, order[fold]] for fold, rows in self.rows.items()}
         return moved
+
+    def _order(self, fold: str, generator: torch.Generator, within_class: bool) -> Int[Tensor, " samples"]:
+        if within_class:
+            return permute_within(self.labels[fold], generator)
+        if self.documents is None:
+            return permute_rows(len(self.values[fold]), generator)
+        return permute_groups(self.documents[fold], generator)
 
 
 def correlate(

@@ -115,7 +115,8 @@ def _layers(
 ) -> dict[tuple[str, str], Layer]:
     """Every run in every gauge that a decomposition was fitted in, all on the same inputs."""
     gauges = dict.fromkeys(options["gauge"] for options in (*spec["decompositions"], *spec["joint"]))
-    layers = {(run, gauge): runs[run].layer(hook_point, gauge, device) for run in runs for gauge in gauges}
+    about_rows = spec["options"].get("conditional_on", "label"), spec["options"].get("documents")
+    layers = {(run, gauge): runs[run].layer(hook_point, gauge, device, *about_rows) for run in runs for gauge in gauges}
     check_same_inputs(layers.values())
     return layers
 

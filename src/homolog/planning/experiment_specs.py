@@ -55,7 +55,10 @@ def track(config: Config, experiment: str) -> Spec:
     fitted_here = [key for key in planned.decompositions if not isinstance(known[key], GivenOptions)]
     return {
         "experiment": experiment,
-        "options": {**options.tracks.model_dump(mode="json"), "tolerance": options.comparison.tolerance},
+        "options": {
+            **options.tracks.model_dump(mode="json"),
+            **options.comparison.model_dump(mode="json", include={"tolerance", "conditional_on", "documents"}),
+        },
         "hook_points": planned.hook_points,
         "decompositions": [_named(config, key) for key in planned.decompositions],
         "joint": [_named(config, key) for key in planned.joint_decompositions],

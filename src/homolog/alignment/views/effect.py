@@ -43,12 +43,14 @@ class Effect(View):
             found[fold] = unit_rows(rest.effects(directions, changes.T).flatten(1))
         return Signatures(found["match"], found["score"])
 
-    def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures:
-        """Inputs permuted within their class: what "both networks know the classes" explains."""
+    def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
+        """Inputs permuted within their class: what "both networks know the classes" explains. None without classes."""
+        if not layer.labels:
+            return None
         plain = self.signatures(layer, dictionary)
         permuted = {}
         for fold in FOLDS:
-            rows = permute_within(layer.rest[fold].labels, generator)
+            rows = permute_within(layer.labels[fold][: layer.rest[fold].rows], generator)
             effects: Tensor = getattr(plain, fold)
             permuted[fold] = effects.reshape(len(effects), len(rows), -1)[:, rows].flatten(1)
         return Signatures(permuted["match"], permuted["score"])

@@ -38,7 +38,7 @@ class OfCodes(View):
         if layer.documents is None:
             orders = [permute_rows(codes.shape[1], generator) for codes in (plain.match, plain.score)]
         else:
-            orders = [permute_groups(layer.documents[fold], generator) for fold in FOLDS]
+            orders = [permute_groups(layer.documents[fold][: self.rows], generator) for fold in FOLDS]
         return Signatures(plain.match[:, orders[0]], plain.score[:, orders[1]])
 
     def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
