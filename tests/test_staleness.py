@@ -16,7 +16,7 @@ from homolog.registry import FIGURES
 STABILITY = "results/figures/stability.pdf"
 EXPERIMENTS = ("stability", "widening", "reinit_depth", "bases")
 # What reads a stage's output; all stages that stand behind it where nothing else is said.
-FOLLOWING = {"analyse": ("plot", "plot_waterfall"), "track": ("plot_tracks",)}
+FOLLOWING = {"analyse": ("plot", "plot_waterfall"), "track": ("plot", "plot_tracks")}
 FOLLOWING |= {"plot": (), "plot_waterfall": (), "plot_training": ()}
 
 
@@ -145,13 +145,12 @@ def test_a_figures_module_reaches_the_figure_alone(copied: Workspace, experiment
 
 def test_the_way_of_tracking_reaches_tracks_and_what_draws_them(copied: Workspace, every_job: set[str]) -> None:
     change_code(copied.module("homolog.alignment.tracks"))
-    drawn = {"plot widening", "plot reinit_depth"}
-    assert copied.planned("all") == of_stages(every_job, "track", "plot_tracks") | drawn
+    assert copied.planned("all") == of_stages(every_job, "track", "plot", "plot_tracks")
 
 
 def test_an_option_of_tracks_reaches_them_alone(copied: Workspace) -> None:
     copied.configure(lambda config: config["experiments"]["bases"].update(tracks={"null_draws": 20}))
-    assert copied.planned("all") == {"track bases", "plot_tracks bases"}
+    assert copied.planned("all") == {"track bases", "plot bases", "plot_tracks bases"}
 
 
 def test_the_figure_of_training_reaches_itself_alone(copied: Workspace) -> None:
@@ -163,8 +162,7 @@ def test_the_figure_of_training_reaches_itself_alone(copied: Workspace) -> None:
 def test_a_script_reaches_its_stage_and_what_follows(copied: Workspace, every_job: set[str], stage: str) -> None:
     change_code(copied.script(stage))
     following = FOLLOWING.get(stage, STAGES[STAGES.index(stage) + 1 :])
-    figures = {"plot widening", "plot reinit_depth"} if stage == "track" else set()  # Which draw tracks.
-    assert copied.planned("all") == of_stages(every_job, stage, *following) | figures
+    assert copied.planned("all") == of_stages(every_job, stage, *following)
 
 
 def test_swapped_values_reach_the_model_and_what_follows(copied: Workspace) -> None:

@@ -30,6 +30,7 @@ from homolog.config import parse_config
 from homolog.config.reading import load_config
 from homolog.decompositions.joint import COPIES, RUNS, fit_jointly
 from homolog.figures import crosscoder, reinit_depth, tracks, widening
+from homolog.figures.latents import draw_latents
 from homolog.figures.report import pages
 from homolog.planning import Plan
 from homolog.registry import METHODS
@@ -745,3 +746,19 @@ def test_the_plan_tells_tracks_what_the_conditional_null_keeps():
     spec = json.loads(Plan(parse_config(config)).spec("track", experiment="stability"))
     assert spec["options"]["conditional_on"] == "token_id"
     assert spec["options"]["documents"] == "document"
+
+
+def test_survival_is_drawn_on_the_page_of_latents_where_there_are_tracks(whole):
+    views = ["homolog.alignment.views.score:Score"]
+    options = {"matchings": ["rank", "hungarian"], "null_draws": 2, "tolerance": 0.05}
+    spec = spec_of() | {"options": options | {"views": views}, "pairs": PAIRED, "controls": {}}
+    plain = stability(spec, without({1: (1,), 3: (1, 2)}))
+    dataset = with_tracks(plain, [whole / "tracks.nc"])
+    for one, expected in ((plain, 0), (dataset, len(dataset.decomposition))):
+        figure = draw_latents(pages(one)[0])
+        figure.draw_without_rendering()
+        shown = [axes for axes in figure.axes if axes.get_xlabel() == "in a track of at least this share of runs"]
+        assert len(shown) == expected
+    cell = pages(dataset)[0].isel(decomposition=0)
+    drawn_shares = next(line.get_ydata() for line in shown[0].lines if line.get_lw() == 1.6 and line.get_ls() == "-")
+    np.testing.assert_array_equal(drawn_shares, cell.survival.values)

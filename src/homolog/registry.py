@@ -60,4 +60,4 @@ FIGURES: dict[str, str] = {
     "traps": "homolog.figures.traps",
 }
 # Figures that draw tracks too, where the experiment has any.
-DRAWN_WITH_TRACKS: tuple[str, ...] = ("widening", "reinit_depth")
+DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

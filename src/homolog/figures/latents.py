@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from homolog.figures.findings import MATCHING, PRIMARY, count_latents
 from homolog.figures.scale import colour_and_shape
 from homolog.figures.style import COLOURS, GREY, INK, PALE, VIEW_TITLES, in_house_style, new_figure
+from homolog.figures.tracks import curves_of, draw_survival
 
 # Methods shown: more would leave no room.
 MOST_COLUMNS = 5
@@ -27,15 +28,16 @@ HEAT = "Blues"
 
 @in_house_style
 def draw_latents(page: xr.Dataset) -> Figure:
-    """Excess by view and method above; quality-coverage curves, and similarities of matched latents, below."""
+    """Excess by view and method; quality-coverage, survival over all runs, similarities of matched latents."""
     methods = [str(name) for name in page.decomposition.values][:MOST_COLUMNS]
     base = page.isel(base=0)
     question = f"Latent by latent: what of {page.hook_point.item()} returns from {base.base_run.item()}?"
-    figure = new_figure(13.0, 9.2, question, count_latents(page))
-    grid = figure.add_gridspec(4, 1, height_ratios=[2.3, 2.2, 0.32, 2.6])
+    tracked = [2.2, 0.32] if "survival" in page else []
+    figure = new_figure(13.0, 9.2 + sum(tracked), question, count_latents(page))
+    grid = figure.add_gridspec(4 + len(tracked), 1, height_ratios=[2.3, 2.2, 0.32, *tracked, 2.6])
     _draw_excess(figure, grid[0], page)
     curves = GridSpecFromSubplotSpec(1, max(len(methods), 3), grid[1], wspace=0.05)
-    maps = GridSpecFromSubplotSpec(1, max(len(methods), 3), grid[3], wspace=0.05)
+    maps = GridSpecFromSubplotSpec(1, max(len(methods), 3), grid[-1], wspace=0.05)
     below = []
     for index, method in enumerate(methods):
         axes = figure.add_subplot(curves[index])
@@ -49,13 +51,27 @@ def draw_latents(page: xr.Dataset) -> Figure:
     marks = [
         Line2D([], [], color=colour, ls=dash, lw=width, label=label) for label, colour, dash, width in CURVES.values()
     ]
-    legend = figure.add_subplot(grid[2])
-    legend.axis("off")
-    legend.legend(handles=marks, loc="center", ncols=3, frameon=False)
+    _draw_legend(figure, grid[2], marks)
+    if tracked:
+        survival = GridSpecFromSubplotSpec(1, max(len(methods), 3), grid[3], wspace=0.05)
+        for index, method in enumerate(methods):
+            axes = figure.add_subplot(survival[index])
+            draw_survival(axes, page.sel(decomposition=method))
+            axes.tick_params(labelleft=index == 0)
+            axes.set(xlabel="in a track of at least this share of runs")
+            if index == 0:
+                axes.set_ylabel("share of a run's live latents")
+        _draw_legend(figure, grid[4], curves_of(page))
     if below:
         scale = ScalarMappable(Normalize(0, 1), HEAT)
         figure.colorbar(scale, ax=below, shrink=0.75, pad=0.01, label=f"{PRIMARY} similarity (at least 0)")
     return figure
+
+
+def _draw_legend(figure: Figure, where: SubplotSpec, marks: list[Line2D]) -> None:
+    axes = figure.add_subplot(where)
+    axes.axis("off")
+    axes.legend(handles=marks, loc="center", ncols=4, frameon=False)
 
 
 def _draw_excess(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:

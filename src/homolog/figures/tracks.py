@@ -87,12 +87,10 @@ def _draw_page(dataset: xr.Dataset, hook_point: str) -> Figure:
     upper = GridSpecFromSubplotSpec(bands, min(COLUMNS, max(len(methods), 3)), grid[0])
     for index, method in enumerate(methods):
         axes = figure.add_subplot(upper[index // COLUMNS, index % COLUMNS])
-        _draw_survival(axes, page.sel(decomposition=method), int(dataset.accepted_run.sum()))
+        draw_survival(axes, page.sel(decomposition=method))
         axes.set_title(f"{method}: {_tracks_of(dataset, hook_point, method).sizes['track']} tracks", loc="left")
         axes.set_ylabel("" if index % COLUMNS else "share of a run's live latents")
-    shown = [look for name, look in LINES.items() if not _is_unknown(page[name])]
-    curves = [Line2D([], [], color=colour, ls=dash, lw=width, label=label) for label, colour, dash, width, _ in shown]
-    _draw_legend(figure, grid[1], curves)
+    _draw_legend(figure, grid[1], curves_of(page))
     if panels:
         below = GridSpecFromSubplotSpec(lower, min(COLUMNS, len(panels)), grid[2])
         for index, (title, rows) in enumerate(panels):
@@ -104,11 +102,17 @@ def _draw_page(dataset: xr.Dataset, hook_point: str) -> Figure:
     return figure
 
 
-def _draw_survival(axes: Axes, cell: xr.Dataset, runs: int) -> None:
+def curves_of(page: xr.Dataset) -> list[Line2D]:
+    """The curves of survival that there are, for a legend."""
+    shown = [look for name, look in LINES.items() if not _is_unknown(page[name])]
+    return [Line2D([], [], color=colour, ls=dash, lw=width, label=label) for label, colour, dash, width, _ in shown]
+
+
+def draw_survival(axes: Axes, cell: xr.Dataset) -> None:
     """Share of latents in a track of at least r of R runs, against r / R; of refits likewise."""
     for name, (_, colour, dash, width, above) in LINES.items():
         dim = "fit" if name == "ceiling_survival" else "r"
-        many = int(cell.n_fits) if dim == "fit" else runs
+        many = int(cell.n_fits) if dim == "fit" else cell.sizes["r"] - 1
         if many:
             x, share = np.arange(many + 1) / many, cell[name].values[: many + 1]
             axes.step(x, share, where="pre", color=colour, ls=dash, lw=width, zorder=above, clip_on=False)

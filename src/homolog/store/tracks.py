@@ -33,11 +33,13 @@ def write_tracks(path: str | Path, tracks: xr.Dataset, provenance: Attributes) -
 
 
 def with_tracks(dataset: xr.Dataset, paths: Iterable[str | Path]) -> xr.Dataset:
-    """An experiment's dataset and, if a path is given, what its tracks say between groups of runs."""
+    """An experiment's dataset and, if a path is given, what its tracks say between groups of runs, and of survival."""
     for path in paths:
         tracks = read_tracks(path)
-        between = [name for name in tracks.data_vars if "target" in tracks[name].dims]
-        dataset = dataset.merge(tracks[between], join="left", compat="no_conflicts", combine_attrs="override")
+        shares = [
+            name for name in tracks.data_vars if {"target", "r", "fit"} & set(tracks[name].dims) or name == "n_fits"
+        ]
+        dataset = dataset.merge(tracks[shares], join="left", compat="no_conflicts", combine_attrs="override")
     return dataset
 
 
