@@ -475,7 +475,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     ),
     "views of a network": (
         lambda c: c["experiments"]["three"]["analysis"].update(views=["score", "write_out"]),
-        "experiments.three.analysis.views: write_out, of external models; allowed: score, neuron, neuron_permuted, ",
+        "experiments.three.analysis.views: write_out, of external models; allowed: score, score_spearman, ",
     ),
     "both path and by_run": (
         lambda c: c["decompositions"]["theirs"].update(by_run={"mine/seed_0": "x"}),

@@ -105,7 +105,7 @@ def test_every_file_says_what_made_it(built: Workspace) -> None:
         known = attributes(built.results / path)
         assert all(str(known[name]) for name in (*PROVENANCE, "homolog_artefact", "homolog_format", "content")), path
         assert json.loads(known["spec"])["threads"] == 1
-        assert len(known["code"]) == 16
+        assert len(str(known["code"]).split()[0]) == 16
         assert known["device"] == "cpu"
         if path.parts[0] == "models":
             assert known["run"] == "/".join(path.parts[1:3])

@@ -35,7 +35,7 @@ from homolog.training import Curve
 
 HOOK_POINTS = ["hidden_0", "hidden_1", "logits"]
 PROVENANCE: dict[str, Any] = {"run": "made/seed_3", "seed": 3, "spec": '{"threads": 1}', "homolog_version": "0.1"}
-FIGURE_PROVENANCE = {"homolog_version": "0.1", "git_commit": "abc", "code": "123"}
+FIGURE_PROVENANCE = {"homolog_version": "0.1", "git_commit": "abc", "code": "123", "spec": "{}", "inputs": "{}"}
 
 
 def write_some_activations(path: Path, batch_size: int = 40, dtype: str = "float32", scale: float = 1.0) -> Any:
