@@ -136,6 +136,18 @@ def test_parts_that_start_equal_in_copies_stay_equal(steps):
             assert torch.allclose(shares, torch.full_like(shares, 0.5), atol=1e-5)
 
 
+def test_a_member_that_diverges_has_an_fvu_in_no_run(caplog):
+    """Beside one that doesn't: what is left of it would write zeros, of which an FVU is a number like any other."""
+    spec = spec_of(steps=5)
+    spec |= {"grid": [options | {"lr": lr} for options in spec["grid"] for lr in (1e-3, 1e30)], "labels": ["a", "b"]}
+    members = fit_jointly(spec, runs_of([gaussian(200, 6, seed=s, dtype=torch.float32) for s in range(2)]))
+    assert "6 of 12 members diverged" in caplog.text
+    for member in members:
+        diverged = member.dictionary.member["label"] == "b"
+        for fvu in (member.fvu, member.fvu_test):
+            assert fvu.isnan().tolist() == [diverged] * 2
+
+
 def test_shares_sum_to_one_and_every_control_is_there(world):
     assert set(world[2]) == {(RUNS, "all"), (RUNS, "a"), (RUNS, "b")} | {
         (control, "all") for control in (SHUFFLED, WITHIN_CLASS, COPIES)

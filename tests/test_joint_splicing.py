@@ -91,6 +91,15 @@ def test_the_mean_alone_is_0_in_every_run(world):
     assert facts["loss_recovered"].abs().max() < 1e-12
 
 
+def test_a_member_that_diverged_recovers_no_number_in_any_run(world):
+    member = everything(RUNS)
+    wild = replace(member.dictionary, member={**member.dictionary.member, "diverged": 3})
+    facts = world.facts(replace(member, dictionary=wild))
+    assert facts["loss_spliced"].isnan().all()
+    assert facts["loss_recovered"].isnan().all()
+    assert torch.equal(facts["loss_ablated"], world.facts(member)["loss_ablated"])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_latents_of_one_run_each_lose_what_two_dictionaries_do(world, seed):
     """Nothing goes between the blocks, so each run has a dictionary of its own, in the scale of its factor."""

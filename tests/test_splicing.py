@@ -122,6 +122,19 @@ def test_it_is_the_loss_that_training_reports():
     assert_close(facts["loss_original"], curve.loss[-1][1], rtol=1e-5, atol=0)
 
 
+def test_a_dictionary_that_diverged_recovers_no_number_and_the_others_keep_theirs():
+    """What is left of it, a bias of zeros, has a loss like any other; of the network's own losses all is known."""
+    case = Case("hidden_1")
+    good = keep_all(case.mean_in_gauge)
+    wild = replace(keep_none(torch.zeros_like(case.mean)), member={"diverged": 7})
+    before, diverged, after = case.facts(good, wild, good)
+    assert before == after == case.facts(good)[0]
+    assert math.isnan(diverged["loss_spliced"])
+    assert math.isnan(diverged["loss_recovered"])
+    assert diverged["loss_ablated"] == before["loss_ablated"]
+    assert not math.isnan(case.facts(replace(wild, member={"diverged": -1}))[0]["loss_recovered"])
+
+
 @pytest.mark.parametrize("hook_point", ["hidden_0", "hidden_1"])
 def test_worse_than_the_mean_is_below_0(hook_point):
     case = Case(hook_point)

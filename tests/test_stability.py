@@ -475,6 +475,29 @@ def test_independent_runs_must_match_the_median_of_their_model():
 # Ranks, inputs, whole layers
 
 
+def test_means_over_seeds_leave_out_members_that_diverged():
+    """FVUs 0.1 and 0.11 of two seeds; where neither seed has a number there is none."""
+
+    def members(seed, **facts):
+        return [replace(d, member=d.member | facts) for d in make_members(0.1, (seed,))]
+
+    wild = {"fvu": nan, "l0": 0.0, "dead_fraction": 1.0, "diverged": 5}
+    cases = [
+        members(0) + members(1),
+        members(0, loss_recovered=0.5) + members(1, **wild, loss_recovered=nan),
+        members(0, **wild) + members(1, **wild),
+    ]
+    made = make_runs(members=lambda i: {"planted": cases[max(0, min(i, 3) - 1)]}, retrained=RETRAINED[:3])
+    found = stability(spec_of(PAIRS[:3], RETRAINED[:3]), made).isel(hook_point=0, decomposition=0)
+    for name, expected in {
+        "fvu": [0.105, 0.1, nan],
+        "l0": [2.0, 2.0, nan],
+        "dead_fraction": [0.25, 0.25, nan],
+        "loss_recovered": [nan, 0.5, nan],
+    }.items():
+        assert found[name].sel(run=RETRAINED[:3]).values == pytest.approx(expected, nan_ok=True), name
+
+
 @pytest.mark.parametrize(("spread", "near"), [(0.0, []), (0.1, []), (0.2, [1, 2]), (1.7, [1, 2, 3, 4])])
 def test_near_degenerate_ranks_are_those_within_sampling_error_of_a_neighbour(spread, near):
     """Importances 10, 9.5, 5, 1, by half of the data `spread` more and less: a fit to all rows has sd `spread`."""

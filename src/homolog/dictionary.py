@@ -48,6 +48,11 @@ class Dictionary:
     curves: dict[str, Float[Tensor, " points"]] = field(default_factory=dict)
     member: dict[str, str | int | float] = field(default_factory=dict)
 
+    @property
+    def diverged(self) -> bool:
+        """Whether its training exploded: then it activates nothing, and no figure says how good it is."""
+        return self.member.get("diverged", -1) != -1
+
     def codes(self, activations: Float[Tensor, "samples units"]) -> Float[Tensor, "samples latents"]:
         """How active each latent is for each sample."""
         return encoding.encode(self, activations)

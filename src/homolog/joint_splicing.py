@@ -88,14 +88,19 @@ def joint_loss_recovered(
     """The facts of `loss_recovered` by run: the codes are of all runs' activations, each run's part is spliced into it.
 
     `orders` says which of each run's test rows stand side by side; in the control of copies all runs are the first.
+    Of a member that diverged, what is spliced is NaN.
     """
     if member.control == COPIES:
         networks = [networks[0]] * len(networks)
-    written = _written(member, networks, orders)
-    facts = []
-    for network, values in zip(networks, written, strict=True):
-        spliced = losses_of(network.model, data, network.hook_point, _in_turn(values), device)
-        facts.append(facts_of(network.original, network.ablated, spliced))
+    if member.dictionary.diverged:
+        losses = [torch.full_like(network.original, torch.nan) for network in networks]
+    else:
+        written = _written(member, networks, orders)
+        losses = [
+            losses_of(network.model, data, network.hook_point, _in_turn(values), device)
+            for network, values in zip(networks, written, strict=True)
+        ]
+    facts = [facts_of(n.original, n.ablated, spliced) for n, spliced in zip(networks, losses, strict=True)]
     return {name: torch.tensor([fact[name] for fact in facts], dtype=torch.float64) for name in facts[0]}
 
 

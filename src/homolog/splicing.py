@@ -79,7 +79,7 @@ def loss_recovered(
     worth no more than the mean, below 0 where it is worth less. To the mean and not to zero, as some have it
     (Rajamanoharan et al., 2024): a dictionary's bias alone would recover what the mean is worth. NaN where the ablation
     does no harm that is told from 0: `ablated - original` under 2 of its standard errors over the rows, or under 1e-5
-    of `ablated`.
+    of `ablated`. Of a dictionary that diverged, ``loss_spliced`` and ``loss_recovered`` are NaN.
 
     Dictionaries are in the gauge, with units in the model's own order. The model is moved to `device`; one batch of
     rows and one dictionary are in use at a time.
@@ -89,8 +89,10 @@ def loss_recovered(
     ablated = losses_of(model, data, hook_point, lambda values: mean.to(values).expand_as(values), device)
     facts = []
     for dictionary in dictionaries:
-        reconstruct = _reconstruction(dictionary.to(device), gauge)
-        spliced = losses_of(model, data, hook_point, reconstruct, device)
+        spliced = torch.full_like(original, torch.nan)
+        if not dictionary.diverged:
+            reconstruct = _reconstruction(dictionary.to(device), gauge)
+            spliced = losses_of(model, data, hook_point, reconstruct, device)
         facts.append(facts_of(original, ablated, spliced))
     return facts
 

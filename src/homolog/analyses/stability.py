@@ -192,9 +192,10 @@ def _whole_layers(a: Layer, b: Layer, draws: int) -> dict[str, float]:
 
 
 def _mean_fact(fitted: Fitted, name: str) -> float:
-    return float(
-        np.mean([float(d.member.get(name, np.nan)) for (rows, _), d in fitted.members.items() if rows == "all"])
-    )
+    """The mean over the members fitted to all rows that have a number there and haven't diverged; NaN without any."""
+    members = [d for (rows, _), d in fitted.members.items() if rows == "all" and not d.diverged]
+    known = [value for d in members if not np.isnan(value := float(d.member.get(name, np.nan)))]
+    return float(np.mean(known)) if known else np.nan
 
 
 def _near_degenerate(fitted: list[Fitted], ranks: int) -> np.ndarray:

@@ -124,11 +124,10 @@ def describe(dictionary: Dictionary, member: Member, label: str, test: Samples) 
         **seen,
         "dead_fraction": float((dictionary.firing_rate == 0).double().mean()),
     }
-    done = seen.get("diverged", -1) == -1
     if test.samples:
-        facts["fvu_test"] = quality(dictionary, test.blocks(), test.mean).fvu if done else math.nan
+        facts["fvu_test"] = math.nan if dictionary.diverged else quality(dictionary, test.blocks(), test.mean).fvu
     if dictionary.moved is not None:
-        facts["distance_from_initialisation"] = float(dictionary.moved.mean()) if done else math.nan
+        facts["distance_from_initialisation"] = math.nan if dictionary.diverged else float(dictionary.moved.mean())
     return replace(dictionary.to("cpu"), member=facts)
 
 

@@ -197,7 +197,9 @@ def pairing(control: str, labels: Int[Tensor, " rows"], key: tuple[str, ...], ru
 
 
 def fvu_by_run(dictionary: Dictionary, samples: Joint) -> Float[Tensor, " runs"]:
-    """FVU of each run's units; NaN where there are no samples."""
+    """FVU of each run's units; NaN where there are no samples, and of a dictionary that diverged."""
+    if dictionary.diverged:
+        return torch.full((len(samples.widths),), torch.nan, dtype=torch.float64)
     residual, total = (torch.zeros(samples.units, dtype=torch.float64, device=samples.device) for _ in range(2))
     for x in samples.blocks():
         residual += (x - dictionary.reconstruct(dictionary.codes(x))).double().square().sum(0)
