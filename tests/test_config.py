@@ -183,6 +183,10 @@ def spec(method: str, **options: Any) -> dict[str, Any]:
 
 ONLY_ZERO = {(f"{name}_sae", "dense") for name in ("matryoshka", "archetypal", "matching_pursuit")}
 ONLY_ZERO |= {("archetypal_sae", "fixed")}
+WITHOUT_USE = {
+    (f"{name}_sae", f"encoder_{key}") for name in ("archetypal", "matching_pursuit") for key in ("init", "norm")
+}
+WITHOUT_USE |= {("archetypal_sae", "directions_init")}
 
 
 def two_values(method: str, key: str) -> list[Any]:
@@ -195,6 +199,8 @@ def two_values(method: str, key: str) -> list[Any]:
         return []  # Not beside a coefficient: it has a test of its own.
     if (method, key) in ONLY_ZERO:
         return [0]
+    if (method, key) in WITHOUT_USE:
+        return []
     if key in OTHERWISE:
         return OTHERWISE[key]
     value = getattr(parse_decomposition(spec(method)), key)

@@ -196,6 +196,26 @@ MISTAKES = [
     ),
     ("decompositions.topk", topk(method="archetypal_sae", fixed=[1]), ".fixed: the list [1]; allowed: 0; write this"),
     ("decompositions.topk", topk(method="archetypal_sae", relaxation=-1), ".relaxation: -1; ...; raise it"),
+    (
+        "decompositions.topk",
+        topk(method="archetypal_sae", directions_init=["sphere", "data"]),
+        ".directions_init: ['sphere', 'data'], of archetypal_sae, which starts at candidates; allowed: sphere; ...",
+    ),
+    (
+        "decompositions.topk",
+        topk(method="archetypal_sae", encoder_init="independent"),
+        ".encoder_init: independent, of archetypal_sae, which starts at candidates; allowed: tied; take it away",
+    ),
+    (
+        "decompositions.topk",
+        topk(method="matching_pursuit_sae", encoder_norm=0.3),
+        ".encoder_norm: 0.3, of matching_pursuit_sae, whose encoder is its directions; allowed: 1.0; take it away",
+    ),
+    (
+        "decompositions.topk",
+        topk(method="matching_pursuit_sae", encoder_init=["tied", "independent"]),
+        ".encoder_init: ['tied', 'independent'], of matching_pursuit_sae, ...; allowed: tied; take it away",
+    ),
     ("decompositions.topk", topk(method="dictionary_learning", k=65), ".k: 65, of n_latents = 64; ..."),
     ("decompositions.topk", topk(method="dictionary_learning", dense=1), ".dense: unknown key; allowed for dict..."),
     ("decompositions.cca", {"method": "svcca", "n_latents": 8}, ".partner: missing; ..."),

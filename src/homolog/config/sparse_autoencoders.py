@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from homolog.config.base import (
     Amount,
@@ -21,6 +21,9 @@ from homolog.config.methods import DecompositionOptions, OvercompleteOptions, Se
 
 class SparseAutoencoderOptions(SeededOptions, OvercompleteOptions):
     """Options of every sparse autoencoder. "Fraction" is of `steps`, "dead" is counted in samples."""
+
+    UNUSED: ClassVar[dict[str, str]] = {}
+    """Keys that do nothing in the method, and why: left at their defaults, so that no grid over them compares seeds."""
 
     order_seed: Grid[Seed] | None = None
     """Seed of the order of the data alone; null takes the member's own seed, which always draws the start."""
@@ -74,6 +77,10 @@ class SparseAutoencoderOptions(SeededOptions, OvercompleteOptions):
             )
         else:
             yield from self.contradictions_of_sparsity(fewest - dense, "n_latents - dense" if dense else "n_latents")
+        for key, reason in self.UNUSED.items():
+            default = type(self).model_fields[key].default
+            if self.choices(key) != [default]:
+                yield key, f"{getattr(self, key)}, of {reason}; allowed: {default}; take it away"
         for key in ("aux_k", "fixed"):
             most = max(value or 0 for value in self.choices(key))
             yield from at_most(key, most, fewest, "n_latents")
@@ -239,6 +246,8 @@ class MatryoshkaOptions(SelectingOptions):
 class MatchingPursuitOptions(SelectingOptions):
     """An encoder that takes one latent after the other from what is left (Mallat & Zhang, 1993; Costa et al., 2025)."""
 
+    UNUSED = dict.fromkeys(("encoder_init", "encoder_norm"), "matching_pursuit_sae, whose encoder is its directions")
+
     method: Literal["matching_pursuit_sae"]
     """The method."""
     dense: Literal[0] = 0
@@ -251,6 +260,10 @@ class MatchingPursuitOptions(SelectingOptions):
 
 class ArchetypalOptions(SelectingOptions):
     """Directions in the convex hull of the data, or near to it (Fel et al., 2025)."""
+
+    UNUSED = dict.fromkeys(
+        ("directions_init", "encoder_init", "encoder_norm"), "archetypal_sae, which starts at candidates"
+    )
 
     method: Literal["archetypal_sae"]
     """The method."""

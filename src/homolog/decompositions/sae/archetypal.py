@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -48,6 +48,7 @@ class Archetypal(SparseAutoencoder):
     default_lr = 1e-3
     dead = ("auxk", "none")
     decoders = ("unit_norm",)
+    unused: ClassVar = {"directions_init": "sphere", "encoder_init": "tied", "encoder_norm": 1.0}
 
     def memory(self, members: list[Member], scale: Float[Tensor, " members"]) -> dict[str, Tensor]:
         drawn = torch.stack([candidates(m) - m.activations.mean for m in members])

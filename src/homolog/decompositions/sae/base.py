@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -108,6 +108,8 @@ class SparseAutoencoder(Decomposition):
     # What the options `dead` and `decoder` may be.
     dead: tuple[str, ...] = ("auxk", "resample", "none")
     decoders: tuple[str, ...] = ("unit_norm", "norm_weighted")
+    # Options that do nothing in the recipe but would be part of what draws are keyed by, each with its default.
+    unused: ClassVar[dict[str, str | float]] = {}
 
     def fit(self, members: list[Member], progress: Progress = iter) -> list[Dictionary]:
         from homolog.decompositions.sae.training import train  # the trainer takes recipes, and they it
@@ -134,6 +136,12 @@ class SparseAutoencoder(Decomposition):
         for key, allowed in (("dead", self.dead), ("decoder", self.decoders)):
             if options[key] not in allowed:
                 raise ValueError(f"{self.name}: {key} = {options[key]!r}, but allowed is {' or '.join(allowed)}.")
+        for key, default in self.unused.items():
+            if options[key] != default:
+                raise ValueError(
+                    f"{self.name}: {key} = {options[key]!r}, which does nothing here, but allowed is {default}: leave "
+                    f"{key} out."
+                )
         if latents < 1:
             raise ValueError(f"{self.name}: n_latents = {latents}, but at least 1 is needed.")
         if options["fixed"] > latents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -32,6 +32,7 @@ class MatchingPursuit(SparseAutoencoder):
     default_lr = 1e-3
     dead = ("resample", "none")
     decoders = ("unit_norm",)
+    unused: ClassVar = {"encoder_init": "tied", "encoder_norm": 1.0}
 
     def own_parameters(self, common: Parameters, memory: dict[str, Tensor], options: dict[str, Any]) -> Parameters:
         return {name: common[name] for name in ("decoder", "bias")}
