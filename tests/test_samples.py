@@ -15,6 +15,7 @@ from torch.testing import assert_close
 from homolog.activations import describe_hook_points, stream_activations
 from homolog.decompositions import samples as module
 from homolog.decompositions.joint import Joint
+from homolog.decompositions.sae.initial import random_rows
 from homolog.decompositions.samples import BLOCK, InMemory, Samples, Shuffled
 from homolog.decompositions.split import Part
 from homolog.store import activation_samples
@@ -102,6 +103,32 @@ def test_layout_and_type_of_a_dataset_do_not_matter(tmp_path: Path, layout: Any,
     assert samples.at_random == (layout in ({"chunks": (7, 5)}, {}) and np.dtype(dtype) in FLOATS)
     order = torch.randperm(len(values), generator=torch.Generator().manual_seed(1))[:100]
     assert torch.equal(samples.take(order), expected[order])
+
+
+def test_a_compressed_file_is_read_once_for_all_rows_that_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starts at data points take thousands, in random order, some twice; none of a block that holds none is read."""
+    samples = of_file(write(tmp_path / "a.h5", numbered(4 * BLOCK).numpy(), chunks=(64, 2), compression="gzip"))
+    read, asked = samples.read, []
+    monkeypatch.setattr(samples, "read", lambda start, stop: asked.append((start, stop)) or read(start, stop))
+    rows = torch.cat([torch.randperm(BLOCK, generator=torch.Generator().manual_seed(2))[:700], torch.tensor([5, 5])])
+    rows = torch.cat([rows + 2 * BLOCK, rows, rows[:1]])
+    assert numbers([samples.take(rows)]) == rows.tolist()
+    assert [start // BLOCK for start, _ in asked] == [0, 2]
+    assert all(stop - start <= BLOCK for start, stop in asked)
+    assert not samples.at_random
+
+
+def test_rows_drawn_at_random_are_those_of_memory_however_they_are_stored(tmp_path: Path) -> None:
+    values = gaussian(3000, 5).float()
+    for i, layout in enumerate(({}, {"chunks": (100, 5), "compression": "gzip"})):
+        samples = of_file(write(tmp_path / f"{i}.h5", values.numpy(), **layout))
+        for count in (40, 3500):  # More than there are come with some twice.
+            drawn = [random_rows(s, count, torch.Generator().manual_seed(3)) for s in (InMemory(values), samples)]
+            assert torch.equal(*drawn)
+            order = torch.randperm(3000, generator=torch.Generator().manual_seed(3))[:count]
+            assert torch.equal(drawn[0][:3000], values[order])
 
 
 def test_a_file_that_does_not_hold_its_rows_as_they_are_is_read_all_the_same(tmp_path: Path) -> None:

@@ -49,8 +49,16 @@ class Samples(ABC):
         return torch.empty(rows, self.units, device=self.device)
 
     def take(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows units"]:
-        """Rows by number (on the CPU), in any order."""
-        return torch.cat([self.read(row, row + 1) for row in rows.tolist()])
+        """Rows by number (on the CPU), in any order: each block of `BLOCK` that holds one is read once."""
+        ascending, place = rows.sort(stable=True)
+        _, counts = torch.unique_consecutive(ascending // BLOCK, return_counts=True)
+        parts = []
+        for chosen in torch.split(ascending, counts.tolist()):
+            first = int(chosen[0])
+            span = self.read(first, int(chosen[-1]) + 1)
+            parts.append(span.index_select(0, (chosen - first).to(span.device)))
+        taken = torch.cat(parts)
+        return taken.index_select(0, place.argsort().to(taken.device))
 
     def expect(self, blocks: list[Block]) -> None:  # noqa: B027 (most have nothing to read ahead)
         """Say of which blocks rows are going to be taken next, so that a file can be read ahead."""

@@ -109,7 +109,7 @@ def random_rows(samples: Samples, count: int, generator: torch.Generator) -> Flo
     order = torch.randperm(samples.samples, generator=generator)
     if count > len(order):
         order = torch.cat([order, torch.randint(len(order), (count - len(order),), generator=generator)])
-    return torch.cat([samples.read(row, row + 1) for row in order[:count].tolist()])
+    return samples.take(order[:count])
 
 
 def square_root_of_covariance(samples: Samples) -> Float[Tensor, "units units"]:
