@@ -221,3 +221,18 @@ def adam(p, gradients, first, second, rate, t, sphere, held, cosine=1.0):
         p[key] = p[key] - rate * (first[key] / (1 - 0.9**t)) / (np.sqrt(second[key] / (1 - 0.999**t)) + 1e-8)
         if key == "decoder" and sphere:
             p[key] = np.array([row / np.linalg.norm(row) for row in p[key]])
+
+
+def turn_back(decoder, start, held, cosine):
+    """Turn `held` rows, in place, within their plane with their `start` until the angle's cosine is `cosine` at least.
+
+    Their norms stay. Gives the number of rows that were too far.
+    """
+    angle, count = np.arccos(cosine), 0
+    for i in np.flatnonzero(held):
+        norm, axis = np.linalg.norm(decoder[i]), start[i] / np.linalg.norm(start[i])
+        if decoder[i] @ axis / norm < cosine:
+            side = decoder[i] - (decoder[i] @ axis) * axis
+            decoder[i] = norm * (np.cos(angle) * axis + np.sin(angle) * side / np.linalg.norm(side))
+            count += 1
+    return count

@@ -165,10 +165,14 @@ def test_the_gradient_is_the_finite_difference_of_the_reference(name, changes):
 
 
 HELD = {"fixed": 3}
+SOFT = {"fixed": LATENTS, "fixed_cosine": 0.98}
 STEPPED = CASES | {
     "topk, 3 fixed": ("topk_sae", {"k": 2} | AUXK | HELD),
     "relu, 3 fixed": ("relu_sae", {"decoder": "norm_weighted"} | PENALISED | AUXK | HELD),
     "matching pursuit, all fixed": ("matching_pursuit_sae", {"k": 3, "fixed": LATENTS}),
+    "topk, 3 soft": ("topk_sae", {"k": 2} | AUXK | SOFT | {"fixed": 3}),
+    "topk, all soft": ("topk_sae", {"k": 2} | AUXK | SOFT),
+    "relu, all soft": ("relu_sae", {"decoder": "norm_weighted"} | PENALISED | SOFT),
 }  # fmt: skip
 
 
@@ -178,6 +182,7 @@ def test_three_steps_are_those_of_adam_on_the_sphere(name, changes):
     recipe, stack, x = half_trained(name, changes | {"dead": changes.get("dead", "none")})
     sphere = name != "archetypal_sae" and changes.get("decoder", "unit_norm") == "unit_norm"
     held = np.arange(LATENTS) >= LATENTS - changes.get("fixed", 0)
+    limit, turned = changes.get("fixed_cosine", 1.0), 0
     for step in (8, 9, 10):
         stack.step = step
         rate = stack.options["lr"] * min(1, (step + 1) / (0.5 * STEPS)) * min(1, (STEPS - step) / (0.5 * STEPS))
@@ -189,7 +194,9 @@ def test_three_steps_are_those_of_adam_on_the_sphere(name, changes):
                 for group in (stack.parameters, stack.first, stack.second)
             )
             own = {key: value[i].numpy() for key, value in gradients.items()}
-            reference.adam(p, own, first, second, rate, step + 1, sphere, held)
+            reference.adam(p, own, first, second, rate, step + 1, sphere, held, limit)
+            if limit < 1:
+                turned += reference.turn_back(p["decoder"], stack.start[i].numpy(), held, limit)
             if "threshold" in p:
                 p["threshold"] = np.maximum(p["threshold"], 0)
             expected.append((p, first, second))
@@ -198,6 +205,7 @@ def test_three_steps_are_those_of_adam_on_the_sphere(name, changes):
             for group, wanted in zip((stack.parameters, stack.first, stack.second), expected[i], strict=True):
                 for key, value in group.items():
                     assert_close(value[i], torch.as_tensor(wanted[key]), atol=1e-12, rtol=1e-9)
+    assert (turned > 0) == (limit < 1)
 
 
 def test_silence_is_counted_in_samples_and_ends_when_a_latent_fires():

@@ -64,6 +64,27 @@ def test_planted_orthogonal_features_are_found_again(name):
     assert cosine(directions, d.directions).max(1).values.mean() > 0.9
 
 
+@pytest.mark.parametrize("target", [2.0, 4.0])
+def test_jumprelu_ends_near_the_l0_that_it_is_told(target):
+    """A sample has two features; with 4 it must use more. Measured on the rows that it is fitted to."""
+    d = fit_one("jumprelu_sae", planted()[1], **EASY | FINDS["jumprelu_sae"] | {"target_l0": target})
+    assert d.member["l0"] == pytest.approx(target, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("relu_sae", {"decoder": "norm_weighted"}),
+        ("jumprelu_sae", {"coefficient": 0.02, "target_l0": None}),
+    ],
+)
+def test_a_penalty_of_fixed_weight_finds_them_too(name, changes):
+    directions, x = planted()
+    d = fit_one(name, x, **EASY | FINDS[name] | changes)
+    assert cosine(directions, d.directions).max(1).values.mean() > 0.9
+    assert 1 < d.member["l0"] < 4
+
+
 @pytest.mark.parametrize("name", ["topk_sae", "jumprelu_sae"])
 def test_a_free_decoder_finds_them_too_and_is_stored_with_directions_of_unit_norm(name):
     directions, x = planted()
@@ -408,6 +429,19 @@ def test_soft_frozen_directions_stay_within_their_cosine_at_every_step(name):
     # They do move, up to the limit, and the others past it.
     assert least[-1] < 0.96
     assert kept[:-5].min() < 0.95
+
+
+@pytest.mark.parametrize("name", ["topk_sae", "relu_sae", "matching_pursuit_sae"])
+def test_a_dictionary_that_is_soft_frozen_as_a_whole_keeps_its_cosine(name):
+    """All of its latents move, none by more than the limit, and of those that would go further the limit is reached."""
+    member = make_member(name, mixed(), fixed=16, fixed_cosine=0.9, lr=3e-2, steps=60)
+    start = initialise(method_of(name), [member]).start[0]
+    (d,) = method_of(name).fit([member])
+    kept = (d.directions * start).sum(1)
+    assert kept.min() > 0.9 - 1e-6
+    assert kept.max() < 1 - 1e-6
+    assert (kept < 0.9 + 1e-4).any()
+    assert_close(d.moved, 1 - kept, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(2))
