@@ -454,3 +454,24 @@ def test_the_page_names_every_argument_and_every_field():
     arguments = set(homolog.fit.__annotations__) - {"return"}
     assert {name for name in arguments if f"| `{name}` |" not in page} == set()
     assert {name for name in homolog.__all__ if f"homolog.{name}" not in page and name != "Dictionary"} == set()
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("MemoryError('too small: lower n_latents') from ValueError()", "too small: lower n_latents"),
+        (
+            "MemoryError('Unable to allocate')",
+            "out of memory (Unable to allocate): give the job more memory, "
+            "or lower a batch size or a number of latents.",
+        ),
+    ],
+)
+def test_a_way_out_of_too_little_memory_is_told_once(raised, said):
+    """By the stage: what is raised here names its own, what numpy and torch raise doesn't."""
+    script = (
+        f"from homolog.stage import _end\ntry:\n    raise {raised}\nexcept Exception as error:\n    _end(error, None)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == f"homolog: error: {said}"

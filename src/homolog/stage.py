@@ -204,6 +204,8 @@ def _end(error: BaseException, log: str | None) -> NoReturn:
     expected = isinstance(error, MemoryError | Stopped) or (isinstance(error, ValueError | OSError) and _is_ours(error))
     if isinstance(error, Stopped):
         text = f"stopped by {error}: no part of an output was left behind; run the same command again to go on."
+    elif isinstance(error, MemoryError) and error.__cause__ is not None:  # `decompositions.memory`'s: with a way out
+        text = " ".join(str(error).split())
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
         text = f"out of memory ({error}): give the job more memory, or lower a batch size or a number of latents."
     elif expected:
