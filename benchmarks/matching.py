@@ -2,8 +2,9 @@
 
 End to end: from two dictionaries (latents, units) in float32 to the matching with the largest sum of cosines. Each way
 runs in a process of its own, in turn; times are those of the matching without imports, compilation and reading. Kinds:
-`planted` (the second is the first in another order, with noise), `independent` (both Gaussian) and `real` (two sparse
-autoencoders that differ in their seed, trained by homolog.fit on the same activations). `scipy sparse` is
+`planted` (the second is the first in another order, with noise), `independent` (both Gaussian), and two TopK
+autoencoders of two seeds that homolog.fit trains on the same rows: patches of photographs (`real`: 507 units whatever
+`--units` says; needs pillow) or sums of planted features (`trained`). `scipy sparse` is
 min_weight_full_bipartite_matching on the first candidates of ours: no bound, hence no proof that it is the best one.
 Prints a table in Markdown.
 """
@@ -29,6 +30,8 @@ from homolog.alignment.assignment.candidates import Candidates
 from homolog.alignment.assignment.pairs import Cosine
 
 Facts = dict[str, Any]
+# Active latents of the autoencoders; photographs' patches, and their edge in pixels.
+K, PATCHES, SIDE = 16, 2**17, 13
 
 
 def ours(a: torch.Tensor, b: torch.Tensor) -> Facts:
@@ -66,8 +69,8 @@ WAYS = {"ours": ours, "scipy sparse": scipy_sparse, "scipy": scipy}
 def make(kind: str, latents: int, units: int, steps: int, path: Path) -> None:
     """Two dictionaries into a file."""
     generator = torch.Generator().manual_seed(0)
-    if kind == "real":
-        a, b = trained(latents, units, steps, generator)
+    if kind in ROWS:
+        a, b = trained(ROWS[kind](latents, units, generator), latents, steps)
     else:
         a = torch.randn(latents, units, generator=generator)
         b = torch.randn(latents, units, generator=generator)
@@ -76,25 +79,53 @@ def make(kind: str, latents: int, units: int, steps: int, path: Path) -> None:
     np.savez(path, a=a.numpy(), b=b.numpy())
 
 
-def trained(latents: int, units: int, steps: int, generator: torch.Generator) -> list[torch.Tensor]:
-    """Directions of two TopK autoencoders on activations with as many planted features as they have latents."""
-    import homolog
+def photographs(latents: int, units: int, generator: torch.Generator) -> torch.Tensor:
+    """Patches of 13 x 13 pixels at random places of the two photographs that scikit-learn ships.
 
+    Each patch's own mean in each of the three colours is taken off: else most of the variance is brightness.
+    """
+    from sklearn.datasets import load_sample_images
+
+    patches = torch.cat(
+        [
+            torch.tensor(photograph).unfold(0, SIDE, 1).unfold(1, SIDE, 1).flatten(0, 1)  # (place, colour, y, x)
+            for photograph in load_sample_images().images
+        ]
+    )
+    chosen = patches[torch.randperm(len(patches), generator=generator)[:PATCHES]] / 255
+    return (chosen - chosen.mean((2, 3), keepdim=True)).flatten(1)
+
+
+def sums_of_features(latents: int, units: int, generator: torch.Generator) -> torch.Tensor:
+    """Activations with as many planted features as there are latents, K of them in each row."""
     features = torch.nn.functional.normalize(torch.randn(latents, units, generator=generator), dim=1)
-    samples, active = 2**16, 16
+    samples = 2**16
     activations = torch.zeros(samples, units)
-    for _ in range(active):
+    for _ in range(K):
         strength = 1 + torch.rand(samples, 1, generator=generator)
         activations += strength * features[torch.randint(latents, (samples,), generator=generator)]
+    return activations
+
+
+ROWS = {"real": photographs, "trained": sums_of_features}
+
+
+def trained(rows: torch.Tensor, latents: int, steps: int) -> list[torch.Tensor]:
+    """Directions of two TopK autoencoders on the same rows."""
+    import homolog
+
     spec = {
         "method": "topk_sae",
         "n_latents": latents,
-        "k": active,
+        "k": K,
         "seeds": [0, 1],
         "steps": steps,
         "batch_size": 2048,
     }
-    return [fitted.directions for fitted in homolog.fit(activations, spec, threads=torch.get_num_threads())]
+    both = homolog.fit(rows, spec, threads=torch.get_num_threads())
+    quality = ", ".join(f"FVU {one.member['fvu']:.3f}, dead {one.member['dead_fraction']:.1%}" for one in both)
+    print(f"Trained on {len(rows)} rows of {rows.shape[1]} units: {quality}", file=sys.stderr, flush=True)
+    return [one.directions for one in both]
 
 
 def work(name: str, path: Path) -> None:
@@ -157,7 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latents", type=int, default=16384, help="of each dictionary")
     parser.add_argument("--units", type=int, default=512)
-    parser.add_argument("--kinds", nargs="+", default=["planted", "independent", "real"])
+    parser.add_argument("--kinds", nargs="+", default=["planted", "independent", *ROWS])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of torch and BLAS")
     parser.add_argument("--steps", type=int, default=200, help="of the autoencoders' training")
