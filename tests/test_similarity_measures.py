@@ -425,6 +425,11 @@ def test_dictionaries_of_two_spaces_and_values_that_are_not_finite_are_refused(m
     a, b = gaussian(3, 9), gaussian(2, 9, seed=1)
     with pytest.raises(ValueError, match=r"same units.*\(3, 9\) and \(2, 8\).*write_out"):
         measure(a, b[:, :8])
+    for wrong in ((a[0], b), (a[0].numpy(), b)):
+        with pytest.raises(ValueError, match=r"a has shape \(9,\).*\(latents, units\)"):
+            measure(*wrong)
+    with pytest.raises(ValueError, match=r"b has shape \(2,\)"):
+        measure(a, b[:, 0])
     b[1, 4] = math.nan
     with pytest.raises(ValueError, match="1 of the 18 values of b"):
         measure(a, b)

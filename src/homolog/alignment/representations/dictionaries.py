@@ -9,7 +9,7 @@ from torch import Tensor
 from homolog.alignment.assignment.assign import sparse_assignment
 from homolog.alignment.assignment.pairs import Cosine
 from homolog.alignment.matching import LARGE, Matched, match
-from homolog.alignment.representations.inputs import Array, rows_of
+from homolog.alignment.representations.inputs import Array, in_one_space
 from homolog.alignment.similarity import cosine
 from homolog.dictionary import Dictionary
 
@@ -93,13 +93,8 @@ def _one_to_one(a: Tensor, b: Tensor, signed: bool) -> Matched:
 
 
 def _directions(quantity: str, a: Array, b: Array) -> tuple[Tensor, Tensor]:
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(
-            f"{quantity}: both dictionaries need the same units, but their shapes are {tuple(a.shape)} and "
-            f"{tuple(b.shape)}: compare them in a view that both share, such as `score` or `write_out`."
-        )
-    first, second = rows_of(quantity, "a", a).values, rows_of(quantity, "b", b).values
-    return first, second.to(first.device)
+    first, second = in_one_space(quantity, a, b)
+    return first.values, second.values
 
 
 def _reading(side: Dictionary | tuple[Array, Array]) -> tuple[Array, Array]:

@@ -51,6 +51,17 @@ def centred_pair(quantity: str, x: Array, y: Array, least: int = 2) -> tuple[Row
     return first, second
 
 
+def in_one_space(quantity: str, a: Array, b: Array) -> tuple[Rows, Rows]:
+    """Two dictionaries (latent, unit), on one device. Raises ValueError as `rows_of` does, and if units differ."""
+    first, second = rows_of(quantity, "a", a), rows_of(quantity, "b", b)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"{quantity}: both dictionaries need the same units, but their shapes are {tuple(a.shape)} and "
+            f"{tuple(b.shape)}: compare them in a view that both share, such as `score` or `write_out`."
+        )
+    return first, Rows(second.values.to(first.values.device), second.rounding)
+
+
 def rows_of(quantity: str, name: str, array: Array) -> Rows:
     """One array as float64, without centring. Raises ValueError as `tensor_of` does, and for NaN or infinity."""
     given = tensor_of(quantity, name, array)

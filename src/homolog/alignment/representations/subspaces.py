@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
-from homolog.alignment.representations.inputs import Array, Rows, orthonormal_columns, rows_of
+from homolog.alignment.representations.inputs import Array, Rows, in_one_space, orthonormal_columns
 
 
 def principal_angles(a: Real[Array, "m units"], b: Real[Array, "n units"]) -> Float[Tensor, " angles"]:
@@ -41,12 +41,6 @@ def projector_overlap(a: Real[Array, "m units"], b: Real[Array, "n units"]) -> f
 
 def _spans(quantity: str, a: Array, b: Array) -> tuple[Tensor, Tensor]:
     """Orthonormal bases, as columns, of the spans of the rows."""
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(
-            f"{quantity}: both dictionaries need the same units, but their shapes are {tuple(a.shape)} and "
-            f"{tuple(b.shape)}: compare them in a view that both share, such as `write_out`."
-        )
-    first, second = (rows_of(quantity, name, array) for name, array in (("a", a), ("b", b)))
-    device = first.values.device
-    bases = [orthonormal_columns(Rows(side.values.to(device).T, side.rounding))[0] for side in (first, second)]
+    sides = in_one_space(quantity, a, b)
+    bases = [orthonormal_columns(Rows(side.values.T, side.rounding))[0] for side in sides]
     return cast(tuple[Tensor, Tensor], tuple(bases))
