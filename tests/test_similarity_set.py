@@ -15,9 +15,12 @@ from making import gaussian
 from torch.testing import assert_close
 
 from homolog import alignment
+from homolog.activations import FREE, HookPoint
 from homolog.alignment import FewSamplesWarning, RepresentationSet, canonical_correlations
 from homolog.alignment.representations.pairs import DIRECTED, MEASURES, nuclear_norm
 from homolog.decompositions.samples import BLOCK, InMemory, Samples
+from homolog.store.activations import write_activations
+from homolog.tasks.base import Data
 
 # In memory, by other formulas: decompositions of the samples, where the set has moments alone.
 IN_MEMORY = {
@@ -210,6 +213,58 @@ def test_wrong_sets_are_refused(runs):
         with pytest.raises(ValueError, match=said) as error:
             make()
         assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Files of every kind that holds input ids: of each the rows of x that `samples_of` takes, and these rows' ids."""
+
+    def file_of(name, kind, x, ids):
+        path = tmp_path / f"{name}.{kind.removeprefix('pipeline.')}"
+        if kind == "npz":
+            np.savez(path, x=x.numpy(), input_id=ids)
+        elif kind == "h5":
+            with h5py.File(path, "w") as file:
+                file["x"], file["input_id"] = x.numpy(), ids
+        else:
+            # Train rows are every second one; what the others are called makes no difference.
+            split = (torch.arange(2 * len(x)) % 2).to(torch.int8)
+            values = x.repeat_interleave(2, 0)
+            named = torch.from_numpy(ids).repeat_interleave(2) + split * (len(name) * 10**6)
+            data = Data(torch.empty(len(split), 0), split.long(), split, split, 2, named)
+            point = HookPoint("x", x.shape[1], FREE, None)
+            write_activations(path, [point], iter([(0, {"x": values})]), data, "float32", {"run": name})
+        return path
+
+    return file_of
+
+
+@pytest.mark.parametrize("other", ["npz", "h5", "pipeline.h5"])
+@pytest.mark.parametrize("kind", ["npz", "h5", "pipeline.h5"])
+def test_files_that_name_their_inputs_are_held_together_by_the_names(runs, write, kind, other):
+    a, b, ids = runs[0][:60], runs[1][:60], np.arange(60) + 7
+    one, same = write("one", kind, a, ids), write("other", other, b, ids)
+    expected = RepresentationSet({"one": a, "two": b}).compare("linear_cka")
+    assert RepresentationSet({"one": one, "two": same}, "x").compare("linear_cka").identical(expected)
+    swapped = ids.copy()
+    swapped[[3, 50]] = swapped[[50, 3]]
+    order = [*range(3), 50, *range(4, 50), 3, *range(51, 60)]
+    wrong = write("in_another_order", other, b[order], swapped)
+    said = (
+        r"^2 of 60 rows of run two have another input_id than those of run one, first row 3 \(57, 10\): sort both by "
+        r"input_id, and leave out rows that only one has\.$"
+    )
+    with pytest.raises(ValueError, match=said):
+        RepresentationSet({"one": one, "array": a, "two": wrong}, "x")
+    # Where one side doesn't say, nothing can be told.
+    unseen = RepresentationSet({"one": a, "two": wrong}, "x").compare("linear_cka")
+    assert float(unseen.linear_cka[0, 1]) < float(expected.linear_cka[0, 1])
+
+
+def test_input_ids_that_are_not_one_for_each_row_are_refused(runs, write):
+    paths = [write(name, "npz", runs[0][:60], np.arange(size)) for name, size in (("a", 60), ("b", 3))]
+    with pytest.raises(ValueError, match=r"b\.npz: input_id has shape \(3,\).*each of the 60 rows"):
+        RepresentationSet(paths, "x")
 
 
 PEAK = """

@@ -20,8 +20,8 @@ from homolog.decompositions.samples import InMemory, Samples
 from homolog.decompositions.split import halves_of
 from homolog.store.activation_samples import choose_samples, open_activations
 from homolog.store.activations import ARTEFACT
-from homolog.store.arrays import samples_of
-from homolog.store.recorded import HDF5, IDS, along_rows
+from homolog.store.arrays import input_ids_of, samples_of
+from homolog.store.recorded import HDF5, IDS, check_same_ids
 from homolog.tasks.base import HALF_A, HALF_B, TEST
 
 Source = Any
@@ -77,14 +77,8 @@ def check_rows(rows: list[Rows], names: list[str]) -> str:
                 f"activations of {name} have {one.whole.samples} rows, and those of {names[0]} "
                 f"{rows[0].whole.samples}: read every run on the same inputs, in the same order."
             )
-    known = [(one.ids, name) for one, name in zip(rows, names, strict=True) if one.ids is not None]
-    for ids, name in known[1:]:
-        odd = int((ids != known[0][0]).sum())
-        if odd:
-            raise ValueError(
-                f"{odd} of {len(ids)} rows of {name} have another {IDS} than those of {known[0][1]}: sort both by "
-                f"{IDS}, and leave out rows that only one has."
-            )
+    known = [(name, one.ids.numpy()) for one, name in zip(rows, names, strict=True) if one.ids is not None]
+    check_same_ids(known)
     apart = len({id(one) for one in rows})
     if apart == 1 or len(known) == len(rows):
         return ""
@@ -113,7 +107,7 @@ def _read(source: Source, gauge: str, hook_point: str | None) -> Rows:
     whole = samples_of(source, hook_point)
     if isinstance(whole, InMemory) and not whole.finite:
         raise ValueError("activations hold values that aren't finite: leave out the rows that hold them.")
-    return Rows(whole, None if path is None else _ids(path, whole.samples))
+    return Rows(whole, None if path is None else input_ids_of(path, whole.samples))
 
 
 def _is_ours(path: Path) -> bool:
@@ -143,9 +137,3 @@ def _from_pipeline(path: Path, gauge: str, hook_point: str | None) -> Rows:
         for name, half in (("a", HALF_A), ("b", HALF_B))
     }
     return Rows(choose_samples(stored, test, chosen), stored.rows.input_id[test], order, halves)
-
-
-def _ids(path: Path, samples: int) -> Int[Tensor, " rows"] | None:
-    """`input_id`, one number a row, where a file holds it."""
-    found = along_rows(path, IDS, samples)
-    return None if found is None else torch.from_numpy(found)

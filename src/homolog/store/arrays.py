@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 import h5py
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from homolog.decompositions.samples import InMemory, Samples
@@ -21,7 +22,7 @@ from homolog.store.activation_samples import (
     open_activations,
 )
 from homolog.store.activations import ARTEFACT
-from homolog.store.recorded import HDF5, KINDS
+from homolog.store.recorded import HDF5, IDS, KINDS, along_rows
 from homolog.tasks.base import TRAIN
 
 
@@ -50,6 +51,21 @@ def samples_of(
     if path.suffix in HDF5:
         return _from_hdf5(path, hook_point, device, in_memory_bytes)
     return _in_memory(*_read_numpy(path, hook_point), device)
+
+
+def input_ids_of(path: str | Path, samples: int) -> Int[Tensor, " samples"] | None:
+    """Which input each of the `samples` rows is that `samples_of` takes from a file; None where the file doesn't say.
+
+    Of an activation file of the pipeline they are those of the train rows; else `input_id` beside the array of an .npz
+    or at the root of an HDF5 file. Raises ValueError if that isn't one whole number for each row.
+    """
+    path = Path(path)
+    if path.suffix in HDF5:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("homolog_artefact") == ARTEFACT:
+                return torch.from_numpy(file[IDS][...][file["split"][...] == TRAIN])
+    found = along_rows(path, IDS, samples)
+    return None if found is None else torch.from_numpy(found)
 
 
 def _read_numpy(path: Path, hook_point: str | None) -> tuple[np.ndarray, str]:

@@ -105,6 +105,19 @@ def along_rows(path: Path, name: str, samples: int) -> np.ndarray | None:
     return found.astype(np.int64)
 
 
+def check_same_ids(known: list[tuple[str, np.ndarray]]) -> None:
+    """Raise ValueError unless all runs, of equal numbers of rows, name the same inputs in the same order."""
+    for name, ids in known[1:]:
+        first, expected = known[0]
+        odd = np.flatnonzero(ids != expected)
+        if len(odd):
+            row = odd[0]
+            raise ValueError(
+                f"{len(odd)} of {len(ids)} rows of {name} have another {IDS} than those of {first}, first row {row} "
+                f"({ids[row]}, {expected[row]}): sort both by {IDS}, and leave out rows that only one has."
+            )
+
+
 def _read(path: Path, name: str) -> np.ndarray | None:
     if path.suffix == ".npz":
         with np.load(path) as file:

@@ -17,7 +17,8 @@ from homolog.alignment.representations.procrustes import check_alpha
 from homolog.alignment.representations.units import check_matching
 from homolog.decompositions.moments import PART, Moments, moments, shifted
 from homolog.decompositions.samples import BLOCK, InMemory, Samples
-from homolog.store.arrays import samples_of
+from homolog.store.arrays import input_ids_of, samples_of
+from homolog.store.recorded import check_same_ids
 
 Source = Array | str | Path | Samples
 _CCA = {"cca_r2", "cca_mean", "svcca", "pwcca"}
@@ -38,8 +39,13 @@ class RepresentationSet:
 
     Memory: `memory_bytes`, and three matrices of units x units for each run; HDF5 files stay on disk. Where the runs
     side by side don't go into it, groups of them are read again for each other group; no cross-product outlives its
-    group. Raises ValueError for fewer than 2 runs or samples, numbers of samples that differ, values that aren't
-    finite, and what `homolog.fit` refuses of a file.
+    group.
+
+    Rows answer to each other by their place. Where files say which input each row is (`input_id`: in an .npz beside the
+    array, at the root of an HDF5 file; of an activations.h5 of the pipeline the train rows' own), these are compared;
+    of arrays, `Samples` and .npy files nothing is known, so that rows in another order can't be told there: they give
+    low similarities. Raises ValueError for fewer than 2 runs or samples, numbers of samples or input ids that differ,
+    values that aren't finite, and what `homolog.fit` refuses of a file.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class RepresentationSet:
         self._memory = memory_bytes
         self._sides = [_open(name, run, hook_point, device) for name, run in named.items()]
         self._require_same_samples()
+        self._require_same_inputs(named)
         self.samples = self._sides[0].samples
         self.units = [side.units for side in self._sides]
         self.moments = [self._moments(name, side) for name, side in zip(self.names, self._sides, strict=True)]
@@ -189,6 +196,11 @@ class RepresentationSet:
                 f"A set of representations needs at least 2 runs with the same samples, at least 2 of them, but the "
                 f"samples are {seen or 'none'}: read all runs at the same inputs."
             )
+
+    def _require_same_inputs(self, runs: Mapping[str, Source]) -> None:
+        paths = {name: run for name, run in runs.items() if isinstance(run, str | Path)}
+        found = [(name, input_ids_of(path, self._sides[0].samples)) for name, path in paths.items()]
+        check_same_ids([(f"run {name}", ids.numpy()) for name, ids in found if ids is not None])
 
     def _moments(self, name: str, side: Samples) -> Moments:
         own = moments(side)
