@@ -6,8 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from making import gaussian
-from planted import make_layer
 from scipy import special, stats
 from torch.testing import assert_close
 
@@ -202,13 +200,3 @@ def test_all_inputs_permute_what_classes_explain_and_permutation_within_does_not
 def test_labels_that_let_nothing_move_are_refused(labels):
     with pytest.raises(ValueError, match=f"all {len(labels)} labels .* coarsen"):
         permute_within(labels, seeded(0))
-
-
-def test_a_layer_turns_nothing_beyond_a_clear_fall():
-    """Eight equal variances and four that are a tenth of them, as a sample spreads them out."""
-    layer = make_layer("run", gaussian(400, 12) * torch.tensor([1.0] * 8 + [0.3] * 4).double())
-    turned = layer.spectrum.rotation(seeded(0))
-    vectors = layer.spectrum.vectors
-    across = (vectors[:, :8].T @ turned @ vectors[:, 8:]).abs().max()
-    assert float(across) < 1e-9
-    assert [block.stop - block.start for block in layer.spectrum.blocks] == [8, 4]

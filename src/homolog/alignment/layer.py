@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from homolog.alignment.gauge import Gauge
-from homolog.alignment.nulls import CLEAR_FALL, Spectrum
+from homolog.alignment.nulls import Spectrum
 from homolog.alignment.rest import Rest, rest_of
 from homolog.store.activations import Activations
 from homolog.tasks.base import HALF_A, HALF_B, TEST, TRAIN, UNKNOWN
@@ -80,8 +80,8 @@ class Layer:
 
     @cached_property
     def spectrum(self) -> Spectrum:
-        """Of the training rows' covariance, for nulls that turn dictionaries within it: never beyond a clear fall."""
-        return Spectrum.of(self.covariance, fall=CLEAR_FALL)
+        """Of the training rows' covariance, for nulls that turn dictionaries within it."""
+        return Spectrum.of(self.covariance)
 
     @cached_property
     def rest(self) -> dict[str, Rest]:

@@ -16,8 +16,6 @@ from torch import Tensor
 
 # Below this fraction of the largest eigenvalue there is no variance in float64, only rounding of the covariance.
 _NO_VARIANCE = 1e-10
-# From one eigenvalue to the next: what lies beyond such a fall must not be turned into what lies before it.
-CLEAR_FALL = 0.5
 
 
 def eigenvalue_blocks(

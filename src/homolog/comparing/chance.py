@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from homolog.alignment.nulls import CLEAR_FALL, haar_rotation, spectral_rotations
+from homolog.alignment.nulls import haar_rotation, spectral_rotations
 from homolog.comparing.views import Scored, Side
 from homolog.encoding import with_rates
 from homolog.streams import stream
@@ -22,7 +22,7 @@ IN_STRATUM, STRATA = 20, 10
 # What is turned together, as `alignment.nulls.eigenvalue_blocks` has it: nothing beyond a fall of the variance to less
 # than half, and a plane for itself. Turned into directions of less variance, where no dictionary of such data lies,
 # latents would make chance look smaller than it is.
-SMALLEST_BLOCK = 2
+SMALLEST_BLOCK, CLEAR_FALL = 2, 0.5
 # Rows on which firing rates of a turned dictionary are set.
 RATED = 1024
 NULLS = ("spectrum", "permutation")

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from homolog.alignment.nulls import CLEAR_FALL, eigenvalue_blocks
-from homolog.comparing.chance import SMALLEST_BLOCK
+from homolog.alignment.nulls import eigenvalue_blocks
+from homolog.comparing.chance import CLEAR_FALL, SMALLEST_BLOCK
 from homolog.decompositions.moments import Moments
 from homolog.streams import stream
 
