@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
+
+from homolog.results.times import read_times
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
-RULES = ("train", "dump_activations", "decompose", "analyse", "plot")
+RULES = ("train", "dump_activations", "decompose", "analyse", "track", "plot")
 
 
 def imports_of(script: Path) -> str:
@@ -38,24 +39,6 @@ def start_up(script: Path, repeats: int = 5) -> float:
         subprocess.run([sys.executable, "-c", imports_of(script)], check=True, env=environment)
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
-
-
-def rule_of(path: Path) -> str:
-    """The rule that wrote a benchmark file."""
-    if path.stem in RULES:
-        return path.stem
-    return "analyse" if "experiments" in path.parts else "decompose"
-
-
-def jobs(results: Path) -> dict[str, list[tuple[float, float]]]:
-    """Wall seconds and peak memory (MB) of every job, by rule."""
-    found = defaultdict(list)
-    for path in sorted(results.glob("**/benchmarks/**/*.tsv")):
-        header, values = (line.split("\t") for line in path.read_text().splitlines()[:2])
-        row = dict(zip(header, values, strict=True))
-        memory = float(row["max_rss"]) if row["max_rss"] not in ("-", "NA") else 0.0
-        found[rule_of(path)].append((float(row["s"]), memory))
-    return found
 
 
 def snakemake(folder: Path, *arguments: str) -> float:
@@ -77,16 +60,17 @@ def main() -> None:
         target = f"results/figures/{arguments.experiment}.pdf"
         elapsed = snakemake(folder, target, "--cores", str(arguments.cores))
         planning = statistics.median(snakemake(folder, "-n", target) for _ in range(5))
-        found = jobs(folder / "results")
+        found = read_times(folder / "results", [script.stem for script in SCRIPTS.glob("*.py")])
     print("| rule | jobs | wall, median s | of it start-up | own work | sum of walls, s | peak memory, MB |")
     print("|---|---|---|---|---|---|---|")
     total = started = 0.0
     for rule in RULES:
-        walls = [wall for wall, _ in found[rule]]
+        of_rule = found[found.rule == rule]
+        walls = of_rule.seconds.tolist()
         begin = start_up(SCRIPTS / f"{rule}.py")
         median = statistics.median(walls)
         total, started = total + sum(walls), started + begin * len(walls)
-        memory = max(memory for _, memory in found[rule])
+        memory = of_rule.megabytes.max()
         cells = [f"{median:.2f}", f"{begin:.2f}", f"{median - begin:.2f}", f"{sum(walls):.1f}", f"{memory:.0f}"]
         print("| " + " | ".join([rule, str(len(walls)), *cells]) + " |")
     available = elapsed * arguments.cores

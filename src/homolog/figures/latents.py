@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from homolog.figures.findings import MATCHING, PRIMARY, count_latents
 from homolog.figures.scale import colour_and_shape
-from homolog.figures.style import COLOURS, GREY, INK, PALE, VIEW_TITLES, in_house_style, new_figure
+from homolog.figures.style import COLOURS, GREY, INK, PALE, VIEW_TITLES, draw_row_of_marks, in_house_style, new_figure
 from homolog.figures.tracks import curves_of, draw_survival
 
 # Methods shown: more would leave no room.
@@ -51,7 +51,7 @@ def draw_latents(page: xr.Dataset) -> Figure:
     marks = [
         Line2D([], [], color=colour, ls=dash, lw=width, label=label) for label, colour, dash, width in CURVES.values()
     ]
-    _draw_legend(figure, grid[2], marks)
+    draw_row_of_marks(figure, grid[2], marks, 4)
     if tracked:
         survival = GridSpecFromSubplotSpec(1, max(len(methods), 3), grid[3], wspace=0.05)
         for index, method in enumerate(methods):
@@ -61,17 +61,11 @@ def draw_latents(page: xr.Dataset) -> Figure:
             axes.set(xlabel="in a track of at least this share of runs")
             if index == 0:
                 axes.set_ylabel("share of a run's live latents")
-        _draw_legend(figure, grid[4], curves_of(page))
+        draw_row_of_marks(figure, grid[4], curves_of(page), 4)
     if below:
         scale = ScalarMappable(Normalize(0, 1), HEAT)
         figure.colorbar(scale, ax=below, shrink=0.75, pad=0.01, label=f"{PRIMARY} similarity (at least 0)")
     return figure
-
-
-def _draw_legend(figure: Figure, where: SubplotSpec, marks: list[Line2D]) -> None:
-    axes = figure.add_subplot(where)
-    axes.axis("off")
-    axes.legend(handles=marks, loc="center", ncols=4, frameon=False)
 
 
 def _draw_excess(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> None:

@@ -12,7 +12,16 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.lines import Line2D
 
 from homolog.figures.scale import colour_and_shape
-from homolog.figures.style import COLOURS, GREY, INK, VIEW_TITLES, in_house_style, mark_not_identified, new_figure
+from homolog.figures.style import (
+    COLOURS,
+    GREY,
+    INK,
+    VIEW_TITLES,
+    draw_row_of_marks,
+    in_house_style,
+    mark_not_identified,
+    new_figure,
+)
 
 PRIMARY = "score"
 MATCHING = "hungarian"
@@ -104,7 +113,7 @@ def draw(page: xr.Dataset) -> Figure:
         axes.set_title("stabilisation\n1 - d_T / d_0" if row == 0 else "", loc="left")
         if row == 0:
             _draw_quality(figure.add_subplot(panels[row, -1]), found)
-    _draw_legend(figure, grid[1], list(found))
+    draw_row_of_marks(figure, grid[1], _marks(list(found)), 5)
     return figure
 
 
@@ -153,13 +162,10 @@ def _finish(axes: Axes, trajectory: dict[str, xr.Dataset], bottom: float = -0.03
     axes.set_xticks([], minor=True)
 
 
-def _draw_legend(figure: Figure, where: object, names: list[str]) -> None:
-    axes = figure.add_subplot(where)  # type: ignore[call-overload]  # a part of a grid, whose type isn't exported
-    axes.axis("off")
+def _marks(names: list[str]) -> list[Line2D]:
     marks = []
     for index, name in enumerate(names):
         colour, shape = colour_and_shape(index)
         label = f"{name}: observed between runs, with its 95 % interval"
         marks.append(Line2D([], [], color=colour, marker=shape, mec="white", lw=1.6, label=label))
-    marks += [Line2D([], [], label=label, **style) for label, style in LINES.values()]
-    axes.legend(handles=marks, loc="center", ncols=5, frameon=False)
+    return marks + [Line2D([], [], label=label, **style) for label, style in LINES.values()]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 
 # Okabe & Ito (2008): distinguishable under the common colour-vision deficiencies, and of different lightness in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -56,6 +59,15 @@ def new_figure(width: float, height: float, question: str, answer: str) -> Figur
     figure.text(0.012, 1 - 0.1 / height, question, fontsize=12, fontweight="bold", va="top")
     figure.text(0.012, 1 - 0.36 / height, fill(answer, int(width * 13.5)), fontsize=9, va="top")
     return figure
+
+
+def draw_row_of_marks(
+    figure: Figure, where: SubplotSpec, marks: Sequence[Artist], columns: int, spacing: float = 2.0
+) -> None:
+    """A part of the grid that holds nothing but a legend, so many marks a row, so many letters apart."""
+    axes = figure.add_subplot(where)
+    axes.axis("off")
+    axes.legend(handles=marks, loc="center", ncols=columns, frameon=False, columnspacing=spacing)
 
 
 def mark_not_identified(axes: Axes) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
+from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.lines import Line2D
 
 from homolog.figures.scale import colour_and_shape
-from homolog.figures.style import COLOURS, GREY, INK, in_house_style, new_figure
+from homolog.figures.style import COLOURS, GREY, INK, draw_row_of_marks, in_house_style, new_figure
 
 COLUMNS = 4
 ALPHA = 0.05
@@ -90,7 +90,7 @@ def _draw_page(dataset: xr.Dataset, hook_point: str) -> Figure:
         draw_survival(axes, page.sel(decomposition=method))
         axes.set_title(f"{method}: {_tracks_of(dataset, hook_point, method).sizes['track']} tracks", loc="left")
         axes.set_ylabel("" if index % COLUMNS else "share of a run's live latents")
-    _draw_legend(figure, grid[1], curves_of(page))
+    draw_row_of_marks(figure, grid[1], curves_of(page), 8, 1.4)
     if panels:
         below = GridSpecFromSubplotSpec(lower, min(COLUMNS, len(panels)), grid[2])
         for index, (title, rows) in enumerate(panels):
@@ -98,7 +98,7 @@ def _draw_page(dataset: xr.Dataset, hook_point: str) -> Figure:
             _draw_fates(axes, rows, methods)
             axes.set_title(title, loc="left")
             axes.set_ylabel("" if index % COLUMNS else "share of live latents")
-        _draw_legend(figure, grid[3], _marks(methods))
+        draw_row_of_marks(figure, grid[3], _marks(methods), 8, 1.4)
     return figure
 
 
@@ -164,9 +164,3 @@ def _marks(methods: list[str]) -> list[Line2D]:
         marks.append(Line2D([], [], color=colour, marker=shape, mec="white", ms=6, lw=2, label=method))
     null = Line2D([], [], color=GREY, marker="_", ms=7, mew=1.6, lw=0, label="null: inputs shuffled")
     return [*marks, Line2D([], [], lw=0, label="mark: mean over runs; line: least to most"), null]
-
-
-def _draw_legend(figure: Figure, where: SubplotSpec, handles: list[Line2D]) -> None:
-    axes = figure.add_subplot(where)
-    axes.axis("off")
-    axes.legend(handles=handles, loc="center", ncols=8, frameon=False, columnspacing=1.4)
