@@ -512,10 +512,55 @@ def test_a_run_of_the_pipeline_is_read_on_its_test_rows_in_its_gauge(tmp_path):
     assert torch.equal(read.ids, recorded.rows.input_id[test])
     ceiling = found.dataset.ceiling.sel(view="score")
     assert 0.5 < float(ceiling) <= 1, "the halves in the file are refits"
+    pair = {"file": tmp_path / "pca.h5", "again": tmp_path / "pca.h5"}
+    labelled = homolog.compare(pair, path, hook_point="hidden_1", labels="label", null_draws=3).dataset
+    assert 0 < float(labelled.conditional_null_mean.sel(view="score")) < 1
+    with pytest.raises(ValueError, match=r"go by their name there"):
+        homolog.compare(pair, path, hook_point="hidden_1", labels=recorded.rows.label)
+    with pytest.raises(ValueError, match=r"the rows have no 'token_id'; they have input_id, label"):
+        homolog.compare(pair, path, hook_point="hidden_1", labels="token_id")
     with pytest.raises(ValueError, match=r"gauge write_out_norm, which only its activations.h5 knows"):
         homolog.compare([tmp_path / "pca.h5"] * 2, recorded.values)
     with pytest.raises(ValueError, match=r"holds the hook points hidden_0, hidden_1: name one as hook_point"):
         homolog.compare([tmp_path / "pca.h5"] * 2, path)
+
+
+# Labels
+
+
+def of_classes(rows: int = 2000) -> tuple[Tensor, Tensor, Tensor]:
+    """Two networks of three units, one for each of three classes: how strongly they fire within it is their own."""
+    made = torch.Generator().manual_seed(11)
+    labels = torch.randint(3, (rows,), generator=made)
+    on = torch.nn.functional.one_hot(labels, 3)
+    return labels, *(on * (1 + torch.rand(rows, 3, generator=made)) for _ in range(2))
+
+
+def test_what_the_labels_explain_is_all_of_a_likeness_that_is_made_of_them(tmp_path):
+    labels, x, y = of_classes()
+    read = [{"directions": torch.eye(3), "encoder": torch.eye(3), "encoder_bias": torch.zeros(3)}] * 2
+    found = homolog.compare(read, [x, y], labels=labels, views=["score", "jaccard"], null_draws=4)
+    data = found.dataset
+    # Both fire exactly within a class, with a mean there and nothing else in common.
+    share = torch.nn.functional.one_hot(labels, 3).double().mean(0)
+    explained = 2.25 * share * (1 - share) / (x.double().std(0) * y.double().std(0))
+    np.testing.assert_allclose(data.conditional_null.sel(view="score").values[:3, 1], explained, atol=0.02)
+    np.testing.assert_allclose(data.similarity.sel(view="score").values[:3, 1], explained, atol=0.02)
+    assert float(data.conditional_null_mean.sel(view="jaccard")) == 1
+    assert float(data.null_mean.sel(view="score")) < float(data.conditional_null_mean.sel(view="score"))
+    assert "within labels" in str(found)
+    assert "score_conditional_null" in found.table
+    # What two runs share beyond the labels stands above it.
+    same = homolog.compare(read, [x, x.clone() + 1], labels=labels, views=["score"], null_draws=4).dataset
+    assert float(same.observed[0]) == pytest.approx(1)
+    assert float(same.conditional_null_mean[0]) < 0.95
+    # By their name in a file; and without labels nothing is said of them.
+    np.savez(tmp_path / "both.npz", x=x.numpy(), y=y.numpy(), token_id=labels.numpy())
+    named = homolog.compare(read, tmp_path / "both.npz", hook_point=["x", "y"], labels="token_id", null_draws=4)
+    assert float(named.dataset.conditional_null_mean[0]) == float(data.conditional_null_mean[0])
+    plain = homolog.compare(read, [x, y], views=["score"], null_draws=4)
+    assert plain.dataset.conditional_null_mean.isnull().all()
+    assert "within labels" not in str(plain)
 
 
 # Bad input: one clear line each
@@ -574,6 +619,10 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "unknown device": ({"device": "tpu"}, ("'tpu' isn't known", "cpu, cuda")),
     "absent folder": ({"dictionaries": ["nowhere", PAIR[0]]}, ("dictionary 0: nowhere isn't there",)),
+    "labels of other rows": ({"labels": torch.zeros(3, dtype=torch.int64)}, ("(3,)", "each of the 480 rows")),
+    "labels that are no whole numbers": ({"labels": X[:, 0]}, ("float32", "one whole number for each")),
+    "labels that all differ": ({"labels": torch.arange(480)}, ("all 240 labels", "coarsen")),
+    "labels by a name that isn't there": ({"labels": "token"}, ("no array 'token'", "give labels as an array")),
     "absent activations": ({"activations": "nowhere.npz"}, ("nowhere.npz isn't there",)),
 }
 

@@ -167,6 +167,11 @@ def permute_within(labels: Int[Tensor, " samples"], generator: torch.Generator) 
             f"A permutation within labels needs inputs that share a label, but all {len(labels)} labels (shape "
             f"{tuple(labels.shape)}) are different: coarsen the labels, or use the unconditional null alone."
         )
+    return order_within(labels, generator)
+
+
+def order_within(labels: Int[Tensor, " samples"], generator: torch.Generator) -> Int[Tensor, " samples"]:
+    """`permute_within` of some rows of many: it is no error that none of these share a label."""
     shuffled = permute_rows(len(labels), generator).to(labels.device)
     index = torch.empty_like(shuffled)
     index[labels.argsort(stable=True)] = shuffled[labels[shuffled].argsort(stable=True)]

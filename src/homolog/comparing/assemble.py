@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from homolog.alignment.decisions import benjamini_yekutieli, lower_bound
 from homolog.alignment.representations.dictionaries import max_cosine, pw_mcc, shared_fraction
 from homolog.alignment.statistics import excess, jackknife_interval, mean_over_pairs, similarity_interval
 from homolog.comparing.blocks import blocks
 from homolog.comparing.chance import LEVEL
-from homolog.comparing.measure import Held, Options, Runs, at_refits, mean_similarity
+from homolog.comparing.measure import Held, Likeness, Options, Runs, at_refits, mean_similarity
 from homolog.comparing.views import CAVEATS, Side
 
 Measured = dict[tuple[str, int, int], Held]
@@ -24,11 +25,11 @@ SHARES = np.linspace(0, 1, 101)
 SHARED_COSINE = 0.7
 
 
-def assemble(runs: Runs, options: Options, measured: Measured, primary: str) -> xr.Dataset:
+def assemble(runs: Runs, options: Options, measured: Measured, labelled: Likeness, primary: str) -> xr.Dataset:
     """Dims: `row` (a latent of a dictionary), `dictionary`, `other`, `view`, `pair` of dictionaries, `share`."""
     parts = [
-        _by_latent(runs, options, measured, primary),
-        _by_pair(runs, options, measured),
+        _by_latent(runs, options, measured, labelled, primary),
+        _by_pair(runs, options, measured, labelled),
         _curves(runs, options, measured),
     ]
     sides = [runs.side(i) for i in range(len(runs))]
@@ -50,13 +51,13 @@ def assemble(runs: Runs, options: Options, measured: Measured, primary: str) -> 
     )
 
 
-def _by_latent(runs: Runs, options: Options, measured: Measured, primary: str) -> xr.Dataset:
+def _by_latent(runs: Runs, options: Options, measured: Measured, labelled: Likeness, primary: str) -> xr.Dataset:
     """A row for each latent of each dictionary, in order."""
     n, views = len(runs), options.views
     sizes = [runs.side(i).latents for i in range(n)]
     starts = np.cumsum([0, *sizes])
     shape = (starts[-1], n, len(views))
-    names = ("similarity", "null", "null_quantile", "p_value", "adjusted_p_value")
+    names = ("similarity", "null", "null_quantile", "p_value", "adjusted_p_value", "conditional_null")
     found = {name: np.full(shape, np.nan) for name in names}
     found |= {"match": np.full(shape, -1, np.int32), "mutual": np.zeros(shape, bool)}
     for (view, i, j), held in measured.items():
@@ -66,6 +67,8 @@ def _by_latent(runs: Runs, options: Options, measured: Measured, primary: str) -
             found[name][place] = value.numpy()
         found["match"][place] = held.observed.index.numpy()
         found["mutual"][place] = held.observed.mutual.numpy()
+        if (view, i, j) in labelled:
+            found["conditional_null"][place] = labelled[view, i, j].numpy()
     for index in range(len(views)):
         p = found["p_value"][..., index]
         found["adjusted_p_value"][..., index] = benjamini_yekutieli(p.ravel()).reshape(p.shape)
@@ -123,10 +126,10 @@ def _means(similarity: np.ndarray, starts: np.ndarray, names: list[str]) -> xr.D
     return xr.Dataset({name: (("row", "view"), values) for name, values in columns.items()})
 
 
-def _by_pair(runs: Runs, options: Options, measured: Measured) -> xr.Dataset:
+def _by_pair(runs: Runs, options: Options, measured: Measured, labelled: Likeness) -> xr.Dataset:
     """Means over live latents by pair of runs, their scale, and the usual summaries of directions."""
     pairs = list(combinations(range(len(runs)), 2))
-    names = ("observed_by_pair", "null_by_pair", "refitted_by_pair", "ceiling_by_pair")
+    names = tuple(f"{name}_by_pair" for name in ("observed", "null", "conditional_null", "refitted", "ceiling"))
     found = {name: np.full((len(pairs), len(options.views)), np.nan) for name in names}
     own = [at_refits(runs, options, i, i) for i in range(len(runs))]
     for place, (i, j) in enumerate(pairs):
@@ -136,7 +139,8 @@ def _by_pair(runs: Runs, options: Options, measured: Measured) -> xr.Dataset:
                 forth, back = measured[view, i, j], measured[view, j, i]
                 values = (
                     mean_similarity(forth.observed, back.observed),
-                    float(torch.stack([forth.null.nanmean(), back.null.nanmean()]).mean()),
+                    _mean(forth.null, back.null),
+                    _mean(labelled[view, i, j], labelled[view, j, i]) if (view, i, j) in labelled else np.nan,
                     refitted.get(view, np.nan),
                     (own[i].get(view, np.nan) + own[j].get(view, np.nan)) / 2,
                 )
@@ -148,6 +152,11 @@ def _by_pair(runs: Runs, options: Options, measured: Measured) -> xr.Dataset:
     directions = [_directions(runs, i, j) for i, j in pairs]
     data = data.assign({name: ("pair", [one[name] for one in directions]) for name in directions[0]})
     return data.merge(_scale(data, a, b))
+
+
+def _mean(*both: Tensor) -> float:
+    """Mean over the latents of both sides, as `mean_similarity` has it."""
+    return float(torch.stack([one.nanmean() for one in both]).mean())
 
 
 def _scale(data: xr.Dataset, a: list[str], b: list[str]) -> xr.Dataset:
@@ -162,6 +171,7 @@ def _scale(data: xr.Dataset, a: list[str], b: list[str]) -> xr.Dataset:
         "observed_low": interval.low,
         "observed_high": interval.high,
         "null_mean": mean_over_pairs(null),
+        "conditional_null_mean": mean_over_pairs(data.conditional_null_by_pair.values),
         "refitted": mean_over_pairs(refitted),
         "ceiling": mean_over_pairs(ceiling),
         "excess": excess(mean_over_pairs(refitted), mean_over_pairs(null), mean_over_pairs(ceiling), error),

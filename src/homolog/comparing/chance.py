@@ -67,6 +67,19 @@ def chance_sides(side: Side, draws: int, null: str, key: tuple[str | int, ...]) 
         yield turned, turned
 
 
+def within_labels(side: Side, draws: int, key: tuple[str | int, ...]) -> Iterator[Side]:
+    """Draws of a dictionary whose codes are those of other inputs of the same label (within chunks of 8,192 rows)."""
+    labels = side.rows.labels_by_fold
+    if labels is None:
+        return
+    for draw in range(draws):
+        shuffled = {
+            fold: codes.shuffled("compare", "labels", *key, draw, fold, labels=labels[fold])
+            for fold, codes in side.codes.items()
+        }
+        yield replace(side, codes=shuffled)
+
+
 def turns(side: Side, draws: int, generator: torch.Generator) -> Iterator[Float[Tensor, "units units"]]:
     """Rotations within the spectrum of the data (`alignment.nulls.spectral_rotation`), about their mean.
 

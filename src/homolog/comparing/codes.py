@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 from torch import Tensor
 
+from homolog.alignment.nulls import order_within
 from homolog.decompositions.samples import Samples
 from homolog.dictionary import CACHED, Dictionary
 from homolog.streams import stream
@@ -31,14 +32,15 @@ Chunk = Any  # Tensor (rows, latents), or a sparse array of that shape
 class Codes:
     """Codes of one dictionary on one half of the rows, chunk by chunk.
 
-    `shuffle` is the key of a random order of the rows within each chunk: the codes of other inputs. Rows are read on
-    the `device`, and come back from it.
+    `shuffle` is the key of a random order of the rows within each chunk: the codes of other inputs; with `labels`, of
+    other inputs of the same label. Rows are read on the `device`, and come back from it.
     """
 
     dictionary: Dictionary
     samples: Samples
     shuffle: tuple[str | int, ...] | None = None
     device: str | torch.device = "cpu"
+    labels: Int[Tensor, " rows"] | None = None
     _kept: list[Chunk] | None = field(default=None, repr=False)
 
     @property
@@ -50,9 +52,12 @@ class Codes:
         """Share of the rows on which each latent is active."""
         return self.sums[2] / self.samples.samples
 
-    def shuffled(self, *key: str | int) -> Codes:
-        """The same codes with rows in another order: they keep their distribution, and what they fire on is chance."""
-        return replace(self, shuffle=key, _kept=self._kept)
+    def shuffled(self, *key: str | int, labels: Int[Tensor, " rows"] | None = None) -> Codes:
+        """The same codes with rows in another order: they keep their distribution, and what they fire on is chance.
+
+        With `labels` rows change places within equal labels only: what they fire on is what the labels tell.
+        """
+        return replace(self, shuffle=key, labels=labels, _kept=self._kept)
 
     def chunks(self) -> Iterator[Chunk]:
         """All rows in order, `CHUNK` at a time, (rows, latents); a ValueError when a code isn't finite."""
@@ -60,8 +65,14 @@ class Codes:
             if self.shuffle is None:
                 yield chunk
             else:
-                order = torch.randperm(chunk.shape[0], generator=stream(*self.shuffle, number))
+                order = self._order(number, chunk.shape[0])
                 yield chunk[order] if isinstance(chunk, Tensor) else chunk[order.numpy()]
+
+    def _order(self, number: int, rows: int) -> Int[Tensor, " rows"]:
+        generator = stream(*(self.shuffle or ()), number)
+        if self.labels is None:
+            return torch.randperm(rows, generator=generator)
+        return order_within(self.labels[number * CHUNK : number * CHUNK + rows], generator)
 
     def _encoded(self) -> Iterator[Chunk]:
         kept: list[Chunk] | None = []

@@ -12,7 +12,7 @@ from homolog.comparing.assemble import assemble
 from homolog.comparing.chance import NULLS, draws_needed
 from homolog.comparing.choosing import MATCHINGS
 from homolog.comparing.dictionaries import Refits, read_refits
-from homolog.comparing.measure import Options, Progress, Runs, measure
+from homolog.comparing.measure import Options, Progress, Runs, explained_by_labels, measure
 from homolog.comparing.result import Comparison
 from homolog.comparing.rows import Rows, check_rows, read_rows
 from homolog.comparing.views import MAPPED, RANKS, SHARED, VIEWS
@@ -26,7 +26,8 @@ def compare(
     activations: Any,
     *,
     names: Sequence[str] | None = None,
-    hook_point: str | Sequence[str] | None = None,
+    hook_point: str | Sequence[str | None] | None = None,
+    labels: Any = None,
     views: Sequence[str] | None = None,
     not_identified: Sequence[str] = (),
     matching: str = "mutual",
@@ -50,6 +51,8 @@ def compare(
             pipeline the test rows are taken.
         names: Of the dictionaries; by default their labels or folders.
         hook_point: Which array of a file, where it holds several; one for all, or one for each.
+        labels: A whole number for each row, such as its class or token, or the name that a file with the activations
+            has for them: what is left when inputs change places within equal ones is shown beside the null.
         views: Which to compute; by default all that are identified. Asking for one that isn't raises an error.
         not_identified: Views to show all the same, labelled as what they are.
         matching: ``mutual``: each latent's most similar one, found only where this goes both ways; ``best``: many to
@@ -80,7 +83,7 @@ def compare(
             f"{len(given)} dictionaries, {len(sources)} activations and {len(points)} hook points were given: give one "
             "for all, or a list with one for each dictionary."
         )
-    rows, basis = read_rows(sources, [one.gauge for one in refits], points)
+    rows, basis = read_rows(sources, [one.gauge for one in refits], points, labels)
     note = check_rows(rows, names)
     runs = Runs(names, [_in_order(*each) for each in zip(refits, rows, names, strict=True)], rows, basis, where)
     check_rows_per_unit(runs, null)
@@ -89,7 +92,8 @@ def compare(
     with torch.no_grad():
         lone = all(one.projected for one in refits) and len(set(basis)) == 1 and "neuron" in options.views
         primary = "neuron" if lone else options.views[0]
-        dataset = assemble(runs, options, measure(runs, options, progress), primary)
+        labelled = explained_by_labels(runs, options)
+        dataset = assemble(runs, options, measure(runs, options, progress), labelled, primary)
         told = [*warnings(runs, options), *([note] if note else [])]
     samples, units = rows[0].whole.samples, sorted({one.whole.units for one in rows})
     facts = {"primary": primary, "matching": matching, "null": null, "null_draws": options.draws, "seed": seed}

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from homolog.comparing.blocks import compare_subspaces
-from homolog.comparing.chance import against_null, chance_sides
+from homolog.comparing.chance import against_null, chance_sides, within_labels
 from homolog.comparing.dictionaries import Refits
 from homolog.comparing.rows import Rows
 from homolog.comparing.views import (
@@ -31,6 +31,8 @@ from homolog.comparing.views import (
 from homolog.dictionary import Dictionary
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
+# Draws of the conditional null: its mean is shown, and no latent is held against it.
+LABEL_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class Held:
     quantile: Float[Tensor, " latents"]
     p: Float[Tensor, " latents"]
     drawn: Float[Tensor, "draws latents"]
+
+
+# Similarity of each latent of i, by view, i and j.
+Likeness = dict[tuple[str, int, int], Float[Tensor, " latents"]]
 
 
 @dataclass
@@ -133,6 +139,23 @@ def _hold(observed: Scored, *nulls: list[Scored]) -> Held:
     higher = max(range(len(nulls)), key=lambda index: float(drawn[index].nanmean().nan_to_num(0)))
     p = torch.stack([p for p, _ in held]).amax(0)
     return Held(observed, drawn[higher].nanmean(0), held[higher][1], p, drawn[higher])
+
+
+def explained_by_labels(runs: Runs, options: Options) -> Likeness:
+    """By view of codes and ordered pair: how alike the latents are when inputs change places within their labels.
+
+    Pairs are chosen anew in every draw. Empty where no labels were given.
+    """
+    views = [view for view in options.views if view in CODES]
+    drawn: dict[tuple[str, int, int], list[Tensor]] = {}
+    for j in range(len(runs)) if views else ():
+        for shuffled in within_labels(runs.side(j), LABEL_DRAWS, (options.seed, j)):
+            for i in range(j):
+                found = compare_codes(runs.side(i), shuffled, options.matching)
+                for view in (view for view in views if runs.has(view, i, j)):
+                    for key, one in zip(((view, i, j), (view, j, i)), found[view], strict=True):
+                        drawn.setdefault(key, []).append(one.similarity)
+    return {key: torch.stack(values).nanmean(0) for key, values in drawn.items()}
 
 
 def _views(

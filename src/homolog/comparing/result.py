@@ -30,7 +30,8 @@ class Comparison:
 
         Columns: `dictionary`, `latent`, `status` (live, rare, dead), `firing_rate`, `block`; `found` of `runs` other
         dictionaries with the bound `returns_at_least`; by view its mean over the others, `<view>_low`, `<view>_high`
-        (jackknife over the others, where there are three), `<view>_null` and `<view>_null_95`; and by other dictionary
+        (jackknife over the others, where there are three), `<view>_null` and `<view>_null_95`, where labels were given
+        `<view>_conditional_null`; and by other dictionary
         `match[<name>]`, `mutual[<name>]`, `p[<name>]` (adjusted) in the primary view.
         """
         import pandas as pd
@@ -39,7 +40,8 @@ class Comparison:
         columns: dict[str, Any] = {"dictionary": data.dictionary_of_row.values}
         names = ("latent", "status", "firing_rate", "block", "found", "runs", "returns_at_least")
         columns |= {name: data[name].values for name in names}
-        null, quantile = (data[name].mean("other") for name in ("null", "null_quantile"))
+        scale = ("null", "null_quantile", "conditional_null")
+        null, quantile, conditional = (data[name].mean("other") for name in scale)
         for view in data.view.values:
             ends = {
                 "": data["mean"],
@@ -48,6 +50,8 @@ class Comparison:
                 "_null": null,
                 "_null_95": quantile,
             }
+            if bool(data.conditional_null_mean.sel(view=view).notnull()):
+                ends["_conditional_null"] = conditional
             columns |= {f"{view}{end}": values.sel(view=view).values for end, values in ends.items()}
         several = data.sizes["other"] > 2
         for name in data.other.values:
@@ -131,12 +135,16 @@ def _share(count: int, total: int) -> str:
 
 def _views(data: xr.Dataset) -> list[list[str]]:
     lines = [["view", "observed", "95 % over runs", "null", "its 95 %", "refitted", "ceiling", "excess", ""]]
+    labelled = bool(data.conditional_null_mean.notnull().any())
+    if labelled:
+        lines[0].insert(5, "within labels")
     quantile = data.null_quantile.mean(["row", "other"])
     for view in data.view.values:
         one = data.sel(view=view)
         low, high = float(one.observed_low), float(one.observed_high)
         interval = "-" if np.isnan(low) else f"{low:.3f} to {high:.3f}"
-        numbers = [one.null_mean, quantile.sel(view=view), one.refitted, one.ceiling, one.excess]
+        conditional = [one.conditional_null_mean] if labelled else []
+        numbers = [one.null_mean, quantile.sel(view=view), *conditional, one.refitted, one.ceiling, one.excess]
         note = str(one.caveat.item()) if bool(one.identified) else "NOT IDENTIFIED"
         lines.append([str(view), _number(one.observed), interval, *map(_number, numbers), note])
     return lines

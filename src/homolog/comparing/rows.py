@@ -14,14 +14,16 @@ from jaxtyping import Int
 from torch import Tensor
 
 from homolog.alignment.gauge import Gauge, no_gauge
+from homolog.alignment.nulls import permute_within
 from homolog.decompositions.fit import choose_gauge
 from homolog.decompositions.moments import Moments, moments
 from homolog.decompositions.samples import InMemory, Samples
-from homolog.decompositions.split import halves_of
+from homolog.decompositions.split import halves_of, rows_of_halves
 from homolog.store.activation_samples import choose_samples, open_activations
 from homolog.store.activations import ARTEFACT
 from homolog.store.arrays import input_ids_of, samples_of
-from homolog.store.recorded import HDF5, IDS, check_same_ids
+from homolog.store.recorded import HDF5, IDS, along_rows, check_same_ids
+from homolog.streams import stream
 from homolog.tasks.base import HALF_A, HALF_B, TEST
 
 Source = Any
@@ -33,26 +35,36 @@ class Rows:
 
     `ids` names the inputs, where that is known. `order` lists the model's units as they stand here: the canonical
     order of a file of the pipeline, which also says which rows are which half (`halves`; drawn at random without it).
+    `labels` are the whole numbers within which the conditional null shuffles, by half (``a``, ``b``).
     """
 
     whole: Samples
     ids: Int[Tensor, " rows"] | None = None
     order: Int[Tensor, " units"] | None = None
     halves: dict[str, Samples] | None = None
+    labels: dict[str, Int[Tensor, " half"]] | None = None
 
     @cached_property
     def folds(self) -> dict[str, Samples]:
         halves = self.halves or halves_of(self.whole)
         return {"match": halves["a"], "score": halves["b"]}
 
+    @property
+    def labels_by_fold(self) -> dict[str, Int[Tensor, " half"]] | None:
+        """Labels of `match` and of `score`, if there are any."""
+        return None if self.labels is None else {"match": self.labels["a"], "score": self.labels["b"]}
+
     @cached_property
     def moments(self) -> Moments:
         return moments(self.whole)
 
 
-def read_rows(sources: list[Source], gauges: list[str], hook_points: list[str | None]) -> tuple[list[Rows], list[int]]:
+def read_rows(
+    sources: list[Source], gauges: list[str], hook_points: list[str | None], labels: Source | None = None
+) -> tuple[list[Rows], list[int]]:
     """Rows of each run, and the number of the first run that shares its activations, and so its basis.
 
+    `labels` are whole numbers, one for each row, or what an activations.h5 calls them.
     Activations are shared when they are one object, one hook point of one file, or equal arrays. Raises ValueError
     when the rows of two runs aren't the same inputs, by number or by their ids.
     """
@@ -65,7 +77,7 @@ def read_rows(sources: list[Source], gauges: list[str], hook_points: list[str | 
             if gauges[first] == gauge and hook_points[first] == hook_point and _is_same(sources[first], source)
         ]
         basis.append(same[0] if same else index)
-        rows.append(rows[same[0]] if same else _read(source, gauge, hook_point))
+        rows.append(rows[same[0]] if same else _read(source, gauge, hook_point, labels))
     return rows, basis
 
 
@@ -95,10 +107,10 @@ def _is_same(one: Source, other: Source) -> bool:
     return False
 
 
-def _read(source: Source, gauge: str, hook_point: str | None) -> Rows:
+def _read(source: Source, gauge: str, hook_point: str | None, labels: Source | None) -> Rows:
     path = Path(source) if isinstance(source, str | Path) else None
     if path is not None and path.suffix in HDF5 and path.is_file() and _is_ours(path):
-        return _from_pipeline(path, gauge, hook_point)
+        return _from_pipeline(path, gauge, hook_point, labels)
     if gauge != "none":
         raise ValueError(
             f"a dictionary was fitted in the gauge {gauge}, which only its activations.h5 knows: give that file as its "
@@ -107,7 +119,33 @@ def _read(source: Source, gauge: str, hook_point: str | None) -> Rows:
     whole = samples_of(source, hook_point)
     if isinstance(whole, InMemory) and not whole.finite:
         raise ValueError("activations hold values that aren't finite: leave out the rows that hold them.")
-    return Rows(whole, None if path is None else input_ids_of(path, whole.samples))
+    ids = None if path is None else input_ids_of(path, whole.samples)
+    return Rows(whole, ids, labels=None if labels is None else _labels(path, labels, whole.samples))
+
+
+def _labels(path: Path | None, given: Source, samples: int) -> dict[str, Tensor]:
+    """Labels of both halves, from an array or, by their name, from the file with the activations."""
+    if isinstance(given, str):
+        found = None if path is None else along_rows(path, given, samples)
+        if found is None:
+            raise ValueError(
+                f"no array {given!r} lies beside the activations: give labels as an array, one for each row."
+            )
+        given = found
+    labels = torch.as_tensor(given)
+    if labels.shape != (samples,) or labels.is_floating_point() or labels.is_complex():
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)} and type {labels.dtype}; allowed: one whole number for each of "
+            f"the {samples} rows."
+        )
+    return _checked({name: labels[index].long() for name, index in rows_of_halves(samples).items()})
+
+
+def _checked(labels: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Raise ValueError where no two rows of a half share a label: nothing could be shuffled."""
+    for half in labels.values():
+        permute_within(half, stream("check"))
+    return labels
 
 
 def _is_ours(path: Path) -> bool:
@@ -118,7 +156,7 @@ def _is_ours(path: Path) -> bool:
         return False  # `samples_of` says what is wrong.
 
 
-def _from_pipeline(path: Path, gauge: str, hook_point: str | None) -> Rows:
+def _from_pipeline(path: Path, gauge: str, hook_point: str | None, labels: Source | None) -> Rows:
     """The test rows of an activations.h5, in the gauge, units in canonical order."""
     if hook_point is None:
         with h5py.File(path, "r") as file:
@@ -136,4 +174,11 @@ def _from_pipeline(path: Path, gauge: str, hook_point: str | None) -> Rows:
         name: choose_samples(stored, stored.rows.where(TEST, half), chosen)
         for name, half in (("a", HALF_A), ("b", HALF_B))
     }
-    return Rows(choose_samples(stored, test, chosen), stored.rows.input_id[test], order, halves)
+    within = None
+    if labels is not None:
+        if not isinstance(labels, str):
+            raise ValueError(f'labels of {path} go by their name there, as "label"; {type(labels).__name__} was given.')
+        named = stored.rows.named(labels)
+        rows = {"a": stored.rows.where(TEST, HALF_A), "b": stored.rows.where(TEST, HALF_B)}
+        within = _checked({name: named[index].long() for name, index in rows.items()})
+    return Rows(choose_samples(stored, test, chosen), stored.rows.input_id[test], order, halves, within)

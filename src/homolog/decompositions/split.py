@@ -44,11 +44,16 @@ def halves_of(samples: Samples) -> dict[str, Samples]:
 
     Raises ValueError when there is no row for each.
     """
-    if samples.samples < 2:
-        raise ValueError(f"activations have {samples.samples} row, and halves need at least 2: leave out halves.")
-    order = torch.randperm(samples.samples, generator=stream("halves", samples.samples))
-    middle = samples.samples // 2
-    chosen = {"a": order[:middle].sort().values, "b": order[middle:].sort().values}
+    chosen = rows_of_halves(samples.samples)
     if isinstance(samples, InMemory):
         return {name: InMemory(samples.values[index.to(samples.device)]) for name, index in chosen.items()}
     return {name: Part(samples, index) for name, index in chosen.items()}
+
+
+def rows_of_halves(samples: int) -> dict[str, Int[Tensor, " rows"]]:
+    """Row numbers of both halves, ascending."""
+    if samples < 2:
+        raise ValueError(f"activations have {samples} row, and halves need at least 2: leave out halves.")
+    order = torch.randperm(samples, generator=stream("halves", samples))
+    middle = samples // 2
+    return {"a": order[:middle].sort().values, "b": order[middle:].sort().values}

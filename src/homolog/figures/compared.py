@@ -50,6 +50,8 @@ def _draw_distribution(axes: Axes, one: xr.Dataset, view: str) -> None:
     axes.plot(one.quantile_null, at_least, color=GREY, lw=1.4, label="null")
     if not np.isnan(float(one.ceiling)):
         axes.axvline(float(one.ceiling), color=INK, lw=1, ls=":", label="ceiling (mean)")
+    if not np.isnan(float(one.conditional_null_mean)):
+        axes.axvline(float(one.conditional_null_mean), color=GREY, lw=1, ls="--", label="null within labels (mean)")
     axes.set_title(VIEW_TITLES.get(view, view), loc="left")
     axes.set(xlim=(min(0.0, float(one.quantile_null.min())) - 0.03, 1.03), ylim=(0, 1.03), xlabel="similarity")
     if not bool(one.identified):
