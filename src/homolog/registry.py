@@ -8,6 +8,16 @@ TASKS: dict[str, str] = {
     "digits": "homolog.tasks.digits:Digits",
     "fashion_mnist": "homolog.tasks.fashion_mnist:FashionMNIST",
 }
+CORPORA: dict[str, str] = {
+    "text_files": "homolog.corpora.text_files:TextFiles",
+    "saved_text": "homolog.corpora.saved_dataset:SavedText",
+    "world_english_bible": "homolog.corpora.world_english_bible:WorldEnglishBible",
+    "python_topics": "homolog.corpora.python_topics:PythonTopics",
+    "images": "homolog.corpora.images:Images",
+    "arrays": "homolog.corpora.arrays:NumpyArrays",
+    "saved_arrays": "homolog.corpora.saved_dataset:SavedArrays",
+    "python": "homolog.corpora.python_batches:PythonBatches",
+}
 ARCHITECTURES: dict[str, str] = {
     "mlp": "homolog.models.mlp:MLP",
     "residual": "homolog.models.residual:Residual",

@@ -46,7 +46,7 @@ class Corpus(ABC):
     positions: int | None
     """Places of each input, of which rows are made; None where an input is one row."""
     vocabulary: int | None = None
-    """All token ids are below it; None where inputs aren't made of tokens."""
+    """One more than the largest token id that is fed; None where inputs aren't made of tokens."""
 
     @property
     def inputs(self) -> int:
@@ -54,36 +54,35 @@ class Corpus(ABC):
         return len(self.split)
 
     @abstractmethod
-    def batches(self, start: int, stop: int) -> Batch:
-        """What the network is fed of the inputs `start` to `stop`, the last one left out."""
+    def batches(self, inputs: Int[Tensor, " inputs"]) -> Batch:
+        """What the network is fed of the inputs of these numbers, in the order in which they are asked for."""
 
-    def keep(self, start: int, stop: int) -> Bool[Tensor, "inputs positions"]:
+    def keep(self, inputs: Int[Tensor, " inputs"]) -> Bool[Tensor, "inputs positions"]:
         """Which places of these inputs become rows: here all."""
-        return torch.ones(len(self.split[start:stop]), self.positions or 1, dtype=torch.bool)
+        return torch.ones(len(inputs), self.positions or 1, dtype=torch.bool)
 
-    def named(self, start: int, stop: int) -> dict[str, Int[Tensor, "inputs positions"]]:
+    def named(self, inputs: Int[Tensor, " inputs"]) -> dict[str, Int[Tensor, "inputs positions"]]:
         """Whole numbers of each place that this corpus has besides those that all have: here none."""
         return {}
 
-    def places(self, start: int, stop: int) -> Places:
-        """The places of the inputs `start` to `stop`, the last one left out."""
-        keep = self.keep(start, stop)
-        place = torch.arange(keep.numel()).reshape(keep.shape)
+    def places(self, inputs: Int[Tensor, " inputs"]) -> Places:
+        """The places of the inputs of these numbers."""
+        keep = self.keep(inputs)
+        position = torch.arange(keep.shape[1]).expand(keep.shape)
         whole = {"split": self.split, "half": self.half, "label": self.label}
         numbers = {
-            "input_id": place + start * keep.shape[1],
-            "position": place % keep.shape[1],
-            **{name: values[start:stop, None].long().expand(keep.shape) for name, values in whole.items()},
-            **self.named(start, stop),
+            "input_id": inputs[:, None] * keep.shape[1] + position,
+            "position": position,
+            **{name: values[inputs, None].long().expand(keep.shape) for name, values in whole.items()},
+            **self.named(inputs),
         }
         return Places(keep, numbers)
 
     def digest(self) -> str:
         """Hash of all that is fed, in order, and of what becomes of each place. It reads the corpus once."""
         digests: dict[str, Any] = {}
-        for start in range(0, self.inputs, BLOCK):
-            stop = min(start + BLOCK, self.inputs)
-            fed, places = self.batches(start, stop), self.places(start, stop)
+        for inputs in torch.split(torch.arange(self.inputs), BLOCK):
+            fed, places = self.batches(inputs), self.places(inputs)
             named = {f"fed {name}": values for name, values in fed.items()} if isinstance(fed, dict) else {"fed": fed}
             for name, values in {**named, "keep": places.keep, **places.numbers}.items():
                 # A hash for each name, so that it doesn't depend on the size of the blocks.
@@ -100,6 +99,6 @@ def check_vocabulary(corpus: Corpus, embeddings: int, what: str) -> None:
     """
     if corpus.vocabulary is not None and corpus.vocabulary > embeddings:
         raise ValueError(
-            f"{what}: the tokenizer has {corpus.vocabulary} token ids, and the model only {embeddings} embeddings, so "
-            "it doesn't fit the model: set `tokenizer` to the one that the model was trained with."
+            f"{what}: the tokenizer doesn't fit the model: token ids reach {corpus.vocabulary - 1}, and the model has "
+            f"{embeddings} embeddings, 0 to {embeddings - 1}: set `tokenizer` to the one that it was trained with."
         )

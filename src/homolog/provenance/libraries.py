@@ -10,6 +10,7 @@ from functools import cache
 
 # Import name -> distribution, of libraries that may be asked for by a string too, such as ``engine="h5netcdf"``.
 LIBRARIES = {
+    "PIL": "pillow",
     "h5netcdf": "h5netcdf",
     "h5py": "h5py",
     "matplotlib": "matplotlib",
