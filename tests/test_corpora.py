@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
+from workspace import ROOT
 
 from homolog.config.corpora import Corpus as Options
 from homolog.corpora import base
@@ -181,6 +183,16 @@ def test_a_corpus_made_anew_has_the_same_hash_whatever_is_hashed_at_once(tmp_pat
         monkeypatch.setattr(base, "BLOCK", 5)
         assert made(name, declared).digest() == digest
         monkeypatch.undo()
+
+
+def test_the_page_about_corpora_names_them_all_and_its_example_runs():
+    page = (ROOT / "docs" / "corpora.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", page.partition("## Text")[0], re.MULTILINE) == ["name", *CORPORA]
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(example, found)
+    assert found["batch"]["input_ids"].shape == (2, 64)
+    assert {"token_id", "position", "document", "split"} <= set(found["rows"])
 
 
 def test_the_split_does_not_depend_on_where_the_data_lie(tmp_path):

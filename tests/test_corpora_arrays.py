@@ -170,7 +170,8 @@ def test_channels_are_centred_and_scaled_and_sizes_made_equal(tmp_path):
     mean, std = [0.1, 0.2, 0.3], [1.0, 2.0, 4.0]
     changed = Images(path=str(folder), mean=mean, std=std).corpus().batches(inputs)
     shape = (3, 1, 1)
-    np.testing.assert_allclose(changed, (plain - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape), atol=1e-6)
+    wanted = (plain - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+    np.testing.assert_allclose(changed, wanted, atol=1e-6)
     Image.new("RGB", (9, 9)).save(folder / "a" / "other.png")
     with pytest.raises(
         ValueError, match=r"several sizes: .*00.png is 5x4 \(height, width\), .*other.png 9x9: set `size"

@@ -25,7 +25,7 @@ from homolog.__main__ import main
 from homolog.alignment.matching import MATCHINGS
 from homolog.config import parse_config, parse_decomposition
 from homolog.figures.report import COLUMNS, KEYS
-from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
+from homolog.registry import ANALYSES, ARCHITECTURES, CORPORA, FIGURES, METHODS, TASKS, VIEWS
 
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -253,13 +253,13 @@ def test_every_name_is_explained_in_the_science(registry):
 
 
 def test_every_registry_is_explained_in_contributing():
-    names = ["TASKS", "ARCHITECTURES", "METHODS", "VIEWS", "ANALYSES", "FIGURES", "MATCHINGS"]
+    names = ["TASKS", "CORPORA", "ARCHITECTURES", "METHODS", "VIEWS", "ANALYSES", "FIGURES", "MATCHINGS"]
     assert mentioned(names, CONTRIBUTING) == set(names)
 
 
 def test_every_name_is_in_the_changelog():
     text = (ROOT / "CHANGELOG.md").read_text()
-    names = {*TASKS, *ARCHITECTURES, *METHODS, *VIEWS, *ANALYSES, *FIGURES, *MATCHINGS}
+    names = {*TASKS, *CORPORA, *ARCHITECTURES, *METHODS, *VIEWS, *ANALYSES, *FIGURES, *MATCHINGS}
     assert names - mentioned(names, text) == set()
 
 

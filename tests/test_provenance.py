@@ -12,7 +12,7 @@ from homolog.__main__ import main
 from homolog.provenance import Code, canonical_json, libraries, planned_code
 from homolog.provenance.code import VARIABLE
 from homolog.provenance.reach import Reach
-from homolog.registry import ANALYSES, ARCHITECTURES, FIGURES, METHODS, TASKS, VIEWS
+from homolog.registry import ANALYSES, ARCHITECTURES, CORPORA, FIGURES, METHODS, TASKS, VIEWS
 
 SCRIPT = '''"""What the script does."""
 
@@ -346,7 +346,7 @@ def test_equal_values_are_one_string_and_a_swap_is_another() -> None:
 # The library itself.
 
 SOURCES = ROOT / "src"
-NAMED = [*METHODS.values(), *FIGURES.values(), *VIEWS.values(), *ANALYSES.values(), *TASKS.values()]
+NAMED = [target for names in (METHODS, FIGURES, VIEWS, ANALYSES, TASKS, CORPORA) for target in names.values()]
 
 
 SCRIPTS = ROOT / "workflow" / "scripts"
