@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from homolog.alignment.gauge import Gauge, canonical_gauge, no_gauge
+from homolog.networks.hooks import Hooks
+from homolog.networks.points import Point
 
 # The symmetry of a hook point of which none is known: it is read as it stands.
 FREE = "none"
 Progress = Callable[[Iterable[int]], Iterable[int]]
+_DIVERGED = "look at the run's training.nc, and lower its learning rate if it diverged"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,18 @@ def describe_hook_points(model: Any, names: list[str]) -> list[HookPoint]:
     return [HookPoint(name, model.units(name), model.symmetry(name), model.write_out(name)) for name in names]
 
 
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring rows of a file from row `start` on: values by hook point, and whole numbers by name.
+
+    `numbers` holds ``split``, ``half``, ``label`` and ``input_id``, and may hold more.
+    """
+
+    start: int
+    activations: dict[str, Float[Tensor, "rows units"]]
+    numbers: dict[str, Int[Tensor, " rows"]]
+
+
 @torch.no_grad()
 def stream_activations(
     model: nn.Module,
@@ -52,30 +68,24 @@ def stream_activations(
     Raises ValueError when an activation isn't finite.
     """
     model = model.to(device).eval()
-    seen: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Any:
-        return lambda _module, _inputs, output: seen.__setitem__(name, output.detach())
-
-    handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in names]
-    try:
+    points = {name: Point(name) for name in names}
+    with Hooks(model, [*points.values()]) as hooks:
         for start in progress(range(0, len(inputs), batch_size)):
-            model(inputs[start : start + batch_size].to(device))
-            for name in names:
-                _check_finite(seen[name], name, start)
-            yield start, {name: seen[name].cpu() for name in names}
-    finally:
-        for handle in handles:
-            handle.remove()
+            batch = inputs[start : start + batch_size].to(device)
+            seen = hooks.read(partial(model, batch))
+            for name, point in points.items():
+                check_finite(seen[point], name, start, _DIVERGED)
+            yield start, {name: seen[point].cpu() for name, point in points.items()}
 
 
-def _check_finite(activations: Tensor, name: str, first_row: int) -> None:
+def check_finite(activations: Float[Tensor, "rows units"], name: str, first_row: int, way_out: str) -> None:
+    """Raise ValueError, with the first row and a `way_out`, unless all values are finite."""
     bad = ~torch.isfinite(activations)
     if bad.any():
         row = first_row + int(bad.any(1).nonzero()[0])
         raise ValueError(
             f"activations at {name} hold {int(bad.sum())} values that aren't finite (first in row {row}); "
-            "finite ones are needed: look at the run's training.nc, and lower its learning rate if it diverged."
+            f"finite ones are needed: {way_out}."
         )
 
 

@@ -21,6 +21,7 @@ LIBRARIES = {
     "scipy": "scipy",
     "sklearn": "scikit-learn",
     "torch": "torch",
+    "transformers": "transformers",
     "xarray": "xarray",
 }
 # They compute nothing that is stored: bars, types, numbers of threads; and Triton, whose version is torch's choice.

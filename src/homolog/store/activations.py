@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from homolog.activations import HookPoint, Totals
+from homolog.activations import FREE, Block, HookPoint, Totals
 from homolog.alignment.gauge import Gauge
 from homolog.store.files import Attributes, create_variable, header, new_hdf5, open_hdf5, plain_attributes
 from homolog.tasks.base import TRAIN, Data
@@ -31,40 +32,69 @@ def write_activations(
     dtype: str,
     provenance: Attributes,
 ) -> None:
-    """Write batches of activations as they come, so that memory does not grow with the number of samples.
+    """Write batches of activations of `data`, in its order, as they come.
 
     Raises ValueError when a value does not fit `dtype` (float16 reaches to 65504).
     """
-    # One for each hook point, so that the hash doesn't depend on the size of the batches.
-    digests = {hook_point.name: hashlib.sha256() for hook_point in hook_points}
-    totals = {hook_point.name: Totals(hook_point) for hook_point in hook_points}
-    train = data.split == TRAIN
-    with new_hdf5(path) as file:
-        _write_rows(file, data)
-        for hook_point in hook_points:
-            _create_group(file, hook_point, len(data.labels), np.dtype(dtype))
+    names = torch.arange(len(data.labels)) if data.input_id is None else data.input_id
+    numbers = {"split": data.split, "half": data.half, "input_id": names, "label": data.labels}
+
+    def blocks() -> Iterator[Block]:
         for start, batch in batches:
-            for name, values in batch.items():
-                stop = start + len(values)
-                stored = _as_dtype(values, dtype, name)
-                file[name]["activations"][start:stop] = stored
-                digests[name].update(stored.tobytes())
-                totals[name].add(values[train[start:stop]])
+            stop = start + len(next(iter(batch.values())))
+            yield Block(start, batch, {name: values[start:stop] for name, values in numbers.items()})
+
+    write_blocks(path, hook_points, blocks(), len(data.labels), dtype, provenance)
+
+
+def write_blocks(
+    path: str | Path,
+    hook_points: list[HookPoint],
+    blocks: Iterator[Block],
+    samples: int,
+    dtype: str,
+    provenance: Attributes,
+) -> None:
+    """Write blocks of `samples` rows in all as they come, so that memory does not grow with their number.
+
+    Raises ValueError when a value does not fit `dtype` (float16 reaches to 65504).
+    """
+    # One for each array, so that the hash doesn't depend on the size of the blocks.
+    digests: dict[str, Any] = defaultdict(hashlib.sha256)
+    totals = {hook_point.name: Totals(hook_point) for hook_point in hook_points}
+    with new_hdf5(path) as file:
+        file.dimensions["sample"] = samples
+        for hook_point in hook_points:
+            _create_group(file, hook_point, samples, np.dtype(dtype))
+        for block in blocks:
+            rows = np.s_[block.start : block.start + len(block.numbers["split"])]
+            for name, numbers in block.numbers.items():
+                _write_part(_numbers_of(file, name, numbers, samples), rows, numbers.numpy(), digests[name])
+            for name, values in block.activations.items():
+                _write_part(file[name]["activations"], rows, _as_dtype(values, dtype, name), digests[f"/{name}"])
+                if totals[name].hook_point.symmetry != FREE:
+                    totals[name].add(values[block.numbers["split"] == TRAIN])
         for hook_point in hook_points:
             _write_gauge(file[hook_point.name], totals[hook_point.name].gauge())
         whole = "".join(f"{name} {dtype} {digests[name].hexdigest()}" for name in sorted(digests))
-        content = hashlib.sha256((whole + data.digest()).encode()).hexdigest()[:16]
-        file.attrs.update(header(ARTEFACT, content, provenance))
+        file.attrs.update(header(ARTEFACT, hashlib.sha256(whole.encode()).hexdigest()[:16], provenance))
 
 
-def _write_rows(file: Any, data: Data) -> None:
-    file.dimensions["sample"] = len(data.labels)
-    flags = {"flag_values": np.asarray([0, 1], np.int8)}
-    create_variable(file, "split", ("sample",), data.split.numpy(), **flags, flag_meanings="train test")
-    create_variable(file, "half", ("sample",), data.half.numpy(), **flags, flag_meanings="a b")
-    names = np.arange(len(data.labels)) if data.input_id is None else data.input_id.numpy()
-    create_variable(file, "input_id", ("sample",), names)
-    create_variable(file, "label", ("sample",), data.labels.numpy())
+def _write_part(variable: Any, rows: slice, values: np.ndarray, digest: Any) -> None:
+    variable[rows] = values
+    digest.update(values.tobytes())
+
+
+def _numbers_of(file: Any, name: str, numbers: Tensor, samples: int) -> Any:
+    """The variable of whole numbers along `sample`, made when the first of them come."""
+    if name not in file.variables:
+        # Chunks of 2 MiB: what a block writes stays small beside the activations.
+        rows = max(1, min(samples, CHUNK_BYTES // numbers.element_size()))
+        variable = file.create_variable(name, ("sample",), numbers.numpy().dtype, chunks=(rows,))
+        meanings = {"split": "train test", "half": "a b"}
+        if name in meanings:
+            variable.attrs.update({"flag_values": np.asarray([0, 1], np.int8), "flag_meanings": meanings[name]})
+    return file.variables[name]
 
 
 def _create_group(file: Any, hook_point: HookPoint, samples: int, dtype: np.dtype) -> None:
@@ -93,7 +123,8 @@ def _as_dtype(values: Tensor, dtype: str, name: str) -> np.ndarray:
             f"activations at {name} reach {largest:.4g}, and {dtype} reaches only to {limit:.5g}: "
             "set `activations: {dtype: float32}` in the model's recipe."
         )
-    return values.numpy().astype(dtype)
+    # By torch, which is many times as quick as numpy with float16.
+    return values.to(getattr(torch, dtype)).numpy()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,150 @@
+"""How does a network that others made come here, and how is it called on a batch?"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Batch = dict[str, Tensor] | Tensor
+Call = Callable[[Batch], Any]
+EXTRA = "homolog[transformers]"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A module and how it is called; `name` is how messages call it, `revision` what is known of its version."""
+
+    module: nn.Module
+    name: str
+    call: Call | None = None
+    revision: str = ""
+
+    def __call__(self, batch: Batch) -> Any:
+        """Run it: by its own `call`, else with a dict's tensors by keyword, or with the one tensor."""
+        if self.call is not None:
+            return self.call(batch)
+        return self.module(batch) if isinstance(batch, Tensor) else self.module(**batch)
+
+    def to(self, device: str | torch.device) -> Network:
+        """Moved to a device, for reading: without dropout, and with no gradients."""
+        self.module.to(device).eval().requires_grad_(False)
+        return self
+
+    def check(self, batch: Batch) -> None:
+        """Raise ValueError, one line, unless the module takes what the batch holds."""
+        if self.call is not None or not isinstance(batch, dict):
+            return
+        try:
+            taken = inspect.signature(self.module.forward)
+        except ValueError:  # Of some compiled modules nothing is known.
+            return
+        try:
+            taken.bind(**batch)
+        except TypeError as error:
+            raise ValueError(
+                f"{self.name}: its forward takes {', '.join(taken.parameters) or 'nothing'}, and it is fed "
+                f"{', '.join(batch)} ({error}): feed it other names, or let your function return (module, call), "
+                "where call(batch) runs it on such a dict."
+            ) from error
+
+
+def from_python(target: str, arguments: dict[str, Any] | None = None) -> Network:
+    """What ``"package.module:function"`` returns, called with `arguments`: a module, or (module, call).
+
+    Modules are looked for in the working folder, too, behind all others. Raises ValueError, one line, for what isn't
+    there and for what isn't a network.
+    """
+    made = _function(target)(**(arguments or {}))
+    module, call = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(module, nn.Module) or not (call is None or callable(call)):
+        raise ValueError(
+            f"{target} returned {type(made).__name__}; allowed: a torch.nn.Module, or (module, call), where "
+            "call(batch) runs it: change what it returns."
+        )
+    return Network(module, target, call)
+
+
+def _function(target: str) -> Callable[..., Any]:
+    name, _, attribute = target.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        module = import_module(name)
+    except ModuleNotFoundError as error:
+        what = "there is no such module" if error.name and name.startswith(error.name) else f"it needs {error.name}"
+        raise ValueError(
+            f"{target}: {what}, neither installed nor in {here}: correct the name, or install what is missing."
+        ) from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        known = [one for one, value in vars(module).items() if callable(value) and value.__module__ == name]
+        raise ValueError(
+            f"{target}: {name} has no function {attribute!r}; it has {', '.join(known) or 'none'}: write "
+            "package.module:function."
+        )
+    return function  # type: ignore[no-any-return]
+
+
+def from_transformers(
+    name: str, revision: str | None = None, kind: str | None = None, local_files_only: bool = True
+) -> Network:
+    """A model of Hugging Face transformers, in float32: by its folder, or by its name among those downloaded before.
+
+    `kind` is the class, such as ``AutoModel``; None is the one that it was saved as. Weights are read from safetensors
+    alone, and all must be there. Nothing is downloaded unless `local_files_only` is false. Raises ValueError, one line.
+    """
+    transformers = _transformers()
+    options = {"revision": revision, "local_files_only": local_files_only}
+    try:
+        config = transformers.AutoConfig.from_pretrained(name, **options)
+        model_class = _class(transformers, name, config, kind)
+        module, loading = model_class.from_pretrained(
+            name, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(_absent(name, revision, str(error))) from error
+    if lacking := sorted(loading["missing_keys"]):
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        raise ValueError(
+            f"{name}: {model_class.__name__} has weights that its file lacks ({', '.join(lacking[:3])}{more}), which "
+            f"would be drawn at random: set `class` to what it was saved as ({', '.join(config.architectures or [])})."
+        )
+    return Network(module, name, revision=getattr(config, "_commit_hash", None) or revision or "")
+
+
+def _transformers() -> Any:
+    try:
+        return import_module("transformers")
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{error.name} isn't installed, by which such models are read: run pip install '{EXTRA}'."
+        ) from error
+
+
+def _class(transformers: Any, name: str, config: Any, kind: str | None) -> Any:
+    wanted = kind or next(iter(config.architectures or []), "AutoModel")
+    found = getattr(transformers, wanted, None)
+    if found is None or not hasattr(found, "from_pretrained"):
+        raise ValueError(f"{wanted!r} is no class of transformers: set `class`, for example to AutoModel")
+    return found
+
+
+def _absent(name: str, revision: str | None, reason: str) -> str:
+    """What to say of a model that transformers doesn't read; its own messages have many lines."""
+    first = " ".join(reason.split())[:300]
+    if Path(name).is_dir():
+        return f"{name} can't be read by transformers ({first}): give a folder with config.json and model.safetensors."
+    at = f" --revision {revision}" if revision else ""
+    return (
+        f"{name} is no folder, and no model that has been downloaded ({first}): give a path, or run "
+        f"`hf download {name}{at}` where there is a network."
+    )
