@@ -1,4 +1,4 @@
-"""Where does a name from a registry lead: imports ``"package.module:Name"`` when it is asked for."""
+"""Where does a name from a registry lead: imports ``"homolog.module:Name"`` when it is asked for."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from typing import Any
 
 
 def load(target: str) -> Any:
-    """The object that ``"package.module:Name"`` names; without ``:Name`` the module itself."""
+    """The object that ``"homolog.module:Name"`` names; without ``:Name`` the module itself.
+
+    Specs stand in files of results too, which may come from anybody: a ValueError for what isn't homolog's own.
+    """
     module, _, name = target.partition(":")
-    loaded = import_module(module)
-    return getattr(loaded, name) if name else loaded
+    if module.split(".")[0] == __package__:
+        loaded = import_module(module)
+        found = getattr(loaded, name, None) if name else loaded
+        if found is not None and (not name or getattr(found, "__module__", None) == module):
+            return found
+    raise ValueError(
+        f"a spec names {target!r}, which isn't a part of homolog, so it isn't run: delete the file that holds this "
+        "spec, and build it again."
+    )
 
 
 def build(options: dict[str, Any]) -> Any:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor
 
 from homolog.dictionary import Dictionary, fold_norms, quality
@@ -167,7 +166,7 @@ def _read_weights(folder: Path, config: dict[str, Any]) -> dict[str, Tensor]:
 
 def _read_rates(folder: Path, latents: int) -> Float[Tensor, " latents"]:
     path = folder / SPARSITY
-    rates = load_file(path).get("sparsity") if path.is_file() else None
+    rates = read_safetensors(path).get("sparsity") if path.is_file() else None
     if rates is None or len(rates) != latents:
         return torch.full((latents,), torch.nan)
     # Half a power of ten above the smallest is below one in a billion samples: none.
