@@ -33,10 +33,17 @@ def _which_form(value: Any) -> str:
     return "list" if isinstance(value, list) else "value"
 
 
-# Names become folders and wildcards. No dash: planning adds variants such as `<model>-untrained`.
-Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-# Labels are shown in figures and stand in files as group names, in which "/" would open a level.
-Label: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f\x7f]+$")]
+# Names become folders and wildcards. No dash: planning adds variants such as `<model>-untrained`. Queues name the log
+# of a job after all its wildcards: a model, its variant, a seed, a hook point and a decomposition, in 255 bytes.
+LONGEST_NAME, LONGEST_HOOK_POINT = 50, 100
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}$")]
+# What ends a line somewhere: in a message, a log, a caption.
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+# Labels are shown in figures, where "$" would begin a formula, and stand in files as group names, in which "/" would
+# open a level.
+Label: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^[^/${_CONTROL}]+$")]
+# Of a file or a folder that is read; it is never part of a command.
+FilePath: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^[^{_CONTROL}]+$")]
 Reference: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from homolog.config.decompositions import Decomposition
@@ -11,19 +10,6 @@ from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalModel, ExternalOptions, Model
 from homolog.config.problems import Path, Problem, listed, nearest, shortened
 from homolog.config.sparse_autoencoders import JointOptions
-
-_HOOK_POINT = re.compile(r"[\w.]+", re.ASCII)
-
-
-def check_external_model(name: str, model: ExternalModel) -> Iterator[Problem]:
-    """Hook points become folders and groups in files."""
-    for point in model.external.hook_points:
-        if not _HOOK_POINT.fullmatch(point):
-            yield (
-                ("models", name, "external", "hook_points"),
-                f"{shortened(point)}; allowed: letters, digits, underscores and dots, as results go by it; write dots "
-                "for the slashes of an HDF5 file, and else rename the array",
-            )
 
 
 def check_external_experiment(

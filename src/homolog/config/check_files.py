@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,5 +145,5 @@ def _ids(config: Config, model: str, seed: int, rows: int) -> np.ndarray | None:
 
 def _check_given(path: Place, paths: list[str]) -> Iterator[Problem]:
     for each in map(Path, paths):
-        if not each.exists():
+        if not os.path.exists(each):
             yield path, f"{each} isn't there; allowed: a folder of sae-lens and the like, .npy, .npz or .h5; correct it"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from homolog.config.check_experiments import check_experiment
-from homolog.config.check_external import check_external_experiment, check_external_model
+from homolog.config.check_external import check_external_experiment
 from homolog.config.check_models import check_model, check_parents, in_order_of_descent
+from homolog.config.check_names import check_names
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import RunsExperiment
 from homolog.config.models import ExternalModel, Recipe
-from homolog.config.problems import Names, Problem, listed
-from homolog.config.root import RESERVED, Config
+from homolog.config.problems import Names, Problem
+from homolog.config.root import Config
 
 
 def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
@@ -20,15 +21,9 @@ def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
     recipes: dict[str, Recipe] = {}
     for name in in_order_of_descent(config.models):
         model = config.models[name]
-        yield from check_external_model(name, model) if isinstance(model, ExternalModel) else ()
         yield from () if isinstance(model, ExternalModel) else check_model(name, model, recipes)
     yield from check_decompositions(config.decompositions)
-    for name in names["experiments"].known:
-        if name in RESERVED:
-            yield (
-                ("experiments", name),
-                f"this is the name of a rule; taken: {listed(RESERVED)}; rename the experiment",
-            )
+    yield from check_names(config, names)
     for name, experiment in config.experiments.items():
         if isinstance(experiment, RunsExperiment):
             path = ("experiments", name)

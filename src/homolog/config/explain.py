@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from homolog.config.base import LARGEST
+from homolog.config.base import LARGEST, LONGEST_NAME
 from homolog.config.problems import Path, Problem, listed, nearest, seen, shortened
 
 Node = dict[str, Any]
@@ -126,7 +126,8 @@ def _allowed(node: Node, schema: Node) -> str:
         keys = node.get("properties")
         text = f"a mapping with the keys {listed(keys)}" if keys else "a mapping of at least one name"
     else:
-        text = {"boolean": "true or false", "string": "a text that isn't empty"}.get(str(kind), "another value")
+        string = "a text without control characters" if "pattern" in node else "a text that isn't empty"
+        text = {"boolean": "true or false", "string": string}.get(str(kind), "another value")
     return text + (" or null" if node.get("nullable") else "")
 
 
@@ -143,8 +144,8 @@ def _bounds(node: Node) -> str:
 def _names_allowed(node: Node) -> str:
     patterns = node.get("patternProperties", {})
     if any("A-Z" in pattern for pattern in patterns):
-        return "a text of letters, digits and underscores that starts with a letter"
-    return "a text" + (" without slashes and control characters" if patterns else " that isn't empty")
+        return f"a text of letters, digits and underscores that starts with a letter, {LONGEST_NAME} of them at most"
+    return "a text" + (" without slashes, dollars and control characters" if patterns else " that isn't empty")
 
 
 def _about(place: Place) -> str:

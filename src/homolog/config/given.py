@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from homolog.config.base import Grid, Reference
+from homolog.config.base import FilePath, Grid
 from homolog.config.methods import DecompositionOptions
 from homolog.config.models import filled
 
@@ -15,10 +15,10 @@ class GivenOptions(DecompositionOptions):
 
     method: Literal["given"]
     """The method."""
-    path: Grid[Reference] | None = None
+    path: Grid[FilePath] | None = None
     """A file or folder, in which {model}, {seed} and {hook_point} are filled in; a list of them are refits of one run,
     of which the ceiling is made."""
-    by_run: dict[str, Reference] | None = None
+    by_run: dict[str, FilePath] | None = None
     """In place of `path`, a path for each run by its name, such as mine/seed_0; {hook_point} is filled in."""
     gauge: Literal["none"] = "none"
     """Activations are read as they are."""

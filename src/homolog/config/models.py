@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
-from homolog.config.base import Count, Grid, NonNegative, Options, Positive, Reference, Seed, Several
+from homolog.config.base import Count, FilePath, Grid, NonNegative, Options, Positive, Reference, Seed, Several
 from homolog.config.tasks import Task
 
 
@@ -163,7 +163,7 @@ class RetrainedModel(Options):
 class ExternalOptions(Options):
     """Activations that were recorded elsewhere: a run for each seed, of which the network isn't there."""
 
-    activations: Grid[Reference]
+    activations: Grid[FilePath]
     """Path of a .npy, .npz or HDF5 file, in which {seed} and {hook_point} are filled in; or a path for each seed, in
     order. Relative to the working folder."""
     hook_points: Several[Reference]

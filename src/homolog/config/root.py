@@ -23,6 +23,7 @@ RESERVED = (
     "analyse",
     "track",
     "plot",
+    "plot_waterfall",
     "plot_training",
     "plot_tracks",
     "plot_crosscoder",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
+from glob import escape, glob
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from homolog.config.base import Options, Reference
+from homolog.config.base import FilePath, Options
 
 
 class TaskOptions(Options):
@@ -64,7 +64,7 @@ class FashionMNISTOptions(TaskOptions):
 
     name: Literal["fashion_mnist"]
     """The data set."""
-    path: Reference = "/usr/share/datasets/fashion-mnist"
+    path: FilePath = "/usr/share/datasets/fashion-mnist"
     """Folder that holds the four idx files; the default is where the Debian package dataset-fashion-mnist puts them."""
 
     @property
@@ -76,7 +76,7 @@ class FashionMNISTOptions(TaskOptions):
         return 10_000
 
     def files(self) -> list[str]:
-        return sorted(str(path) for path in Path(self.path).glob("*-ubyte.gz"))
+        return sorted(glob(f"{escape(self.path)}/*-ubyte.gz"))
 
 
 Task: TypeAlias = Annotated[DigitsOptions | FashionMNISTOptions, Field(discriminator="name")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from homolog.config import Config
@@ -99,8 +100,9 @@ def given_files(config: Config, run: Run, hook_point: str, decomposition: str) -
 
 def _files_of(path: str) -> list[str]:
     """A file itself; of a folder its files, so that a change in one of them is seen."""
-    folder = Path(path)
-    return sorted(str(file) for file in folder.iterdir() if file.is_file()) if folder.is_dir() else [path]
+    if not os.path.isdir(path):
+        return [path]
+    return sorted(str(file) for file in Path(path).iterdir() if file.is_file())
 
 
 def _external(config: Config, run: Run) -> ExternalOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Header:
 
 def headers(path: Path) -> dict[str, Header]:
     """Every array of a .npy, .npz or HDF5 file by its name. Raises ValueError, one line, for any other file."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # Of a name that is too long, Path.is_file raises.
         raise ValueError(f"{path} isn't there: give the path of a file ({', '.join(KINDS)}).")
     if path.suffix not in KINDS:
         raise ValueError(f"{path} is of no kind that is read: give one of {', '.join(KINDS)}.")

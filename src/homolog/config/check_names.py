@@ -1,0 +1,70 @@
+"""Can names become folders, files and groups, and do they stay apart on every file system?"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from homolog.config.base import LONGEST_HOOK_POINT
+from homolog.config.experiments import RunsExperiment
+from homolog.config.models import ExternalModel
+from homolog.config.problems import Names, Path, Problem, listed, shortened
+from homolog.config.root import RESERVED, Config
+
+_HOOK_POINT = re.compile(r"\w+(\.\w+)*", re.ASCII)
+# What stands beside the hook points of an external run, in its folder and in its activations.h5.
+TAKEN = ("activations.h5", "logs", "benchmarks", "sample", "split", "half", "input_id", "label")
+
+
+def check_names(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
+    """Names that mean something already, hook points that can't be paths, and names that fall together."""
+    for name in names["experiments"].known:
+        if name in RESERVED:
+            yield (
+                ("experiments", name),
+                f"this is the name of a rule; taken: {listed(RESERVED)}; rename the experiment",
+            )
+    for section in names.values():
+        yield from _alike((section.section,), section.known, str.casefold, "case")
+    for name, model in config.models.items():
+        if isinstance(model, ExternalModel):
+            here = ("models", name, "external", "hook_points")
+            yield from _check_hook_points(here, model.external.hook_points)
+            yield from _alike(here, model.external.hook_points, str.casefold, "case")
+    for name, experiment in config.experiments.items():
+        if isinstance(experiment, RunsExperiment):
+            yield from _alike(("experiments", name, "conditions"), experiment.conditions, _composed, "Unicode form")
+
+
+def _check_hook_points(path: Path, points: Iterable[str]) -> Iterator[Problem]:
+    for point in points:
+        if not _HOOK_POINT.fullmatch(point) or len(point) > LONGEST_HOOK_POINT:
+            yield (
+                path,
+                f"{shortened(point)}; allowed: letters, digits, underscores and dots between them, at most "
+                f"{LONGEST_HOOK_POINT}, as results go by it; write dots for the slashes of an HDF5 file, or rename it",
+            )
+        elif point.casefold() in TAKEN:
+            yield (
+                path,
+                f"{shortened(point)}; allowed: any other name than {listed(TAKEN)}, which stand beside hook points; "
+                "rename the array, or give files with one array each, whose hook point is free",
+            )
+
+
+def _alike(path: Path, names: Iterable[str], form: Callable[[str], str], differ: str) -> Iterator[Problem]:
+    """Names that some file systems, or eyes, take for one."""
+    first: dict[str, str] = {}
+    for name in names:
+        before = first.setdefault(form(name), name)
+        if before != name:
+            yield (
+                (*path, name),
+                f"differs from {shortened(before)} by its {differ} alone; allowed: names that every file system and "
+                "reader keeps apart; rename one of them",
+            )
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
