@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import subprocess
@@ -266,15 +267,32 @@ def test_every_name_is_in_the_changelog():
 @pytest.mark.parametrize("name", [*CONFIG["experiments"], "narrow"])
 def test_the_caption_of_a_report_is_right_for_every_experiment(name):
     source = (ROOT / "workflow" / "report" / "experiment.rst").read_text()
-    config = {"experiments": {**CONFIG["experiments"], **example()["experiments"]}}
+    config = {part: {**CONFIG[part], **example()[part]} for part in ("models", "decompositions", "experiments")}
     seen = SimpleNamespace(
         wildcards=SimpleNamespace(experiment=name), config=config, input=SimpleNamespace(data=f"{name}.nc")
     )
     # A StrictUndefined name or a mistake in the markup (severity 2) raises.
-    text = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(source).render(snakemake=seen)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    text = environment.from_string(source).render(snakemake=seen)
     body = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]
     assert name in body
     assert all(label in body for label in config["experiments"][name].get("conditions", {}))
+
+
+def test_a_label_is_no_markup_in_a_caption():
+    """Else a config could put what it likes into the report, scripts too."""
+    source = (ROOT / "workflow" / "report" / "experiment.rst").read_text()
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    label = "`a <javascript:b>`_ *c* |d| e_ <b> \\ .. raw:: html"
+    conditions = config["experiments"]["stability"]["conditions"]
+    config["experiments"]["stability"]["conditions"] = {label: next(iter(conditions.values()))}
+    seen = SimpleNamespace(
+        wildcards=SimpleNamespace(experiment="stability"), config=config, input=SimpleNamespace(data="x")
+    )
+    text = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(source).render(snakemake=seen)
+    body = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]
+    assert f"runs of {html.escape(label, quote=False)} (" in body
+    assert "<a " not in body
 
 
 def test_the_graph_of_rules_is_what_snakemake_says(tmp_path: Path) -> None:

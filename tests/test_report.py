@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -31,6 +32,30 @@ def test_every_figure_is_in_it_whole_with_its_caption(report: Path, built: Works
     assert base64.b64decode(embedded) == (built.results / "figures" / "stability.pdf").read_bytes()
     assert "The line under the title says what was found" in text
     assert "Which features come back" in text
+
+
+def test_the_list_says_whose_a_figure_is_and_what_it_took_and_its_caption_what_was_asked(report: Path) -> None:
+    (text,) = re.findall(r'<script id="results">\s*var results = (.*);$', report.read_text(), re.MULTILINE)
+    results = json.loads(text)
+    for path, found in results.items():
+        assert found["labels"]["experiment"] in path
+        assert re.fullmatch(r"[\d.]+ s", found["labels"]["drawn in"])
+        assert re.fullmatch(r"[\d.]+ (s|min) in \d+ jobs", found["labels"]["with all before it"])
+    assert len({(found["labels"]["experiment"], found["labels"]["figure"]) for found in results.values()}) == len(
+        results
+    )
+    caption = results["results/figures/widening.pdf"]["caption"]
+    for entry in ("experiments.widening", "decompositions.pca", "models.digits_mlp_wide_64", "models.digits_mlp:"):
+        assert caption.count(f"\n{entry}") + caption.count(f">\n{entry}") >= 1
+    assert "decompositions.topk" not in caption
+    # Training, decomposing and analysing lie before a figure: more jobs than before what draws dictionaries alone.
+    jobs = {
+        name: int(
+            re.findall(r"\d+(?= jobs)", results[f"results/figures/{name}.pdf"]["labels"]["with all before it"])[0]
+        )
+        for name in ("stability", "stability/training")
+    }
+    assert jobs["stability"] > jobs["stability/training"] > 10
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")

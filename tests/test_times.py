@@ -1,14 +1,20 @@
-"""Is what jobs took summed up by rule, whatever the names of their benchmark files?"""
+"""Is what jobs took summed up by rule, and what is left of a build foreseen by it?"""
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from workspace import ROOT, Workspace
 
 from homolog.__main__ import main
+from homolog.results.benchmarks import all_in_words, in_words, read_benchmark
+from homolog.results.left import Left, told
 from homolog.results.times import draw, headline, read_times, table
 
 RULES = sorted(path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py"))
@@ -68,3 +74,87 @@ def test_nothing_built_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     assert said.startswith(f"homolog: error: {tmp_path} has no benchmark files of jobs: build something first")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", HEADER, "s\nfour\n", "s\th:m:s\n1.0\n"], ids=["empty", "header", "word", "cut off"]
+)
+def test_a_benchmark_that_tells_nothing_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "one.tsv").write_text(text)
+    assert math.isnan(read_benchmark(tmp_path / "one.tsv").seconds)
+    assert math.isnan(read_benchmark(tmp_path / "absent.tsv").seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.04, "0.0 s"), (9.4, "9.4 s"), (9.6, "10 s"), (89, "89 s"), (91, "2 min"), (5399, "90 min"), (5400, "1.5 h")],
+)
+def test_a_duration_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+def test_jobs_together_take_the_sum(results: Path) -> None:
+    assert all_in_words([results / name for name in JOBS] + [results / "absent.tsv"]) == "25 s in 7 jobs"
+
+
+# What is left
+
+
+def test_what_is_left_takes_what_its_rules_take_at_the_pace_so_far() -> None:
+    # 4 trainings of 30 s in 60 s: two at a time. Left are 2 of these, and 12 that take 10 s each.
+    line = told({"train": 2, "decompose": 12}, {"train": 4}, {"train": 30, "decompose": 10}, 60)
+    assert line == "left: 12 decompose, 2 train; about 2 min"
+    assert (
+        told({"train": 2, "plot": 1}, {"train": 4}, {"train": 30}, 60) == "left: 2 train, 1 plot; at least about 30 s"
+    )
+    assert told({"plot": 1}, {"train": 4}, {"train": 30}, 60) == "left: 1 plot"
+    assert told({"train": 1}, {}, {"train": 30}, 0) == "left: 1 train"
+
+
+@dataclass(eq=False)
+class Job:
+    """As Snakemake's, as far as it is asked."""
+
+    name: str
+    benchmark: Path
+    output: list[str] = field(default_factory=lambda: ["one"])
+
+    @property
+    def rule(self) -> SimpleNamespace:
+        return SimpleNamespace(name=self.name)
+
+
+class DAG:
+    """Jobs to run, of which some are finished."""
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.jobs, self.ended = jobs, set[Job]()
+
+    def needrun_jobs(self, exclude_finished: bool) -> Iterator[Job]:
+        assert not exclude_finished
+        return iter(self.jobs)
+
+    def finished(self, job: Job) -> bool:
+        return job in self.ended
+
+
+def test_it_follows_the_progress_and_says_no_line_too_many(results: Path) -> None:
+    trains = [Job("train", results / f"models/net/seed_{seed}/benchmarks/train.tsv") for seed in (0, 1, 2, 3)]
+    dag = DAG([*trains, Job("all", results / "none.tsv", output=[])])
+    said: list[str] = []
+    now = 0.0
+    left = Left(dag, said.append, lambda: now)
+    progress = logging.makeLogRecord({"event": "progress", "done": 1, "total": 4})
+    for seconds, ended, event in (
+        (10, 1, progress),
+        (15, 2, progress),
+        (20, 2, logging.makeLogRecord({})),
+        (21, 2, progress),
+    ):
+        now, dag.ended = seconds, set(trains[:ended])
+        left.handle(event)
+    # A training takes 3 s (of 4 and 2), so that three times as long is left as the first took, and then as long again.
+    assert said == ["left: 3 train; about 30 s", "left: 2 train; about 21 s"]
+    now, dag.ended = 60, set(trains)
+    left.handle(progress)
+    assert len(said) == 2

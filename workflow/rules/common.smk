@@ -1,6 +1,10 @@
 # The config, read once and checked whole; what each job carries of it; where the library stands.
+import os
 import sys
+from functools import partial
 from pathlib import Path
+
+from snakemake.settings.enums import Quietness
 
 # Where this file lies, also where another workflow takes this one as a module.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
@@ -25,6 +29,7 @@ sources = planned_code(
 if workflow.is_main_process:
     refuse(sources.mistakes)
 
+from homolog.command_lines import check_checkout, check_command_lines
 from homolog.config import ConfigError, load_config, parse_config
 from homolog.config.check_files import check_files
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions
@@ -32,8 +37,10 @@ from homolog.folders import check_folders
 from homolog.planning import Plan
 from homolog.planning.plan import job_of
 from homolog.registry import ANALYSES
+from homolog.results.left import Left
 
 show_to_jobs(ROOT / "src")
+refuse(check_checkout(str(ROOT)))
 refuse(check_folders([".snakemake/log", "results/models"]))
 try:
     # What Snakemake says of a file that is no YAML names no line, and of keys that stand twice it takes the last.
@@ -59,6 +66,10 @@ if workflow.is_main_process:
 
 
 onstart:
+    if not workflow.local_exec:
+        places, options = (os.getcwd(), str(ROOT)), workflow.config_settings.config_args
+        refuse(check_command_lines(places, sys.executable, options))
+    logger.addHandler(Left(workflow.dag, partial(logger.info, extra={"quietness": Quietness.PROGRESS})))
     # Else it would be Snakemake that fails, when it clears the way for a job's output.
     refuse(check_folders(path for job in workflow.dag.needrun_jobs() for path in (*job.output, *job.log)))
 

@@ -1,4 +1,21 @@
 # Across runs: numbers, then the figure; how the dictionaries behind them were trained; and those of all runs together.
+from homolog.results.benchmarks import all_in_words, in_words, read_benchmark
+
+
+def shown(figure):
+    """What `snakemake --report` lists of a figure: whose it is, what it shows, and what it and all behind it took."""
+
+    def of_job(wildcards, output):
+        job = next(job for job in workflow.dag.jobs if output[0] in job.output)
+        behind = [one.benchmark for one in workflow.dag.bfs(workflow.dag.dependencies, job) if one.benchmark]
+        return {
+            "experiment": wildcards.experiment,
+            "figure": figure,
+            "drawn in": in_words(read_benchmark(job.benchmark).seconds),
+            "with all before it": all_in_words(behind),
+        }
+
+    return of_job
 
 
 rule analyse:
@@ -64,7 +81,12 @@ rule plot:
         data=experiment_data,
         tracks=tracks_of_figure,
     output:
-        pdf=report("results/figures/{experiment}.pdf", caption="../report/experiment.rst", category="Experiments"),
+        pdf=report(
+            "results/figures/{experiment}.pdf",
+            caption="../report/experiment.rst",
+            category="Experiments",
+            labels=shown("main figure"),
+        ),
         summary="results/figures/{experiment}.txt",
         table="results/figures/{experiment}.csv",
         runs="results/figures/{experiment}/runs.csv",
@@ -93,7 +115,10 @@ rule plot_waterfall:
         data=experiment_data,
     output:
         pdf=report(
-            "results/figures/{experiment}/waterfall.pdf", caption="../report/waterfall.rst", category="Experiments"
+            "results/figures/{experiment}/waterfall.pdf",
+            caption="../report/waterfall.rst",
+            category="Experiments",
+            labels=shown("waterfall"),
         ),
     log:
         "results/experiments/{experiment}/logs/plot_waterfall.log",
@@ -119,7 +144,12 @@ rule plot_training:
     input:
         dictionaries=experiment_dictionaries,
     output:
-        pdf=report("results/figures/{experiment}/training.pdf", caption="../report/training.rst", category="Training"),
+        pdf=report(
+            "results/figures/{experiment}/training.pdf",
+            caption="../report/training.rst",
+            category="Training",
+            labels=shown("training"),
+        ),
     log:
         "results/experiments/{experiment}/logs/plot_training.log",
     benchmark:
@@ -144,7 +174,12 @@ rule plot_tracks:
     input:
         tracks=rules.track.output.tracks,
     output:
-        pdf=report("results/figures/{experiment}/tracks.pdf", caption="../report/tracks.rst", category="Experiments"),
+        pdf=report(
+            "results/figures/{experiment}/tracks.pdf",
+            caption="../report/tracks.rst",
+            category="Experiments",
+            labels=shown("tracks"),
+        ),
     log:
         "results/experiments/{experiment}/logs/plot_tracks.log",
     benchmark:
@@ -197,7 +232,10 @@ rule plot_crosscoder:
         tracks=tracks_of,
     output:
         pdf=report(
-            "results/figures/{experiment}/crosscoder.pdf", caption="../report/crosscoder.rst", category="Experiments"
+            "results/figures/{experiment}/crosscoder.pdf",
+            caption="../report/crosscoder.rst",
+            category="Experiments",
+            labels=shown("crosscoder"),
         ),
     log:
         "results/experiments/{experiment}/logs/plot_crosscoder.log",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from homolog.figures.style import COLOURS, GREY, in_house_style, new_figure
+from homolog.results.benchmarks import read_benchmark
 
 # Those whose benchmark files don't bear their names: an analysis has its own, a decomposition too.
 ANALYSE, DECOMPOSE, JOINTLY = "analyse", "decompose", "decompose_jointly"
@@ -23,17 +23,11 @@ def read_times(results: Path, rules: list[str]) -> pd.DataFrame:
     """
     rows = []
     for path in sorted(results.glob("**/benchmarks/**/*.tsv")):
-        header, *repeats = (line.split("\t") for line in path.read_text().splitlines())
-        known = dict(zip(header, repeats[-1], strict=True))
-        rows.append([_rule_of(path, rules), *(_number(known.get(name, "-")) for name in ("s", "cpu_time", "max_rss"))])
+        took = read_benchmark(path)
+        rows.append([_rule_of(path, rules), took.seconds, took.processor, took.megabytes])
     if not rows:
         raise ValueError(f"{results} has no benchmark files of jobs: build something first, or name another folder.")
     return pd.DataFrame(rows, columns=["rule", "seconds", "processor", "megabytes"])
-
-
-def _number(text: str) -> float:
-    """What Snakemake couldn't measure is a dash, or NA."""
-    return math.nan if text in ("-", "NA") else float(text)
 
 
 def _rule_of(path: Path, rules: list[str]) -> str:
