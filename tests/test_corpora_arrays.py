@@ -65,6 +65,7 @@ def test_the_mask_of_attention_and_a_mask_of_ones_own_leave_places_out():
         ({"label": np.arange(4)}, "mine: there is 4 of label, but at least one array to feed"),
         ({"x": np.empty((0, 3))}, "mine: there is 0 of x, but"),
         ({"x": IDS, "label": np.arange(9)}, "mine: there is 10 of x, 9 of label, but"),
+        ({"input_ids": IDS - 1}, r"input_ids is int64 .* none below 0"),
         ({"input_ids": IDS / 2}, r"input_ids is float64 of shape \(10, 4\), but whole numbers \(input, position\)"),
         (
             {"input_ids": IDS, "attention_mask": IDS[:, :3]},
@@ -80,7 +81,7 @@ def test_arrays_that_do_not_fit_are_told(given, said):
         arrays(**given)
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing of numpy's"])
+@pytest.mark.parametrize("content", [b"", b"nothing of numpy's", b"PK\x03\x04 and no more"])
 @pytest.mark.parametrize("name", ["x.npy", "x.npz"])
 def test_a_file_that_numpy_can_not_read_is_told(tmp_path, content, name):
     path = tmp_path / name
@@ -126,12 +127,22 @@ def answer() -> int:
     return 42
 
 
+def breaks() -> Any:
+    yield {"x": IDS}
+    raise KeyError("mine")
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        ("no_such_module:batches", r"python \(no_such_module:batches\) can't be imported"),
-        ("test_corpora:no_such", r"python \(test_corpora:no_such\) can't be imported .*: give package.module:function"),
-        (f"{__name__}:answer", "gave int, but an iterable of dicts"),
+        (
+            "no_such_module:batches",
+            r"python \(no_such_module:batches\) failed: ModuleNotFoundError: .*: give package.module",
+        ),
+        ("test_corpora:no_such", r"python \(test_corpora:no_such\) failed: AttributeError: "),
+        (f"{__name__}:answer", "failed: TypeError: it gave int, but an iterable of dicts"),
+        (f"{__name__}:breaks", "failed: KeyError: 'mine'"),
+        ("test_corpora:write_images", "failed: TypeError: .* missing 1 required positional argument"),
     ],
 )
 def test_functions_that_give_no_batches_are_told(function, said):
@@ -202,6 +213,13 @@ def test_images_that_are_absent_or_damaged_are_told(tmp_path):
     corpus = Images(path=str(folder)).corpus()
     with pytest.raises(ValueError, match=r"00.png can't be read as an image"):
         corpus.batches(torch.tensor([0]))
+
+
+def test_images_of_more_than_8_bits_are_told_rather_than_cut_off(tmp_path):
+    folder = write_images(tmp_path)
+    Image.fromarray(np.full((5, 4), 40_000, np.uint16)).save(folder / "a" / "00.png")
+    with pytest.raises(ValueError, match=r"00.png has pixels of mode I;16; allowed: those of 8 bits"):
+        Images(path=str(folder)).corpus().batches(torch.tensor([0]))
 
 
 def test_arrays_larger_than_memory_are_mapped(tmp_path):

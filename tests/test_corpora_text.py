@@ -147,9 +147,9 @@ def test_documents_of_a_file_end_at_the_separator_however_it_is_read(tmp_path, m
 
 
 def test_text_files_are_read_in_the_order_of_their_names(tmp_path):
-    for name in ("b.txt", "a/c.txt", "a/d.md", "e.txt"):
+    for name in ("b.txt", "a/c.txt", "a/d.md", "e.txt", ".kept/f.txt", ".g.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(name, encoding="utf-8-sig")  # with a byte order mark
     assert list(TextFiles(path=str(tmp_path)).documents()) == ["a/c.txt", "b.txt", "e.txt"]
     assert list(TextFiles(path=str(tmp_path / "**" / "*.md")).documents()) == ["a/d.md"]
     assert list(TextFiles(path=str(tmp_path / "a" / "d.md")).documents()) == ["a/d.md"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -38,8 +39,8 @@ class Arrays(Corpus):
         inputs = self._inputs()
         self.positions = positions
         if (tokens := self._arrays.get("input_ids")) is not None:
-            if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
-                raise self._unfit("input_ids", "whole numbers (input, position)")
+            if tokens.ndim != 2 or tokens.dtype.kind not in "iu" or tokens.min() < 0:
+                raise self._unfit("input_ids", "whole numbers (input, position), none below 0,")
             self.positions, self.vocabulary = tokens.shape[1], int(tokens.max()) + 1
         masks = ("keep", "attention_mask") if tokens is not None else ("keep",)
         self._mask = next((key for key in masks if key in arrays), None)
@@ -118,6 +119,6 @@ class NumpyArrays:
             opened: Any = np.load(path, mmap_mode="r", allow_pickle=False)
             several = path.suffix == ".npz"
             arrays = {key: opened[key] for key in opened.files} if several else {self.keyword or ALONE: opened}
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise ValueError(f"arrays: {path} can't be read as .npy or .npz of numbers ({error}).") from error
         return Arrays(arrays, f"arrays ({path})", self.test_fraction, self.positions)

@@ -31,7 +31,8 @@ class Places:
 
     def rows(self) -> dict[str, Int[Tensor, " rows"]]:
         """The numbers of the places that are kept, input by input."""
-        return {name: values[self.keep] for name, values in self.numbers.items()}
+        kept = self.keep.nonzero(as_tuple=True)  # found once: a mask would be searched for every name
+        return {name: values[kept] for name, values in self.numbers.items()}
 
 
 class Corpus(ABC):

@@ -73,6 +73,7 @@ class ImageCorpus(Corpus):
         options = self.options
         try:
             with Image.open(file) as image:
+                _check_depth(image, file)
                 seen = image.convert(options.mode)
         except (OSError, Image.DecompressionBombError) as error:
             raise ValueError(f"{file} can't be read as an image ({error}): mend it or take it away.") from error
@@ -84,6 +85,12 @@ class ImageCorpus(Corpus):
             if values is not None:
                 pixels = operation(pixels, torch.tensor(values)[:, None, None])
         return pixels.contiguous()
+
+
+def _check_depth(image: Image.Image, file: Path) -> None:
+    """Raises ValueError for pixels of more than 8 bits, which a conversion would cut off at 255."""
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"{file} has pixels of mode {image.mode}; allowed: those of 8 bits; save it with these.")
 
 
 def _check_sizes(files: list[Path]) -> None:

@@ -36,14 +36,23 @@ def packaged(reference: str) -> str:
 
 
 def files_of(path: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """The files that `path` names: itself, those of a glob, or all below a folder with one of these suffixes."""
+    """The files that `path` names, sorted: itself, those of a glob, or all below a folder with one of these suffixes.
+
+    Hidden ones below a folder are left out: notebooks and file managers put copies and previews there.
+    """
     if Path(path).is_dir():
-        found = [file for file in Path(path).rglob("*") if file.suffix.lower() in suffixes]
+        folder = Path(path)
+        visible = (file for file in folder.rglob("*") if not any(map(_is_hidden, file.relative_to(folder).parts)))
+        found = [file for file in visible if file.suffix.lower() in suffixes]
     elif Path(path).exists():
         found = [Path(path)]
     else:
         found = [Path(name) for name in glob.glob(path, recursive=True)]
     return sorted(file for file in found if file.is_file())
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def tokenizer_file(reference: str) -> Path:

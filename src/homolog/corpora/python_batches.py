@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -24,13 +24,16 @@ class PythonBatches:
     def corpus(self) -> Arrays:
         """Raises ValueError for a function that isn't there, or gives batches that don't fit together."""
         name = f"python ({self.function})"
+        return Arrays(gathered(self._batches(name), name), name, self.test_fraction, self.positions)
+
+    def _batches(self, name: str) -> Iterator[Any]:
         try:
-            function = load(self.function)
-        except (ImportError, AttributeError) as error:
+            batches = load(self.function)(**self.arguments)
+            if not isinstance(batches, Iterable):
+                raise TypeError(f"it gave {type(batches).__name__}, but an iterable of dicts of tensors is needed")
+            yield from batches
+        except Exception as error:  # whatever a user's function may raise
             raise ValueError(
-                f"{name} can't be imported ({error}): give package.module:function, in a folder on PYTHONPATH."
+                f"{name} failed: {type(error).__name__}: {error}: give package.module:function, on PYTHONPATH, "
+                "and all of its arguments."
             ) from error
-        batches = function(**self.arguments)
-        if not isinstance(batches, Iterable):
-            raise ValueError(f"{name} gave {type(batches).__name__}, but an iterable of dicts of tensors is needed.")
-        return Arrays(gathered(batches, name), name, self.test_fraction, self.positions)

@@ -16,7 +16,10 @@ AT_ONCE = 2**24
 
 @dataclass(frozen=True, kw_only=True)
 class TextFiles(TextSource):
-    """UTF-8 files by name: one, those of a glob, or all .txt files below a folder. `separator` may be "\\n\\n"."""
+    """UTF-8 files by name: one, those of a glob, or all .txt files below a folder. `separator` may be "\\n\\n".
+
+    A byte order mark is left out.
+    """
 
     name: ClassVar[str] = "text_files"
     path: str
@@ -37,7 +40,7 @@ class TextFiles(TextSource):
                 raise ValueError(f"{file} isn't UTF-8 ({error.reason} at byte {error.start}): convert it.") from error
 
     def _documents(self, file: Path) -> Iterator[str]:
-        with file.open(encoding="utf-8") as opened:
+        with file.open(encoding="utf-8-sig") as opened:
             if self.separator is None:
                 yield opened.read()
                 return
