@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_corpora import batches, write_images, write_saved
+from test_corpora import batches, write_garments, write_images, write_saved
 
 from homolog.corpora.arrays import Arrays, NumpyArrays
 from homolog.corpora.gathered import gathered
 from homolog.corpora.images import Images
 from homolog.corpora.python_batches import PythonBatches
 from homolog.corpora.saved_dataset import SavedArrays
+from homolog.corpora.task_images import DigitImages, FashionMNISTImages
+from homolog.tasks.digits import Digits
+from homolog.tasks.fashion_mnist import FashionMNIST
 
 IDS = np.arange(40).reshape(10, 4)
 
@@ -189,6 +192,22 @@ def test_channels_are_centred_and_scaled_and_sizes_made_equal(tmp_path):
     ):
         Images(path=str(folder)).corpus()
     assert Images(path=str(folder), size=[7, 6]).corpus().batches(inputs).shape == (12, 3, 7, 6)
+
+
+def test_images_of_a_task_are_its_inputs_with_its_labels_and_split(tmp_path):
+    for images, task in (
+        (DigitImages(n_test=100, keyword="pixel_values"), Digits(100)),
+        (FashionMNISTImages(path=str(write_garments(tmp_path / "garments"))), FashionMNIST(str(tmp_path / "garments"))),
+    ):
+        corpus, data, inputs = images.corpus(), task.data(), torch.tensor([7, 2, 11])
+        fed = corpus.batches(inputs)
+        pixels = fed if isinstance(fed, torch.Tensor) else fed["pixel_values"]
+        assert pixels.shape[1] == 1
+        assert pixels.shape[2] == pixels.shape[3]
+        assert torch.equal(pixels.flatten(1), data.inputs[inputs])
+        rows = corpus.places(inputs).rows()
+        for name, values in (("label", data.labels), ("split", data.split), ("half", data.half)):
+            assert torch.equal(rows[name], values[inputs].long())
 
 
 def test_one_folder_of_images_tells_no_class_and_equal_ones_are_on_one_side(tmp_path):

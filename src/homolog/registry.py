@@ -16,6 +16,8 @@ CORPORA: dict[str, str] = {
     "images": "homolog.corpora.images:Images",
     "arrays": "homolog.corpora.arrays:NumpyArrays",
     "saved_arrays": "homolog.corpora.saved_dataset:SavedArrays",
+    "digits": "homolog.corpora.task_images:DigitImages",
+    "fashion_mnist": "homolog.corpora.task_images:FashionMNISTImages",
     "python": "homolog.corpora.python_batches:PythonBatches",
 }
 ARCHITECTURES: dict[str, str] = {

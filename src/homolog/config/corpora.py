@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from homolog.config.base import Count, Options, Positive, Reference
+from homolog.config.tasks import DigitsOptions, FashionMNISTOptions
 from homolog.corpora.paths import BUILT_IN_TOKENIZERS, IMAGE_SUFFIXES, TEXT_SUFFIXES, files_of, tokenizer_file
 
 # 256 bytes and the end of a document come before the first word.
@@ -18,9 +19,6 @@ LEAST_VOCABULARY = 258
 
 class CorpusOptions(Options):
     """Inputs in a fixed order, split into training and test rows and halves of each."""
-
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of all that is for testing, drawn at random by whole documents (texts) or inputs."""
 
     def files(self) -> list[str]:
         """Files that hold the data, as far as they are there; none where a library brings them along."""
@@ -31,7 +29,14 @@ class CorpusOptions(Options):
         return iter(())
 
 
-class TextOptions(CorpusOptions):
+class _SplitOptions(CorpusOptions):
+    """Inputs of which the split is drawn."""
+
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of all that is for testing, drawn at random by whole documents (texts) or inputs."""
+
+
+class TextOptions(_SplitOptions):
     """Documents as tokens; no document is on two sides of the split."""
 
     tokenizer: Reference = "bytes"
@@ -130,7 +135,7 @@ class PythonTopicsOptions(TextOptions):
         return _module("pydoc_data.topics")
 
 
-class _RowsOptions(CorpusOptions):
+class _RowsOptions(_SplitOptions):
     """Inputs that aren't text."""
 
     positions: Count | None = None
@@ -199,6 +204,20 @@ class SavedArraysOptions(_RowsOptions):
         return _saved(self.path)
 
 
+class DigitImagesOptions(DigitsOptions, CorpusOptions):
+    """scikit-learn's digits, fed as (image, 1, 8, 8), with labels and the split of the task of this name."""
+
+    keyword: Reference | None = None
+    """The model's argument, such as pixel_values; null: images are its only one."""
+
+
+class FashionMNISTImagesOptions(FashionMNISTOptions, CorpusOptions):
+    """Fashion-MNIST, fed as (image, 1, 28, 28), with labels and the publisher's split."""
+
+    keyword: Reference | None = None
+    """The model's argument, such as pixel_values; null: images are its only one."""
+
+
 class PythonOptions(_RowsOptions):
     """Batches from a function: an iterable of dicts of tensors, fed by their keys."""
 
@@ -228,5 +247,12 @@ def _module(name: str) -> list[str]:
 
 TextCorpus: TypeAlias = TextFilesOptions | SavedTextOptions | WorldEnglishBibleOptions | PythonTopicsOptions
 Corpus: TypeAlias = Annotated[
-    TextCorpus | ImagesOptions | ArraysOptions | SavedArraysOptions | PythonOptions, Field(discriminator="name")
+    TextCorpus
+    | ImagesOptions
+    | ArraysOptions
+    | SavedArraysOptions
+    | DigitImagesOptions
+    | FashionMNISTImagesOptions
+    | PythonOptions,
+    Field(discriminator="name"),
 ]
