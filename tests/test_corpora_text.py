@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -257,6 +258,31 @@ def test_one_document_a_sequence_is_what_the_tokenizer_itself_makes_of_it(given_
         assert ids[seen.bool()].tolist() == wanted.ids
         assert not ids[~seen.bool()].any()
         assert keep[seen.bool()].tolist() == [not special for special in wanted.special_tokens_mask]
+
+
+def test_a_tokenizer_is_found_in_the_cache_by_its_name_and_nowhere_else(given_tokenizer, monkeypatch):
+    hub = pytest.importorskip(
+        "huggingface_hub.constants", reason="huggingface_hub, which knows the cache, isn't installed"
+    )
+    _, folder = given_tokenizer
+    stored = folder / "models--some--model" / "snapshots" / ("0" * 40)
+    stored.mkdir(parents=True)
+    (folder / "tokenizer.json").rename(stored / "tokenizer.json")
+    (stored.parents[1] / "refs").mkdir()
+    (stored.parents[1] / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(folder))
+    assert Given("some/model").suffix == (3,)
+    with pytest.raises(ValueError, match=r"tokenizer other/model: no other/model, and no tokenizer.json of that name"):
+        Given("other/model")
+
+
+@pytest.mark.parametrize(
+    ("library", "use"), [("tokenizers", lambda: Given("x")), ("pyarrow", SavedText(path="x").corpus)]
+)
+def test_a_library_that_is_not_installed_is_told_with_what_brings_it(monkeypatch, library, use):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ValueError, match=rf"isn't installed: pip install {library}"):
+        use()
 
 
 def test_pieces_show_the_space_before_words(given_tokenizer):
