@@ -177,6 +177,16 @@ OTHERWISE: dict[str, list[Any]] = {
     "levels": [1, 2],
 }
 
+# What a key needs beside it to do something.
+BESIDE: dict[str, dict[str, Any]] = {
+    "aux_k": {"dead": "auxk"},
+    "aux_coefficient": {"dead": "auxk"},
+    "fixed_source": {"fixed": 8},
+    "fixed_cosine": {"fixed": 8},
+    "k_warmup": {"k_start": 4},
+    "p_end": {"penalty": "lp"},
+}
+
 
 def spec(method: str, **options: Any) -> dict[str, Any]:
     return {"method": method, "n_latents": 16, **NEEDED[method], **options}
@@ -187,7 +197,8 @@ ONLY_ZERO |= {("archetypal_sae", "fixed")}
 WITHOUT_USE = {
     (f"{name}_sae", f"encoder_{key}") for name in ("archetypal", "matching_pursuit") for key in ("init", "norm")
 }
-WITHOUT_USE |= {("archetypal_sae", "directions_init")}
+WITHOUT_USE |= {("archetypal_sae", key) for key in ("directions_init", "fixed_source", "fixed_cosine")}
+WITHOUT_USE |= {("matching_pursuit_sae", key) for key in ("aux_k", "aux_coefficient")}
 
 
 def two_values(method: str, key: str) -> list[Any]:
@@ -196,7 +207,7 @@ def two_values(method: str, key: str) -> list[Any]:
         return ["none", "resample" if method == "matching_pursuit_sae" else "auxk"]
     if key == "decoder" and method in ("matching_pursuit_sae", "archetypal_sae"):
         return ["unit_norm"]
-    if method == "jumprelu_sae" and key == "target_l0":
+    if method == "jumprelu_sae" and key in ("target_l0", "target_coefficient"):
         return []  # Not beside a coefficient: it has a test of its own.
     if (method, key) in ONLY_ZERO:
         return [0]
@@ -238,11 +249,12 @@ def test_any_hyper_parameter_may_be_a_list(method):
         values = two_values(method, key)
         if len(values) < 2:
             continue
-        options = parse_decomposition(spec(method) | {key: values})
+        given = spec(method) | BESIDE.get(key, {})
+        options = parse_decomposition(given | {key: values})
         assert [other[key] for other in options.expand()] == values
-        assert all({**other, key: point[key]} == point for other in options.expand())
+        assert all({**other, key: point[key]} == point | BESIDE.get(key, {}) for other in options.expand())
         assert options.labels("name") == [f"name[{key}={value}]" for value in values]
-        alone = [parse_decomposition(spec(method) | {key: value}).expand() for value in values]
+        alone = [parse_decomposition(given | {key: value}).expand() for value in values]
         assert [first for (first,) in alone] == options.expand()
 
 
@@ -252,6 +264,8 @@ def test_jumprelu_takes_a_target_in_place_of_a_coefficient():
     assert [(point["coefficient"], point["target_l0"]) for point in options.expand()] == [(None, 2), (None, 16)]
     (point,) = parse_decomposition(given | {"coefficient": 0.1}).expand()
     assert (point["coefficient"], point["target_l0"]) == (0.1, None)
+    points = parse_decomposition(given | {"target_l0": 2, "target_coefficient": [1, 2]}).expand()
+    assert [point["target_coefficient"] for point in points] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +277,7 @@ def test_jumprelu_takes_a_target_in_place_of_a_coefficient():
         ("topk_sae", {"k": 1, "k_start": 16, "k_warmup": 0}),
         ("topk_sae", {"k": 4, "dense": 12, "fixed": 16, "aux_k": 16}),
         ("topk_sae", {"lr_warmup": 0, "lr_decay": 1, "fixed_cosine": 1, "aux_coefficient": 0}),
-        ("relu_sae", {"dense": 15, "p_end": 1}),
+        ("relu_sae", {"dense": 15, "penalty": "lp", "p_end": 1}),
         ("matryoshka_sae", {"k": 16, "levels": 5}),
         ("dictionary_learning", {"k": 16}),
     ],
@@ -271,6 +285,19 @@ def test_jumprelu_takes_a_target_in_place_of_a_coefficient():
 def test_limits_themselves_are_allowed(method, options):
     (point,) = parse_decomposition(spec(method, **options)).expand()
     assert options.items() <= point.items()
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "points"),
+    [
+        ("relu_sae", {"penalty": ["l1", "lp"], "p_end": 0.3}, 2),
+        ("topk_sae", {"fixed": [0, 8], "fixed_source": "data"}, 2),
+        ("topk_sae", {"dead": "none", "aux_k": None, "fixed": 0, "fixed_source": "sphere"}, 1),
+        ("batch_topk_sae", {"k_start": [2, 4], "k_warmup": [0.1, 0.2]}, 4),
+    ],
+)
+def test_what_does_nothing_at_some_grid_points_is_one_value_or_the_default(method, options, points):
+    assert len(parse_decomposition(spec(method, **options)).expand()) == points
 
 
 @METHOD

@@ -24,6 +24,13 @@ class SparseAutoencoderOptions(SeededOptions, OvercompleteOptions):
 
     UNUSED: ClassVar[dict[str, str]] = {}
     """Keys that do nothing in the method, and why: left at their defaults, so that no grid over them compares seeds."""
+    ONLY_WITH: ClassVar[dict[str, tuple[str, str | None]]] = {
+        "aux_k": ("dead", "auxk"),
+        "aux_coefficient": ("dead", "auxk"),
+        "fixed_source": ("fixed", None),
+        "fixed_cosine": ("fixed", None),
+    }
+    """Keys that do nothing but beside this value of another key; None is any but its default. Else as UNUSED."""
 
     order_seed: Grid[Seed] | None = None
     """Seed of the order of the data alone; null takes the member's own seed, which always draws the start."""
@@ -81,9 +88,21 @@ class SparseAutoencoderOptions(SeededOptions, OvercompleteOptions):
             default = type(self).model_fields[key].default
             if self.choices(key) != [default]:
                 yield key, f"{getattr(self, key)}, of {reason}; allowed: {default}; take it away"
+        yield from self._without_use()
         for key in ("aux_k", "fixed"):
             most = max(value or 0 for value in self.choices(key))
             yield from at_most(key, most, fewest, "n_latents")
+
+    def _without_use(self) -> Iterator[tuple[str, str]]:
+        """Values that do nothing at some grid point, and would there be other draws of the same."""
+        for key, (other, value) in self.ONLY_WITH.items():
+            default, off = (type(self).model_fields[name].default for name in (key, other))
+            idle = [one for one in self.choices(other) if (one == off if value is None else one != value)]
+            always, choices = idle == self.choices(other), self.choices(key)
+            if idle and (len(choices) > 1 or (always and choices != [default])):
+                allowed = ("null" if default is None else default) if always else "one value"
+                beside = f"{other} = {'null' if idle[0] is None else idle[0]}, where it does nothing"
+                yield key, f"{getattr(self, key)}, of {beside}; allowed: {allowed}; take it away"
 
     def contradictions_of_sparsity(self, sparse: int, name: str) -> Iterator[tuple[str, str]]:
         """The same for what makes codes sparse; `sparse` latents, called `name`, are the fewest at any grid point."""
@@ -92,6 +111,8 @@ class SparseAutoencoderOptions(SeededOptions, OvercompleteOptions):
 
 class SelectingOptions(SparseAutoencoderOptions):
     """A sparse autoencoder that selects a number of latents."""
+
+    ONLY_WITH = SparseAutoencoderOptions.ONLY_WITH | {"k_warmup": ("k_start", None)}
 
     decoder: Grid[Literal["unit_norm", "norm_weighted", "free"]] = "unit_norm"  # type: ignore[assignment]
     """Directions of unit norm, free ones whose norms weigh codes in the selection, or free ones that don't."""
@@ -117,6 +138,8 @@ class SelectingOptions(SparseAutoencoderOptions):
 
 class ReLUOptions(SparseAutoencoderOptions):
     """ReLU with a penalty on the codes: L1 (Bricken et al., 2023), or concave ones, which shrink less."""
+
+    ONLY_WITH = SparseAutoencoderOptions.ONLY_WITH | {"p_end": ("penalty", "lp")}
 
     method: Literal["relu_sae"]
     """The method."""
@@ -171,6 +194,8 @@ class BatchTopKOptions(SelectingOptions):
 
 class JumpReLUOptions(SparseAutoencoderOptions):
     """A learned threshold for each latent; coefficient or target_l0 says how sparse (Rajamanoharan et al., 2024b)."""
+
+    ONLY_WITH = SparseAutoencoderOptions.ONLY_WITH | {"target_coefficient": ("target_l0", None)}
 
     method: Literal["jumprelu_sae"]
     """The method."""
