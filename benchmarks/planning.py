@@ -1,8 +1,10 @@
 """How long does `snakemake --dry-run` take on ten thousand jobs, and how much of that is ours?
 
-Writes a config with about that many jobs into an empty folder, plans it in cold processes, without and with what
-planning keeps in `.snakemake/homolog`, and once more with a clock around what the workflow calls of the library; the
-rest is Snakemake's. Prints a table in Markdown; processor seconds, since these hardly depend on what else runs.
+Writes a config with about that many jobs into an empty folder and plans it in cold processes, without and with what
+planning keeps in `.snakemake/homolog`. Beside it stands the floor: the same jobs, files and edges in a Snakefile that
+does nothing but name them, with no params, resources, logs or messages. Then all is planned once more with a clock
+around what the workflow calls of the library. Prints a table in Markdown; processor seconds, since these hardly depend
+on what else runs.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import resource
 import subprocess
@@ -17,11 +20,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from homolog.results.planned import PlannedJob
 
 ROOT = Path(__file__).parent.parent
 SEEDS, DECOMPOSITIONS = 10, 22
@@ -64,9 +70,9 @@ def processor_seconds(who: int) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def plan_cold(folder: Path) -> tuple[float, float, int]:
+def plan_cold(folder: Path, snakefile: Path = ROOT / "Snakefile") -> tuple[float, float, int]:
     """Wall and processor seconds of a process of its own, and how many jobs it told of."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", folder]
     command += ["--workflow-profile", ROOT / "profiles" / "default", "--dry-run", "--quiet", "rules", "host"]
     start, before = time.perf_counter(), processor_seconds(resource.RUSAGE_CHILDREN)
     done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, check=True)
@@ -96,8 +102,43 @@ class Clock:
         return clocked
 
 
-def plan_clocked(folder: Path) -> tuple[float, Counter[str]]:
-    """Processor seconds of the same in this process, all in all and below what the workflow calls of the library."""
+BARE_HEAD = """
+import json
+
+with open("inputs.json") as file:
+    INPUTS = json.load(file)
+
+rule all:
+    input: INPUTS["all"][""]
+"""
+BARE_RULE = """
+rule {name}:
+    input: lambda wildcards: INPUTS["{name}"]["/".join(value for _, value in sorted(wildcards.items()))]
+    output: {output}
+    shell: "true"
+"""
+
+
+def write_bare(jobs: Sequence[PlannedJob], folder: Path) -> Path:
+    """A Snakefile of the same jobs, files and edges, and nothing else: what it takes is Snakemake's own time."""
+    inputs: dict[str, dict[str, list[str]]] = {}
+    for one in jobs:
+        key = "/".join(value for _, value in sorted(one.job.wildcards_dict.items()))
+        inputs.setdefault(one.rule, {})[key] = one.inputs
+    read = {path for one in jobs for path in one.inputs}
+    inputs["all"] = {"": [one.outputs[0] for one in jobs if read.isdisjoint(one.outputs)]}
+    outputs = {one.rule: [str(path) for path in one.job.rule.output] for one in jobs}
+    rules = [BARE_RULE.format(name=name, output=", ".join(map(repr, output))) for name, output in outputs.items()]
+    (folder / "inputs.json").write_text(json.dumps(inputs))
+    (folder / "Snakefile").write_text(BARE_HEAD + "".join(rules))
+    return folder / "Snakefile"
+
+
+def plan_clocked(folder: Path, bare: Path) -> tuple[float, Counter[str]]:
+    """Processor seconds of the same in this process, all in all and below what the workflow calls of the library.
+
+    Leaves the Snakefile of the floor in the folder `bare`.
+    """
     sys.path.insert(0, str(ROOT / "src"))
     import homolog.config
     import homolog.provenance
@@ -116,25 +157,29 @@ def plan_clocked(folder: Path) -> tuple[float, Counter[str]]:
         setattr(PlannedExperiment, name, property(clock.around("runs of experiments", asked)))
     os.chdir(folder)
     start = time.process_time()
-    with contextlib.redirect_stderr(io.StringIO()), planned(ROOT / "Snakefile"):
-        return time.process_time() - start, clock.seconds
+    with contextlib.redirect_stderr(io.StringIO()), planned(ROOT / "Snakefile") as plan:
+        used = time.process_time() - start
+        write_bare(plan.jobs, bare)
+    return used, clock.seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=10_000, help="default: 10000")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as other:
+        folder, bare = Path(name), Path(other)
         (folder / "config.yaml").write_text(yaml.safe_dump(config_of(options.jobs)))
         rows = [("a cold process", plan_cold(folder)), ("the next one", plan_cold(folder))]
-        print(f"{rows[0][1][2]} jobs\n\n| | wall s | processor s |\n|---|---|---|")
+        whole, parts = plan_clocked(folder, bare)
+        rows.append(("the floor: a bare Snakefile of these jobs", plan_cold(bare, bare / "Snakefile")))
+        print(f"{rows[0][1][2]} jobs, {rows[-1][1][2]} in the bare Snakefile\n")
+        print("| | wall s | processor s |\n|---|---|---|")
         for what, (seconds, used, _) in rows:
             print(f"| {what} | {seconds:.1f} | {used:.1f} |")
-        whole, parts = plan_clocked(folder)
         for part, used in parts.most_common():
-            print(f"| of it: {part} | | {used:.2f} |")
-        print(f"| of it: Snakemake, without starting Python | | {whole - sum(parts.values()):.1f} |")
+            print(f"| of ours: {part} | | {used:.2f} |")
+        print(f"| the rest, without starting Python and telling of jobs | | {whole - sum(parts.values()):.1f} |")
 
 
 if __name__ == "__main__":

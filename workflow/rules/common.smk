@@ -1,10 +1,15 @@
 # The config, read once and checked whole; what each job carries of it; where the library stands.
+import gc
 import os
 import sys
 from functools import partial
+from inspect import signature
 from pathlib import Path
 
 from snakemake.settings.enums import Quietness
+
+# Planning makes millions of objects that stay. To look for others among them after every 700 was a sixth of its time.
+gc.set_threshold(100_000)
 
 # Where this file lies, also where another workflow takes this one as a module.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
@@ -97,9 +102,16 @@ OWN_MODEL = rf"(?!(?:{EXTERNAL})/)[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?"
 OWN_DECOMPOSITION = rf"(?!(?:{GIVEN})\.)\w+"
 
 
+def asked_often(function):
+    """Note a function's arguments on it: Snakemake asks for them at every call, up to thrice, and that takes longer."""
+    function.__signature__ = signature(function)
+    return function
+
+
 def spec(rule):
     """The slice of the config that a job of the rule needs, as a param."""
 
+    @asked_often
     def of_job(wildcards):
         return plan.spec(rule, **job_of(wildcards))
 
@@ -109,16 +121,16 @@ def spec(rule):
 def code(rule):
     """The fingerprint of the code that a job of the rule can reach, as a param."""
 
+    @asked_often
     def of_job(wildcards):
         return sources.fingerprint(f"{rule}.py", plan.spec(rule, **job_of(wildcards)))
 
     return of_job
 
 
-def short_decomposition(wildcards):
-    """The group that a decomposition is submitted with: none for an autoencoder, which takes long."""
-    options = plan.config.decompositions[wildcards.decomposition]
-    return None if isinstance(options, SparseAutoencoderOptions) else together("run")(wildcards)
+def is_short(wildcards):
+    """Whether a decomposition is done quickly: no autoencoder is."""
+    return not isinstance(plan.config.decompositions[wildcards.decomposition], SparseAutoencoderOptions)
 
 
 def with_runs(experiments):

@@ -1,4 +1,6 @@
 # Which files each rule reads.
+from functools import cache
+
 from snakemake.io import strip_wildcard_constraints
 
 from homolog.planning.run_specs import given_files, recorded_files
@@ -31,25 +33,34 @@ def of_runs(pattern, runs, **more):
     return [path for run in runs for path in paths(pattern, model=run.model, seed=run.seed, **more)]
 
 
+@cache
 def of_run(pattern, run):
     (path,) = of_runs(pattern, [run])
     return path
 
 
 def dictionaries_of(runs, experiment, decompositions):
+    wanted = tuple(experiment.hook_points), tuple(decompositions)
+    return [path for run in runs for path in dictionaries_of_run(run, *wanted)]
+
+
+@cache
+def dictionaries_of_run(run, hook_points, decompositions):
     pattern = rules.decompose.output.dictionaries
-    return of_runs(pattern, runs, hook_point=experiment.hook_points, decomposition=decompositions)
+    return of_runs(pattern, [run], hook_point=hook_points, decomposition=decompositions)
 
 
 # Inside a run
 
 
+@asked_often
 def parent_model(wildcards):
     found = parent(plan.config, run_of(wildcards))
     return of_run(rules.train.output.model, found) if found else []
 
 
 # What others made is read where the config says it is, not in a storage.
+@asked_often
 def data_files(wildcards):
     return [local(path) for path in recipe(plan.config, run_of(wildcards)).task.files()]
 
@@ -62,11 +73,13 @@ def given_dictionaries(wildcards):
     return [local(path) for path in given_files(plan.config, **job_of(wildcards))]
 
 
+@asked_often
 def decomposed_model(wildcards):
     run = run_of(wildcards).recorded
     return [] if is_external(plan.config, run) else of_run(rules.train.output.model, run)
 
 
+@asked_often
 def decomposed_activations(wildcards):
     return of_run(rules.dump_activations.output.activations, run_of(wildcards).recorded)
 

@@ -1,19 +1,23 @@
 # What a job asks of a queue, and with which others it is submitted. On one machine none of it binds, but for the GPU.
+# Snakemake calls a function several times for each job that it plans, so that there are none where jobs aren't submitted.
+QUEUED = workflow.resource_settings.nodes is not None or not workflow.is_main_process
 
 
 def growing(first):
-    """A resource that is `first` at the first attempt, and as much more at each further one."""
+    """A resource that is `first` at the first attempt and, of a queue, as much more at each further one."""
 
     def at(wildcards, attempt):
         return first * attempt
 
-    return at
+    return at if QUEUED else first
 
 
-def together(group):
-    """The group, where a profile says how many of it make a submission: to form groups for nothing slows planning down."""
+def together(group, only=None):
+    """The group, where a profile says how many of it make a submission; `only` of jobs of which that is true."""
 
     def of_job(wildcards):
-        return group if group in workflow.group_settings.group_components else None
+        # To form groups for nothing slows planning down.
+        asked = group in workflow.group_settings.group_components
+        return group if asked and (only is None or only(wildcards)) else None
 
-    return of_job
+    return of_job if QUEUED else None

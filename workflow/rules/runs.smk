@@ -98,7 +98,7 @@ rule decompose:
     wildcard_constraints:
         decomposition=OWN_DECOMPOSITION,
     group:
-        short_decomposition
+        together("run", only=is_short)
     conda:
         "../../environment.yml"
     threads: plan.config.threads
