@@ -138,11 +138,8 @@ def breaks() -> Any:
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (
-            "no_such_module:batches",
-            r"python \(no_such_module:batches\) failed: ModuleNotFoundError: .*: give package.module",
-        ),
-        ("test_corpora:no_such", r"python \(test_corpora:no_such\) failed: AttributeError: "),
+        ("no_such_module:batches", r"no_such_module:batches: there is no such module, .*: correct the name"),
+        ("test_corpora:no_such", r"test_corpora:no_such: test_corpora has no function 'no_such'; it has .*"),
         (f"{__name__}:answer", "failed: TypeError: it gave int, but an iterable of dicts"),
         (f"{__name__}:breaks", "failed: KeyError: 'mine'"),
         ("test_corpora:write_images", "failed: TypeError: .* missing 1 required positional argument"),

@@ -56,7 +56,7 @@ CALLS = {
     "getoutput",
 }
 # Targets of registries, and of the package's own names.
-IMPORTING = {"loading.py", "__init__.py"}
+IMPORTING = {"loading.py", "__init__.py", "network.py"}
 
 
 def dangers(text: str) -> list[str]:

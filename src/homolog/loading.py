@@ -1,8 +1,11 @@
-"""Where does a name from a registry lead: imports ``"homolog.module:Name"`` when it is asked for."""
+"""Where does a name lead, a registry's (``"homolog.module:Name"``) or a user's? Imported when it is asked for."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
@@ -27,3 +30,30 @@ def build(options: dict[str, Any]) -> Any:
     """The object that a spec describes: its ``target`` called with the other keys as arguments."""
     arguments = dict(options)
     return load(arguments.pop("target"))(**arguments)
+
+
+def load_from_outside(target: str) -> Callable[..., Any]:
+    """The function that ``"package.module:function"`` names in a config: installed, or in the working folder.
+
+    Raises ValueError, one line, for what isn't there.
+    """
+    name, _, attribute = target.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # Behind all others, so that no file there takes the place of a library.
+    try:
+        module = import_module(name)
+    except ModuleNotFoundError as error:
+        absent = error.name is not None and f"{name}.".startswith(f"{error.name}.")
+        what = "there is no such module" if absent else f"it needs {error.name}"
+        raise ValueError(
+            f"{target}: {what}, neither installed nor in {here}: correct the name, or install what is missing."
+        ) from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        own = [one for one, value in vars(module).items() if callable(value) and value.__module__ == name]
+        raise ValueError(
+            f"{target}: {name} has no function {attribute!r}; it has {', '.join(own) or 'none'}: write "
+            "package.module:function."
+        )
+    return function  # type: ignore[no-any-return]

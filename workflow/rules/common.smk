@@ -42,6 +42,7 @@ from homolog.folders import check_folders
 from homolog.planning import Plan
 from homolog.planning.plan import job_of
 from homolog.registry import ANALYSES
+from homolog.results.benchmarks import all_in_words, in_words, read_benchmark
 from homolog.results.left import Left
 
 show_to_jobs(ROOT / "src")
@@ -131,6 +132,22 @@ def code(rule):
 def is_short(wildcards):
     """Whether a decomposition is done quickly: no autoencoder is."""
     return not isinstance(plan.config.decompositions[wildcards.decomposition], SparseAutoencoderOptions)
+
+
+def shown(figure):
+    """What `snakemake --report` lists of a figure: whose it is, what it shows, and what it and all behind it took."""
+
+    def of_job(wildcards, output):
+        job = next(job for job in workflow.dag.jobs if output[0] in job.output)
+        behind = [one.benchmark for one in workflow.dag.bfs(workflow.dag.dependencies, job) if one.benchmark]
+        return {
+            "experiment": wildcards.experiment,
+            "figure": figure,
+            "drawn in": in_words(read_benchmark(job.benchmark).seconds),
+            "with all before it": all_in_words(behind),
+        }
+
+    return of_job
 
 
 def with_runs(experiments):

@@ -1,21 +1,4 @@
 # Across runs: numbers, then the figure; how the dictionaries behind them were trained; and those of all runs together.
-from homolog.results.benchmarks import all_in_words, in_words, read_benchmark
-
-
-def shown(figure):
-    """What `snakemake --report` lists of a figure: whose it is, what it shows, and what it and all behind it took."""
-
-    def of_job(wildcards, output):
-        job = next(job for job in workflow.dag.jobs if output[0] in job.output)
-        behind = [one.benchmark for one in workflow.dag.bfs(workflow.dag.dependencies, job) if one.benchmark]
-        return {
-            "experiment": wildcards.experiment,
-            "figure": figure,
-            "drawn in": in_words(read_benchmark(job.benchmark).seconds),
-            "with all before it": all_in_words(behind),
-        }
-
-    return of_job
 
 
 rule analyse:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from homolog.corpora.arrays import Arrays
 from homolog.corpora.gathered import gathered
-from homolog.loading import load
+from homolog.loading import load_from_outside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +27,13 @@ class PythonBatches:
         return Arrays(gathered(self._batches(name), name), name, self.test_fraction, self.positions)
 
     def _batches(self, name: str) -> Iterator[Any]:
+        function = load_from_outside(self.function)
         try:
-            batches = load(self.function)(**self.arguments)
+            batches = function(**self.arguments)
             if not isinstance(batches, Iterable):
                 raise TypeError(f"it gave {type(batches).__name__}, but an iterable of dicts of tensors is needed")
             yield from batches
         except Exception as error:  # whatever a user's function may raise
             raise ValueError(
-                f"{name} failed: {type(error).__name__}: {error}: give package.module:function, on PYTHONPATH, "
-                "and all of its arguments."
+                f"{name} failed: {type(error).__name__}: {error}: correct the function, or give all of its arguments."
             ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from homolog.loading import load_from_outside
 
 Batch = dict[str, Tensor] | Tensor
 Call = Callable[[Batch], Any]
@@ -62,7 +63,7 @@ def from_python(target: str, arguments: dict[str, Any] | None = None) -> Network
     Modules are looked for in the working folder, too, behind all others. Raises ValueError, one line, for what isn't
     there and for what isn't a network.
     """
-    made = _function(target)(**(arguments or {}))
+    made = load_from_outside(target)(**(arguments or {}))
     module, call = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, nn.Module) or not (call is None or callable(call)):
         raise ValueError(
@@ -70,28 +71,6 @@ def from_python(target: str, arguments: dict[str, Any] | None = None) -> Network
             "call(batch) runs it: change what it returns."
         )
     return Network(module, target, call)
-
-
-def _function(target: str) -> Callable[..., Any]:
-    name, _, attribute = target.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        module = import_module(name)
-    except ModuleNotFoundError as error:
-        what = "there is no such module" if error.name and name.startswith(error.name) else f"it needs {error.name}"
-        raise ValueError(
-            f"{target}: {what}, neither installed nor in {here}: correct the name, or install what is missing."
-        ) from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        known = [one for one, value in vars(module).items() if callable(value) and value.__module__ == name]
-        raise ValueError(
-            f"{target}: {name} has no function {attribute!r}; it has {', '.join(known) or 'none'}: write "
-            "package.module:function."
-        )
-    return function  # type: ignore[no-any-return]
 
 
 def from_transformers(
