@@ -12,6 +12,7 @@ from homolog.__main__ import main
 from homolog.provenance import Code, canonical_json, libraries, planned_code
 from homolog.provenance.code import VARIABLE
 from homolog.provenance.reach import Reach
+from homolog.provenance.uses import _DYNAMIC as DYNAMIC
 from homolog.registry import ANALYSES, ARCHITECTURES, CORPORA, FIGURES, METHODS, TASKS, VIEWS
 
 SCRIPT = '''"""What the script does."""
@@ -236,6 +237,19 @@ def test_what_finds_code_anywhere_counts_all_that_is_imported(fingerprint: Calla
     assert fingerprint(**work, **unused) != fingerprint(**work)
 
 
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_every_way_to_code_but_its_name_is_told(tmp_path: Path, name: str) -> None:
+    work = f"from homolog import late\n\n\ndef work(x):\n    late\n    {name}()\n\n\ndef unused():\n    return 1\n"
+    for path, text in (PACKAGE | {"homolog/first.py": work}).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    whole = Code.read(tmp_path, [tmp_path / "script.py"]).reach("script.py").whole
+    assert whole["homolog.first"] == f"it uses {name}"
+    # From some of them all that is imported can be found.
+    elsewhere = {module for module, reason in whole.items() if reason == f"homolog.first uses {name}"}
+    assert elsewhere == ({"homolog"} if DYNAMIC[name] == "anywhere" else set())
+
+
 # What planning keeps
 
 
@@ -409,6 +423,30 @@ def test_a_stage_depends_on_the_libraries_that_it_uses(library: Code) -> None:
     assert "matplotlib" in used("plot", *FIGURES.values())
     assert not {"matplotlib", "scikit-learn"} & used("decompose", METHODS["pca"])
     assert "scikit-learn" in used("train", TASKS["digits"])
+
+
+@pytest.mark.parametrize(
+    ("name", "stale", "spared"),
+    [
+        ("torch", {"train", "dump_activations", "decompose", "analyse"}, set()),
+        ("numpy", {"train", "dump_activations", "decompose", "analyse"}, set()),
+        ("scikit-learn", {"train", "dump_activations"}, {"decompose", "plot_tracks"}),
+        ("matplotlib", {"plot_tracks"}, {"train", "dump_activations", "decompose", "analyse"}),
+    ],
+)
+def test_another_version_reaches_the_stages_that_use_the_library(
+    library: Code, monkeypatch: pytest.MonkeyPatch, name: str, stale: set[str], spared: set[str]
+) -> None:
+    named = {"train": [TASKS["digits"]], "dump_activations": [TASKS["digits"]], "decompose": [METHODS["pca"]]}
+    named["analyse"] = [ANALYSES["stability"]]
+
+    def fingerprints(code: Code) -> dict[str, str]:
+        return {stage: code.fingerprint(f"{stage}.py", named.get(stage)) for stage in stale | spared}
+
+    before, version = fingerprints(library), libraries.version
+    monkeypatch.setattr(libraries, "version", lambda one: "0.0" if one == name else version(one))
+    after = fingerprints(Code(library.modules))
+    assert {stage for stage in before if before[stage] != after[stage]} == stale
 
 
 # Methods that are another one with something on top.

@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from tempfile import gettempdir
 
 from snakemake.settings.enums import Quietness
 
@@ -84,6 +85,9 @@ STANDARD = [name for name, experiment in plan.config.experiments.items() if not 
 RUN = "results/models/{model}/seed_{seed}"
 # A GPU is reserved only where one is asked for; `auto` takes what it finds.
 DEVICE = {"device": plan.config.device} | ({"gpu": 1} if plan.config.device == "cuda" else {})
+# Snakemake's own default, which it would work out for each job anew.
+if not QUEUED and workflow.resource_settings.default_resources is None:
+    DEVICE["tmpdir"] = gettempdir()
 
 
 wildcard_constraints:

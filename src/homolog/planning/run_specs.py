@@ -39,7 +39,12 @@ def take_activations(config: Config, run: Run) -> Spec:
     given = _external(config, run)
     alone = len(given.hook_points) == 1
     paths = [{"hook_point": name, "path": given.source(run.seed, name)} for name in given.hook_points]
-    return {"sources": [{**source, "alone": alone} for source in paths], "n_test": given.n_test}
+    return {
+        # Others' files may be those of several runs: without it these would ask for one and the same.
+        "run": {"model": run.model, "seed": run.seed},
+        "sources": [{**source, "alone": alone} for source in paths],
+        "n_test": given.n_test,
+    }
 
 
 def recorded_files(config: Config, run: Run) -> list[str]:
@@ -89,7 +94,8 @@ def fitted(config: Config, name: str) -> Fitted:
 def take_dictionaries(config: Config, run: Run, hook_point: str, decomposition: str) -> Spec:
     given = _given(config, decomposition)
     paths = given.paths(run.model, run.seed, hook_point)
-    return {"name": decomposition, "hook_point": hook_point, "paths": paths, "gauge": given.gauge}
+    named = {"run": {"model": run.model, "seed": run.seed}, "hook_point": hook_point, "name": decomposition}
+    return {**named, "paths": paths, "gauge": given.gauge}
 
 
 def given_files(config: Config, run: Run, hook_point: str, decomposition: str) -> list[str]:

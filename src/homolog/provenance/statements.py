@@ -91,7 +91,7 @@ def read_module(name: str, package: str, source: bytes, path: Path) -> Module:
     except SyntaxError as error:
         told = f"{error.msg}, so it can't be told what depends on this file: mend the syntax."
         return Module(name, source_digest(source), [], f"{path}, line {error.lineno}: {told}")
-    for node in ast.walk(tree):
+    for node in (tree, *_statements_within(tree)):
         if isinstance(node, _Documented) and _has_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
     inside = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -191,6 +191,14 @@ def _acts_on_subclasses(node: ast.ClassDef) -> bool:
 def _never_runs(node: ast.stmt) -> bool:
     """``if TYPE_CHECKING:`` without an else, which only type checkers read."""
     return isinstance(node, ast.If) and not node.orelse and dotted(node.test).endswith("TYPE_CHECKING")
+
+
+def _statements_within(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a node, however deep: none stands inside an expression."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, part, ()):
+            yield child
+            yield from _statements_within(child)
 
 
 def _has_docstring(node: ast.AST) -> bool:
