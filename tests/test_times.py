@@ -125,36 +125,39 @@ class Job:
 
 
 class DAG:
-    """Jobs to run, of which some are finished."""
+    """Jobs to run, whose numbers are their places."""
 
     def __init__(self, jobs: list[Job]) -> None:
-        self.jobs, self.ended = jobs, set[Job]()
+        self.jobs = jobs
 
     def needrun_jobs(self, exclude_finished: bool) -> Iterator[Job]:
         assert not exclude_finished
         return iter(self.jobs)
 
-    def finished(self, job: Job) -> bool:
-        return job in self.ended
+    def jobid(self, job: Job) -> int:
+        return self.jobs.index(job)
 
 
-def test_it_follows_the_progress_and_says_no_line_too_many(results: Path) -> None:
+def test_it_follows_what_snakemake_says_with_no_line_too_many(results: Path) -> None:
     trains = [Job("train", results / f"models/net/seed_{seed}/benchmarks/train.tsv") for seed in (0, 1, 2, 3)]
-    dag = DAG([*trains, Job("all", results / "none.tsv", output=[])])
     said: list[str] = []
     now = 0.0
-    left = Left(dag, said.append, lambda: now)
-    progress = logging.makeLogRecord({"event": "progress", "done": 1, "total": 4})
-    for seconds, ended, event in (
-        (10, 1, progress),
-        (15, 2, progress),
-        (20, 2, logging.makeLogRecord({})),
-        (21, 2, progress),
-    ):
-        now, dag.ended = seconds, set(trains[:ended])
-        left.handle(event)
-    # A training takes 3 s (of 4 and 2), so that three times as long is left as the first took, and then as long again.
-    assert said == ["left: 3 train; about 30 s", "left: 2 train; about 21 s"]
-    now, dag.ended = 60, set(trains)
-    left.handle(progress)
-    assert len(said) == 2
+    left = Left(DAG([*trains, Job("all", results / "none.tsv", output=[])]), said.append, lambda: now)
+
+    def ends(number: int) -> None:
+        left.handle(logging.makeLogRecord({"event": "job_finished", "job_id": number}))
+        left.handle(logging.makeLogRecord({"event": "progress", "done": 1, "total": 4}))
+
+    now = 10
+    ends(2)
+    assert said == ["left: 3 train; about 30 s"]
+    now = 15
+    ends(0)
+    left.handle(logging.makeLogRecord({"msg": "something else"}))
+    assert len(said) == 1, "five seconds after"
+    now = 24
+    ends(1)
+    assert said[1:] == ["left: 1 train; about 8.0 s"]
+    now = 60
+    ends(3)
+    assert len(said) == 2, "nothing is left"

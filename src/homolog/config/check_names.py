@@ -1,4 +1,4 @@
-"""Can names become folders, files and groups, and do they stay apart on every file system?"""
+"""Can names become folders, files and groups that every file system keeps apart, and can paths be read?"""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from homolog.config.base import LONGEST_HOOK_POINT
 from homolog.config.experiments import RunsExperiment
-from homolog.config.models import ExternalModel
+from homolog.config.given import GivenOptions
+from homolog.config.models import ExternalModel, TrainedModel, filled
 from homolog.config.problems import Names, Path, Problem, listed, shortened
 from homolog.config.root import RESERVED, Config
+from homolog.config.tasks import FashionMNISTOptions
 
 _HOOK_POINT = re.compile(r"\w+(\.\w+)*", re.ASCII)
 # What stands beside the hook points of an external run, in its folder and in its activations.h5.
@@ -35,6 +37,29 @@ def check_names(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]
     for name, experiment in config.experiments.items():
         if isinstance(experiment, RunsExperiment):
             yield from _alike(("experiments", name, "conditions"), experiment.conditions, _composed, "Unicode form")
+    yield from _check_paths(config)
+
+
+def _check_paths(config: Config) -> Iterator[Problem]:
+    """Braces that nothing fills in: Snakemake would take them for wildcards."""
+    for name, model in config.models.items():
+        if isinstance(model, ExternalModel):
+            paths = model.external.activations
+            yield from _braces(("models", name, "external", "activations"), paths, "seed", "hook_point")
+        elif isinstance(model, TrainedModel) and isinstance(model.task, FashionMNISTOptions):
+            yield from _braces(("models", name, "task", "path"), model.task.path)
+    for name, one in config.decompositions.items():
+        if isinstance(one, GivenOptions):
+            yield from _braces(("decompositions", name, "path"), one.path or [], "model", "seed", "hook_point")
+            for run, path in (one.by_run or {}).items():
+                yield from _braces(("decompositions", name, "by_run", run), path, "hook_point")
+
+
+def _braces(here: Path, paths: str | list[str], *known: str) -> Iterator[Problem]:
+    for path in [paths] if isinstance(paths, str) else paths:
+        if {"{", "}"} & set(filled(path, **dict.fromkeys(known, ""))):
+            filling = listed(f"{{{name}}}" for name in known)
+            yield here, f"{shortened(path)}; allowed: no braces but {filling}; rename the file or the folder"
 
 
 def _check_hook_points(path: Path, points: Iterable[str]) -> Iterator[Problem]:

@@ -191,7 +191,7 @@ class ExternalModel(Options):
 
 
 def filled(path: str, **values: str | int) -> str:
-    """A path with {model}, {seed} and the like put in; other braces stand for themselves."""
+    """A path with {model}, {seed} and the like put in."""
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", str(value))
     return path

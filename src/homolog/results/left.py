@@ -28,22 +28,28 @@ class Left(logging.Handler):
         super().__init__()
         self._dag, self._say, self._clock = dag, say, clock
         self._began, self._said = clock(), -math.inf
+        self._ended: set[int] = set()
         self._seconds = _measured(dag.jobs)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it, unless that was done a moment ago or nothing is left."""
-        if getattr(record, "event", None) != "progress" or self._clock() - self._said < SECONDS_BETWEEN:
-            return
-        try:
-            planned = [job for job in self._dag.needrun_jobs(exclude_finished=False) if job.output]
-            left = Counter(job.rule.name for job in planned if not self._dag.finished(job))
-            ended = [job for job in planned if self._dag.finished(job)]
-            if left:
-                self._said = self._clock()
-                seconds = self._seconds | _measured(ended)
-                self._say(told(left, Counter(job.rule.name for job in ended), seconds, self._said - self._began))
-        except Exception:
-            self.handleError(record)
+        """Note a job that has ended; say what is left, unless that was done a moment ago or nothing is."""
+        event = getattr(record, "event", None)
+        if event == "job_finished":
+            self._ended.add(record.job_id)  # type: ignore[attr-defined]  # Snakemake's own
+        elif event == "progress" and self._clock() - self._said >= SECONDS_BETWEEN:
+            try:
+                self._tell()
+            except Exception:
+                self.handleError(record)
+
+    def _tell(self) -> None:
+        jobs = {self._dag.jobid(job): job for job in self._dag.needrun_jobs(exclude_finished=False) if job.output}
+        ended = [job for number, job in jobs.items() if number in self._ended]
+        left = Counter(job.rule.name for number, job in jobs.items() if number not in self._ended)
+        if left:
+            self._said = self._clock()
+            seconds = self._seconds | _measured(ended)
+            self._say(told(left, Counter(job.rule.name for job in ended), seconds, self._said - self._began))
 
 
 def told(left: Mapping[str, int], ended: Mapping[str, int], seconds: Mapping[str, float], elapsed: float) -> str:
