@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-benchmark
 
-.PHONY: help stability all test lint format schema lock image test-slow test-slurm benchmark clean
+.PHONY: help stability all test lint format schema lock image test-slow test-slurm test-faults benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,13 +26,16 @@ all: $(READY) ## build every experiment whose data come with the packages
 	$(BIN)/snakemake
 
 test: lint ## all checks: lint, types, tests
-	$(BIN)/python -m pytest -m "not slow and not cluster" --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not slow and not cluster and not faults" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(READY) ## the tests that take minutes
-	$(BIN)/python -m pytest -m "slow and not cluster"
+	$(BIN)/python -m pytest -m "slow and not cluster and not faults"
 
 test-slurm: $(READY) ## through a real SLURM, which it installs, starts and stops (Debian, as root), other queues and a storage
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+test-faults: $(READY) ## kills at random moments, full disks, damaged files, wrong clocks (best as root on Linux, which may mount)
+	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist worksteal tests/faults
 
 benchmark: $(READY) $(BENCH)/.ready ## speed and memory: where the time of `make stability` goes, and beside other libraries
 	$(BIN)/python benchmarks/pipeline.py

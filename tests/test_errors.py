@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from workspace import Workspace, environment, run
 
+from homolog.store.checksums import seal
 from homolog.store.models import read_model, write_model
 
 ERROR = "homolog: error: "
@@ -109,6 +110,7 @@ def foreign_hdf5(path: Path) -> None:
 def edit_hdf5(edit: Callable[[h5py.File], object], path: Path) -> None:
     with h5py.File(path, "r+") as file:
         edit(file)
+    seal(path)
 
 
 def foreign_safetensors(path: Path) -> None:

@@ -186,7 +186,7 @@ def test_halves_of_a_file_are_those_of_the_array(tmp_path, monkeypatch):
 
 
 def test_a_fit_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("homolog.decompositions.sae.checkpoint.SECONDS", 0.0)
+    monkeypatch.setattr("homolog.saved_state.SECONDS", 0.0)
     spec = SHORT | {"steps": 200}
 
     def killed(steps):

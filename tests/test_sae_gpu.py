@@ -12,9 +12,10 @@ from making import seeded
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from homolog import saved_state
 from homolog.config import parse_decomposition
 from homolog.decompositions.base import Member
-from homolog.decompositions.sae import checkpoint, curves, optimiser, training
+from homolog.decompositions.sae import curves, optimiser, training
 from homolog.decompositions.sae.gpu import blocks, operations, program
 from homolog.decompositions.sae.gpu.step import StackedStep, gpu_step_of
 from homolog.decompositions.sae.initial import initialise
@@ -199,7 +200,7 @@ def test_interrupted_and_taken_up_again_is_not_interrupted_at_all(tmp_path, monk
     x, long = planted(600), {"steps": 100}
     for name in ("topk_sae", "batch_topk_sae", "relu_sae"):
         whole = fit(name, x, **long)
-        monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+        monkeypatch.setattr(saved_state, "SECONDS", 0.0)
         recipe, members = members_of(name, x, **long)
         recipe.checkpoint = tmp_path / name
         for chunk in (2, 1):

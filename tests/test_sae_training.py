@@ -17,8 +17,9 @@ from making import SPARSE, gaussian, make_member, method_of, mixed
 from test_sae_kernels import RECIPES, planted
 from torch.testing import assert_close
 
+from homolog import saved_state
 from homolog.alignment.similarity import cosine
-from homolog.decompositions.sae import checkpoint, training
+from homolog.decompositions.sae import training
 from homolog.decompositions.sae.fast.base import SPLIT, FastStep
 from homolog.decompositions.sae.initial import initial_directions, initialise
 from homolog.decompositions.sae.topk import TopK
@@ -270,7 +271,7 @@ def members_for(name, engine, steps):
 
 def fit_saving(name, engine, path, steps, progress=iter):
     """Saves after every chunk."""
-    checkpoint.SECONDS = 0.0
+    saved_state.SECONDS = 0.0
     return method_of(name, checkpoint=path, fingerprint="code").fit(members_for(name, engine, steps), progress)
 
 
@@ -349,7 +350,7 @@ def interrupted(engine, tmp_path, monkeypatch):
         yield from list(steps)[:2]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    monkeypatch.setattr(saved_state, "SECONDS", 0.0)
     path = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
         fit_saving("topk_sae", engine, path, STEPS, breaking)

@@ -24,6 +24,7 @@ from homolog.activations import describe_hook_points, stream_activations
 from homolog.dictionary import Dictionary
 from homolog.models.residual import Residual
 from homolog.store.activations import Activations, read_activations, write_activations
+from homolog.store.checksums import UNSEALED, check_intact, is_intact, seal
 from homolog.store.curves import read_final_loss, write_curve
 from homolog.store.dictionaries import read_dictionaries, write_dictionaries
 from homolog.store.experiments import read_experiment, write_experiment
@@ -518,6 +519,58 @@ def test_another_artefact_is_refused(tmp_path: Path, name: str) -> None:
         ValueError, match=f"^{path} holds a cake, but {name} is needed here: delete it and build it again"
     ):
         READERS[name](path)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_any_changed_byte_and_any_missing_end_is_noticed(tmp_path: Path, name: str) -> None:
+    """Of arrays, of what the file says of itself, and of its layout."""
+    path = tmp_path / "file"
+    whole, draw = written(path, name).read_bytes(), np.random.default_rng(0)
+    assert is_intact(path) is True
+    at = whole.index(b"homolog-sha256-")
+    for offset in [at, at + 20, 0, len(whole) - 1, *draw.integers(len(whole), size=60)]:
+        path.write_bytes(whole[:offset] + bytes([whole[offset] ^ draw.integers(1, 256)]) + whole[offset + 1 :])
+        # Where what carries the checksum is damaged, nothing else is.
+        assert is_intact(path) is (None if at <= offset < at + 15 else False)
+        assert is_intact(path) is None or not_intact(path)
+    for size in [0, at + 46, at + 47, len(whole) - 1, *draw.integers(len(whole), size=20)]:
+        path.write_bytes(whole[:size])
+        assert is_intact(path) is (None if size < at + 47 else False)
+    path.write_bytes(whole)
+    check_intact(path)
+
+
+def not_intact(path: Path) -> bool:
+    with pytest.raises(
+        ValueError, match=f"^{path} isn't what was written: a part of it is missing or has changed; del"
+    ):
+        check_intact(path)
+    return True
+
+
+def test_a_checksum_is_found_wherever_blocks_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read block by block, and a checksum may stand across two."""
+    path = tmp_path / "file"
+    path.write_bytes(b"begin " + UNSEALED.encode() + b" end homolog-sha256-")
+    seal(path)
+    sealed = path.read_bytes()
+    assert UNSEALED.encode() not in sealed
+    for block in [1, 2, 3, 7, 20, 46, 47, 48, 53, 54, 60]:
+        monkeypatch.setattr("homolog.store.checksums._BLOCK", block)
+        assert is_intact(path) is True
+        seal(path)
+        assert path.read_bytes() == sealed
+
+
+def test_what_killed_jobs_left_goes_when_the_file_is_written(tmp_path: Path) -> None:
+    for name in (".file.0123abcd.partial", ".other.0123abcd.partial", "file.0123abcd.partial"):
+        (tmp_path / name).touch()
+    written(tmp_path / "file", next(iter(READERS)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".other.0123abcd.partial",
+        "file",
+        "file.0123abcd.partial",
+    ]
 
 
 def rewrite_header(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

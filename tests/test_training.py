@@ -453,6 +453,65 @@ def test_the_curve_starts_before_training_and_ends_after_it(digits, base):
         )
 
 
+class Broken(BaseException):
+    """What ends a training between two steps."""
+
+
+def breaking_after(taken):
+    def steps(numbers):
+        yield from list(numbers)[:taken]
+        raise Broken
+
+    return steps
+
+
+def train_from(path, digits, spec, parent=None, fingerprint="code", progress=iter):
+    return train(spec, digits, parent, progress=progress, checkpoint=path, fingerprint=fingerprint)
+
+
+def stopped(path, digits, spec, taken, parent=None):
+    with pytest.raises(Broken):
+        train_from(path, digits, spec, parent, progress=breaking_after(taken))
+
+
+@pytest.mark.parametrize("taken", [(0, 1), (7, 5), (24, 1)])
+@pytest.mark.parametrize("parent", [False, True])
+def test_a_training_that_was_stopped_twice_goes_on_to_the_same_bits(digits, base, tmp_path, taken, parent):
+    """Before the first step, within an epoch and behind it (16 batches), and when all steps are taken."""
+    path, weights = tmp_path / "state", state_of(base) if parent else None
+    spec = spec_of(seed=1, reinitialise=["hidden_1"] if parent else [])
+    for more in taken:
+        stopped(path, digits, spec, more, weights)
+    begun = []
+    again = train_from(path, digits, spec, weights, progress=lambda steps: begun.append(steps.start) or steps)
+    undisturbed = train(spec, digits, weights)
+    assert begun == [sum(taken) + 1]
+    assert equal_states(state_of(again), state_of(undisturbed)) == set(state_of(undisturbed))
+    assert vars(again[1]) == vars(undisturbed[1])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_of_another_training_or_that_was_damaged_is_left_out(digits, tmp_path):
+    path = tmp_path / "state"
+    stopped(path, digits, spec_of(), 7)
+    saved = path.read_bytes()
+    flipped = bytearray(saved)
+    flipped[-9] ^= 1
+    others = [
+        (saved, spec_of(), "other code"),
+        (saved, spec_of(lr=1e-3), "code"),
+        (saved, spec_of(seed=2), "code"),
+        (bytes(flipped), spec_of(), "code"),
+        (saved[:-1], spec_of(), "code"),
+        (b"", spec_of(), "code"),
+    ]
+    for content, spec, fingerprint in others:
+        path.write_bytes(content)
+        begun = []
+        train_from(path, digits, spec, None, fingerprint, lambda steps, begun=begun: begun.append(steps.start) or steps)
+        assert begun == [1]
+
+
 def test_a_curve_logged_at_other_steps_is_of_the_same_run(digits, base):
     again = train(spec_of(log_every=5), digits)
     assert equal_states(state_of(base), state_of(again)) == set(state_of(base))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import json
 import logging
 import os
 import platform
-import signal
 import subprocess
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 from homolog.provenance.running import Running
+from homolog.stopping import Stopped, Stopping
+from homolog.store.checksums import check_intact
+from homolog.store.claims import claim
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -27,14 +30,15 @@ THREAD_VARIABLES = (
 )
 
 
-class Stopped(BaseException):
-    """The job was asked to stop (Ctrl-C, SIGTERM)."""
+# What a computation says that finds no memory: torch by a RuntimeError, the loader of libraries by an ImportError.
+_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "failed to map segment", "unable to allocate")
 
 
 class Job:
     """One job of the workflow as a script sees it."""
 
-    def __init__(self, snakemake: Any) -> None:
+    def __init__(self, snakemake: Any, stopping: Stopping) -> None:
+        self._stopping = stopping
         self.spec: dict[str, Any] = json.loads(snakemake.params.spec)
         self.code: str = snakemake.params.code
         self.input, self.output = snakemake.input, snakemake.output
@@ -67,11 +71,13 @@ class Job:
         return output.with_name(f".{output.name}.training")
 
     def progress(self, steps: Iterable[int]) -> Iterable[int]:
-        """The same steps, with a bar on a terminal once they have taken two seconds."""
+        """The same steps, with a bar on a terminal once they have taken two seconds; a job is stopped between them."""
         from tqdm import tqdm
 
         label = " ".join([self.rule, *map(str, self.wildcards)])
-        return tqdm(steps, desc=label, delay=2, leave=False, disable=None, dynamic_ncols=True)
+        total = len(steps) if isinstance(steps, Sized) else None
+        until = self._stopping.steps(steps)
+        return tqdm(until, total=total, desc=label, delay=2, leave=False, disable=None, dynamic_ncols=True)
 
     def provenance(self, **more: str | int) -> dict[str, str | int]:
         """What every file says of its making: spec, code, inputs, versions, device, commit."""
@@ -140,26 +146,30 @@ def stage(snakemake: Any) -> Callable[[Callable[[Job], None]], None]:
 
     Import what is heavy inside that function: then a mistake, a full disk or Ctrl-C at any moment ends in one
     ``homolog: error:`` line on stderr and in the rule's log, and the exit code tells Snakemake. A job whose code isn't
-    what was planned, before it begins or when it is done, leaves no output.
+    what was planned, before it begins or when it is done, leaves no output; one whose inputs aren't what was written
+    doesn't begin.
     """
 
     def run(body: Callable[[Job], None]) -> None:
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, _stop)
-            job = Job(snakemake)
+            job = Job(snakemake, Stopping())
             # A rule, its script and the function in it share one name.
             running = Running(Path(snakemake.scriptdir) / f"{body.__name__}.py", job.spec, job.code)
             for variable in THREAD_VARIABLES:
                 os.environ[variable] = str(job.spec["threads"])
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            # Not every file system has locks, and none is needed: files are replaced, never changed.
+            os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
             logging.basicConfig(filename=job.log, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
             logging.raiseExceptions = False  # The log may lie on the disk that is full.
             logging.getLogger().addHandler(_to_terminal())
             job.code = running.check()
             logging.info("%s %s", job.rule, job.code)
-            body(job)
-            _check_output(running, job)
+            with claim(job.output[0]):
+                for path in sorted(set(job.input)):
+                    check_intact(path)
+                body(job)
+                _check_output(running, job)
             logging.info("done")
         except BaseException as error:
             _end(error, next(iter(snakemake.log), None))
@@ -193,31 +203,39 @@ def _is_ours(error: BaseException) -> bool:
     return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
 
 
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    raise Stopped(signal.Signals(number).name)
+def _is_memory(error: BaseException) -> bool:
+    """Whether a computation found no memory; torch names a GPU's error so, but not the machine's own."""
+    number, text = getattr(error, "errno", None), str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or number == errno.ENOMEM
+        or (isinstance(error, RuntimeError | ImportError | OSError) and any(words in text for words in _NO_MEMORY))
+    )
 
 
 def _end(error: BaseException, log: str | None) -> NoReturn:
     """Say in one line what went wrong and leave at once: after a failed write, h5py can crash while Python winds up."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    expected = isinstance(error, MemoryError | Stopped) or (isinstance(error, ValueError | OSError) and _is_ours(error))
+    Stopping.over()
+    expected = isinstance(error, ValueError | OSError) and _is_ours(error)
     if isinstance(error, Stopped):
         text = f"stopped by {error}: no part of an output was left behind; run the same command again to go on."
     elif isinstance(error, MemoryError) and error.__cause__ is not None:  # `decompositions.memory`'s: with a way out
         text = " ".join(str(error).split())
-    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
-        text = f"out of memory ({error}): give the job more memory, or lower a batch size or a number of latents."
+    elif _is_memory(error):
+        reason = " ".join(str(error).split()) or "no more was to be had"
+        text = f"out of memory ({reason}): give the job more memory, or lower a batch size or a number of latents."
     elif expected:
         text = " ".join(str(error).split())
     else:
         where = f"; the traceback is in {log}" if log else ""
         text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{where}: a defect, please report it."
-    # In one piece: Snakemake writes there at the same time.
-    os.write(2, f"homolog: error: {text}\n".encode(errors="replace"))
+    # In one piece: Snakemake writes there at the same time, or is gone.
+    with suppress(OSError):
+        os.write(2, f"homolog: error: {text}\n".encode(errors="replace"))
     try:
         logging.error("homolog: error: %s", text)
         logging.error("%s", "".join(traceback.format_exception(error)))
         logging.shutdown()
     finally:
-        os._exit(128 + signal.SIGTERM if isinstance(error, Stopped) else 1)
+        os._exit(143 if isinstance(error, Stopped) else 1)  # As a shell says of SIGTERM.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,8 @@ from torch import Tensor
 
 from homolog.models.build import build_model, load_state
 from homolog.models.symmetry import random_symmetry
+from homolog.saved_state import SavedState
+from homolog.store.files import content_hash
 from homolog.streams import stream
 from homolog.tasks.base import TEST, TRAIN, Data
 
@@ -29,26 +33,71 @@ class Curve:
     accuracy: list[tuple[float, float]] = field(default_factory=list)
 
 
+@dataclass
+class _State:
+    """All that training changes. The order of batches needs no saving: it depends on the run and the step alone."""
+
+    model: Any
+    optimizer: torch.optim.Optimizer
+    curve: Curve
+    step: int = 0
+
+    def arrays(self) -> dict[str, Tensor]:
+        model = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        moments = self.optimizer.state_dict()["state"]
+        optimizer = {f"optimizer.{i}.{name}": value for i, held in moments.items() for name, value in held.items()}
+        curve = {
+            "curve.step": torch.tensor(self.curve.step),
+            "curve.loss": torch.tensor(self.curve.loss, dtype=torch.float64),
+            "curve.accuracy": torch.tensor(self.curve.accuracy, dtype=torch.float64),
+        }
+        return {**model, **optimizer, **curve, "step": torch.tensor(self.step)}
+
+    def restore(self, held: dict[str, Tensor]) -> None:
+        """Go on from what was saved; from the beginning where there is nothing."""
+        if not held:
+            return
+        model, optimizer, curve = (
+            {name.removeprefix(part): array for name, array in held.items() if name.startswith(part)}
+            for part in ("model.", "optimizer.", "curve.")
+        )
+        self.model.load_state_dict(model)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, array in optimizer.items():
+            number, _, key = name.partition(".")
+            moments.setdefault(int(number), {})[key] = array
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        for name, rows in curve.items():
+            setattr(self.curve, name, [tuple(row) if isinstance(row, list) else row for row in rows.tolist()])
+        self.step = int(held["step"])
+
+
 def train(
     spec: dict[str, Any],
     data: Data,
     parent: dict[str, Tensor] | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = iter,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
 ) -> tuple[Any, Curve]:
     """Train the run that `spec` describes and return the network (on the CPU, in evaluation mode) and its curve.
 
     `spec` has ``run`` (model and seed: the key of every random stream), ``architecture``, ``training``,
     ``reinitialise`` (hook points), ``symmetry`` (hook points of which the units are permuted and rescaled at random:
     the control whose function is its parent's). `parent` holds the weights that aren't
-    drawn anew; all of them are frozen.
+    drawn anew; all of them are frozen. `checkpoint` is a file that is written at times: a training that was stopped
+    goes on from there if `fingerprint` is the same, and ends in the same bits.
 
     Raises ValueError when the loss is no longer finite.
     """
     run = (spec["run"]["model"], spec["run"]["seed"])
     model, trainable = _prepare(spec, data, parent, run)
+    begins = content_hash((name, tensor.numpy()) for name, tensor in model.state_dict().items())
+    saved = SavedState(checkpoint, [fingerprint, torch.__version__, str(device), spec, data.digest(), begins])
     model.to(device)
-    curve = _optimise(model, trainable, spec["training"], data, device, run, progress)
+    curve = _optimise(model, trainable, spec["training"], data, device, run, progress, saved)
+    saved.remove()
     return model.cpu().eval(), curve
 
 
@@ -79,6 +128,7 @@ def _optimise(
     device: str | torch.device,
     run: tuple[str, int],
     progress: Progress,
+    saved: SavedState,
 ) -> Curve:
     parameters = []
     for name, parameter in model.named_parameters():
@@ -90,13 +140,17 @@ def _optimise(
     if not training["steps"] or not parameters:
         return curve
     optimizer = OPTIMIZERS[training["optimizer"]](parameters, lr=training["lr"], weight_decay=training["weight_decay"])
-    batches = _batches(data.rows(TRAIN), training["batch_size"], stream("order", *run))
-    for step in progress(range(1, training["steps"] + 1)):
+    state = _State(model, optimizer, curve)
+    state.restore(saved.read())
+    batches = islice(_batches(data.rows(TRAIN), training["batch_size"], stream("order", *run)), state.step, None)
+    steps = progress(range(state.step + 1, training["steps"] + 1))
+    for step in saved.between(steps, state.arrays):
         batch = next(batches)
         optimizer.zero_grad(set_to_none=True)
         loss: Any = data.losses(model(data.inputs[batch]), data.labels[batch]).mean()
         loss.backward()
         optimizer.step()
+        state.step = step
         if step % training["log_every"] == 0 or step == training["steps"]:
             _record(curve, model, step, data)
             if not all(map(math.isfinite, curve.loss[-1])):

@@ -39,16 +39,23 @@ from homolog.command_lines import check_checkout, check_command_lines
 from homolog.config import ConfigError, load_config, parse_config
 from homolog.config.check_files import check_files
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions
-from homolog.folders import check_folders
+from homolog.folders import check_clock, check_folders
+from homolog.killed import killed
 from homolog.planning import Plan
 from homolog.planning.plan import job_of
 from homolog.registry import ANALYSES
 from homolog.results.benchmarks import all_in_words, in_words, read_benchmark
 from homolog.results.left import Left
+from homolog.results.prune import FOLDERS
+from homolog.stopping import name_parent
 
 show_to_jobs(ROOT / "src")
+name_parent()
 refuse(check_checkout(str(ROOT)))
 refuse(check_folders([".snakemake/log", "results/models"]))
+# `python -m homolog adopt` plans too, as a dry run.
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    refuse(check_clock(f"results/{name}" for name in FOLDERS))
 try:
     # What Snakemake says of a file that is no YAML names no line, and of keys that stand twice it takes the last.
     if not config:
@@ -79,6 +86,12 @@ onstart:
     logger.addHandler(Left(workflow.dag, partial(logger.info, extra={"quietness": Quietness.PROGRESS})))
     # Else it would be Snakemake that fails, when it clears the way for a job's output.
     refuse(check_folders(path for job in workflow.dag.needrun_jobs() for path in (*job.output, *job.log)))
+
+
+onerror:
+    failed = [job for one in workflow.scheduler.failed for job in (one.jobs if one.is_group() else [one])]
+    for problem in killed((job.rule.name, log) for job in failed for log in job.log):
+        print(f"homolog: error: {problem}", file=sys.stderr)
 
 
 STANDARD = [name for name, experiment in plan.config.experiments.items() if not experiment.optional]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections import Counter
 from pathlib import Path
 
+from homolog.folders import from_future
 from homolog.provenance import Code
 from homolog.results.planned import SNAKEFILE, planned
-from homolog.results.prune import remove, unwanted
+from homolog.results.prune import FOLDERS, remove, unwanted
 
 SOURCES = SNAKEFILE.parent / "src"
 SCRIPTS = SNAKEFILE.parent / "workflow" / "scripts"
@@ -33,6 +35,8 @@ def adopt(options: argparse.Namespace) -> int:
     from homolog.results.adopt import adopt
     from homolog.results.verify import CURRENT, MISSING, verify
 
+    for path in from_future(Path("results") / name for name in FOLDERS):
+        os.utime(path)
     with planned(options.snakefile, options.configfile) as plan:
         findings = verify(plan.jobs)
         adopt(plan, findings)
@@ -54,6 +58,18 @@ def prune(options: argparse.Namespace) -> int:
         remove(found)
     what = "removed" if options.yes or not found else "can go: add --yes to remove them"
     print(f"{len(found)} files {what}")
+    return 0
+
+
+def reseal(options: argparse.Namespace) -> int:
+    """Take files as they are now for what they should be."""
+    from homolog.store.checksums import ATTRIBUTE, is_intact, seal
+
+    for path in options.files:
+        if is_intact(path) is None:
+            print(f"homolog: error: {path} carries no {ATTRIBUTE}: it isn't an array file or figure of homolog.")
+            return 1
+        seal(path)
     return 0
 
 
@@ -103,6 +119,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         command.set_defaults(run=function)
         if name == "prune":
             command.add_argument("--yes", action="store_true", help="remove them")
+    command = commands.add_parser("seal", help="take files that were changed on purpose for what they should be")
+    command.add_argument("files", type=Path, nargs="+")
+    command.set_defaults(run=reseal)
     command = commands.add_parser("explain-code", help="tell what code the jobs of a stage can reach")
     command.add_argument("stage", help="such as decompose")
     command.add_argument("target", nargs="*", help="what a spec names, such as homolog.decompositions.pca:PCA")

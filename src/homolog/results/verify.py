@@ -16,7 +16,6 @@ from homolog.provenance.canonical import short_hash
 from homolog.results.planned import PlannedJob
 from homolog.stage import recorded_content
 from homolog.store.checksums import is_intact
-from homolog.store.files import content_hash
 
 Attributes = dict[str, str]
 # What must be known of a file's making.
@@ -71,24 +70,22 @@ def _of_file(path: str, speaker: str, job: PlannedJob, contents: dict[str, str |
         return Finding(path, MISSING)
     if not job.ended:
         return Finding(path, UNKNOWN, "the job that made it didn't end")
+    # Before anything in it is made sense of.
+    intact = is_intact(path)
+    if intact is False:
+        return Finding(path, CORRUPT, "it isn't what was written")
     try:
         said = _read(speaker)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         return Finding(path, CORRUPT, " ".join(str(error).split()))
     if said is None:
         return Finding(path, UNKNOWN, "it doesn't say how it was made")
     changed = list(_changes(said, job, contents))
     if changed:
         return Finding(path, STALE, "; ".join(changed))
-    if path != speaker:
-        return Finding(path, CURRENT)
-    try:
-        intact = _is_intact(path)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        return Finding(path, CORRUPT, " ".join(str(error).split()))
-    if intact is None:
+    if path == speaker and intact is None:
         return Finding(path, UNKNOWN, "it carries no checksum")
-    return Finding(path, CURRENT) if intact else Finding(path, CORRUPT, "its arrays aren't those that were written")
+    return Finding(path, CURRENT)
 
 
 def _changes(said: dict[str, str], job: PlannedJob, contents: dict[str, str | None]) -> Iterator[str]:
@@ -177,14 +174,3 @@ _READERS: dict[str, Callable[[str], Attributes]] = {
 def _read(path: str) -> Attributes | None:
     said = _READERS[Path(path).suffix](path)
     return said if set(said) == set(SAID) else None
-
-
-def _is_intact(path: str) -> bool | None:
-    match Path(path).suffix:
-        case ".pdf":
-            return True
-        case ".safetensors":
-            with safe_open(path, "np") as file:
-                found = content_hash((name, file.get_tensor(name)) for name in file.offset_keys())
-                return found == str(file.metadata()["content"])
-    return is_intact(path)

@@ -1,70 +1,61 @@
-"""Are the arrays of a file still what was written?"""
+"""Is a file, byte by byte, what was written?"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from io import BytesIO
+import os
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import BinaryIO
 
 ATTRIBUTE = "checksum"
-_SLAB_BYTES = 16 * 2**20
+_MARK = b"homolog-sha256-"
+# What the attribute is until its file is complete, and what is hashed in its place.
+UNSEALED = _MARK.decode() + "0" * 32
+_BLANK = UNSEALED.encode()
+_BLOCK = 2**22
 
 
-def seal(file: Any) -> None:
-    """Give an open h5netcdf file the checksum of all arrays that stand in it."""
-    file.attrs[ATTRIBUTE] = _checksum(file)
-
-
-def sealed_netcdf(dataset: Any) -> bytes:
-    """An xarray dataset as netCDF-4, sealed."""
-    import h5netcdf
-
-    buffer = BytesIO(bytes(dataset.to_netcdf(engine="h5netcdf")))
-    with h5netcdf.File(buffer, "r+") as file:
-        seal(file)
-    return buffer.getvalue()
+def seal(path: str | Path) -> None:
+    """Write the hash of a whole file where it says `UNSEALED`, or carries an older hash; elsewhere change nothing."""
+    with open(path, "r+b") as stream:
+        digest, seals = _read(stream)
+        for offset in seals:
+            stream.seek(offset)
+            stream.write(digest)
+        stream.flush()
+        # A machine that loses its power must not keep the new name and lose what stands in the file.
+        os.fsync(stream.fileno())
 
 
 def is_intact(path: str | Path) -> bool | None:
-    """Whether the arrays of a netCDF-4 file are those that were sealed; None where it carries no checksum.
-
-    Raises OSError where it can't be read.
-    """
-    import h5netcdf
-
-    with h5netcdf.File(path, "r") as file:
-        return _checksum(file) == file.attrs[ATTRIBUTE] if ATTRIBUTE in file.attrs else None
+    """Whether a file's bytes are those that were sealed; None where it carries no checksum."""
+    with open(path, "rb") as stream:
+        digest, seals = _read(stream)
+    return all(found == digest for found in seals.values()) if seals else None
 
 
-def _checksum(file: Any) -> str:
-    digest = hashlib.sha256()
-    for variable in sorted(_variables(file), key=lambda variable: variable.name):
-        text = variable.dtype is str or np.dtype(variable.dtype).kind == "O"
-        digest.update(f"{variable.name} {'text' if text else np.dtype(variable.dtype).str} {variable.shape} ".encode())
-        for array in _slabs(variable):
-            digest.update("\0".join(map(_text, array.ravel())).encode() if text else array.tobytes())
-    return digest.hexdigest()[:16]
+def check_intact(path: str | Path) -> None:
+    """Raise ValueError when a file isn't what was sealed; one that carries no checksum is left to whoever reads it."""
+    if is_intact(path) is False:
+        raise ValueError(
+            f"{path} isn't what was written: a part of it is missing or has changed; delete it and build it again with "
+            f"`snakemake {path}`, or, if you changed it on purpose, say so by `python -m homolog seal {path}`."
+        )
 
 
-def _variables(group: Any) -> Iterator[Any]:
-    yield from group.variables.values()
-    for inner in group.groups.values():
-        yield from _variables(inner)
-
-
-def _slabs(variable: Any) -> Iterator[np.ndarray]:
-    """The values in order, a bounded number of rows at once."""
-    if not variable.shape:
-        yield np.asarray(variable[...])
-        return
-    rows = max(1, int(_SLAB_BYTES // max(1, 8 * int(np.prod(variable.shape[1:])))))
-    for start in range(0, variable.shape[0], rows):
-        yield np.asarray(variable[start : start + rows])
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _read(stream: BinaryIO) -> tuple[bytes, dict[int, bytes]]:
+    """The hash of all bytes, with every checksum in them left blank; and the checksums that stand there, by offset."""
+    hashed, seals, offset, text = hashlib.sha256(), dict[int, bytes](), 0, bytearray()
+    while block := stream.read(_BLOCK):
+        text += block
+        done = 0
+        while 0 <= (at := text.find(_MARK, done)) <= len(text) - len(_BLANK):
+            done = at + len(_BLANK)
+            seals[offset + at] = bytes(text[at:done])
+            text[at:done] = _BLANK
+        # One may have begun in the last bytes.
+        done = max(done, len(text) - len(_BLANK) + 1)
+        hashed.update(text[:done])
+        text, offset = text[done:], offset + done
+    hashed.update(text)
+    return _MARK + hashed.hexdigest()[:32].encode(), seals

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import xarray as xr
 
-from homolog.store.checksums import sealed_netcdf
 from homolog.store.files import Attributes, atomic, content_hash, header, open_hdf5
 
 ARTEFACT = "experiment"
@@ -18,7 +17,7 @@ def write_experiment(path: str | Path, dataset: xr.Dataset, provenance: Attribut
     content = content_hash((str(name), variable.values) for name, variable in dataset.variables.items())
     labelled = dataset.assign_attrs({**dataset.attrs, **header(ARTEFACT, content, provenance)})
     with atomic(path) as temporary:
-        temporary.write_bytes(sealed_netcdf(labelled))
+        temporary.write_bytes(bytes(labelled.to_netcdf(engine="h5netcdf")))
 
 
 def read_experiment(path: str | Path) -> xr.Dataset:

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from homolog.provenance.canonical import short_hash
+from homolog.store.checksums import ATTRIBUTE, UNSEALED
 from homolog.store.files import Attributes, atomic
 
 
@@ -18,7 +19,7 @@ def write_figures(path: str | Path, figures: list[Figure], provenance: Attribute
     """Write figures as pages of one vector PDF, what made them in its keywords. No date: equal in, equal out."""
     spec, inputs = (short_hash(json.loads(str(provenance[name]))) for name in ("spec", "inputs"))
     made_by = f"homolog {provenance['homolog_version']}, commit {provenance['git_commit']}, code {provenance['code']}"
-    keywords = f"{made_by}, spec {spec}, inputs {inputs}"
+    keywords = f"{made_by}, spec {spec}, inputs {inputs}, {ATTRIBUTE} {UNSEALED}"
     buffer = BytesIO()
     # Type 42: text that can be searched and edited. It is taken when a file is written, not when a figure is drawn.
     metadata = {"Keywords": keywords, "CreationDate": None}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import io
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from homolog.store.checksums import seal
+from homolog.store.checksums import ATTRIBUTE, UNSEALED, seal
 
 # Raised when a file's layout changes in a way that an older or newer homolog can't read.
 FORMAT = 1
@@ -28,15 +30,19 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name in the same folder; rename it to `path` when the block ends well, else remove it.
+    """Give a temporary name in the same folder; seal and rename it to `path` when the block ends well, else remove it.
 
-    Raises OSError naming the file, the reason and the way out when it can't be written.
+    The name is nobody else's: where two processes write one file, each writes all of it. What a killed one has left is
+    removed. Raises OSError naming the file, the reason and the way out when it can't be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.partial"):
+            left.unlink(missing_ok=True)
         yield temporary
+        seal(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise OSError(f"{path} can't be written: {_reason(error)}; no part of it was left behind.") from error
@@ -52,6 +58,8 @@ def _reason(error: OSError) -> str:
         return "the folder can't be written to: change its permissions, or choose another with `snakemake --directory`"
     if number in {errno.ENOTDIR, errno.EEXIST}:
         return "a folder on the way to it is a file: move that file away"
+    if number == errno.ENOENT:
+        return "another process has begun to write it, too, or its folder was removed: end one of them and run again"
     return str(error)
 
 
@@ -86,7 +94,6 @@ def new_hdf5(path: str | Path) -> Iterator[Any]:
         try:
             with h5netcdf.File(stream, "w") as file:
                 yield file
-                seal(file)
         finally:
             if stream.failure:
                 raise stream.failure
@@ -104,11 +111,15 @@ def content_hash(variables: Iterable[tuple[str, np.ndarray]]) -> str:
 
 def header(artefact: str, content: str, provenance: Attributes) -> Attributes:
     """The attributes that every file carries: what it is, its format, a hash of its arrays, and what made it."""
-    return {"homolog_artefact": artefact, "homolog_format": FORMAT, "content": content, **provenance}
+    said = {"homolog_artefact": artefact, "homolog_format": FORMAT, "content": content, **provenance}
+    return {**said, ATTRIBUTE: UNSEALED}
 
 
 def check_header(path: str | Path, artefact: str, attributes: Mapping[str, Any]) -> None:
-    """Raise ValueError unless the file is the `artefact` that is expected, in the format that this version reads."""
+    """Raise ValueError unless the file is the `artefact` that is expected, in the format that this version reads.
+
+    Whether its bytes are those that were written is another question (`checksums`), but it must say what they were.
+    """
     way_out = f"delete it and build it again with `snakemake {path}`"
     seen = attributes.get("homolog_artefact")
     if seen is None:
@@ -122,6 +133,8 @@ def check_header(path: str | Path, artefact: str, attributes: Mapping[str, Any])
             f"{path} was written by homolog {attributes.get('homolog_version', 'of an unknown version')} in format "
             f"{attributes['homolog_format']}, and this version reads format {FORMAT}: {way_out}."
         )
+    if len(str(attributes.get(ATTRIBUTE, ""))) != len(UNSEALED):
+        raise ValueError(f"{path} carries no {ATTRIBUTE} of what was written: {way_out}.")
 
 
 @contextmanager
@@ -132,6 +145,11 @@ def open_hdf5(path: str | Path, artefact: str) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
+        if "lock file" in str(error):
+            raise ValueError(
+                f"{path} can't be locked, which its file system may not know ({error}): set the environment variable "
+                "HDF5_USE_FILE_LOCKING=FALSE, as jobs do (files are replaced, never changed)."
+            ) from error
         raise ValueError(
             f"{path} can't be read as HDF5: it is truncated or something else ({error}); "
             f"delete it and build it again with `snakemake {path}`."

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import xarray as xr
 
-from homolog.store.checksums import sealed_netcdf
 from homolog.store.files import Attributes, atomic, content_hash, header, open_hdf5
 
 ARTEFACT = "tracks"
@@ -29,7 +28,7 @@ def write_tracks(path: str | Path, tracks: xr.Dataset, provenance: Attributes) -
     content = content_hash((str(name), variable.values) for name, variable in tracks.variables.items())
     labelled = tracks.assign_attrs({**tracks.attrs, **header(ARTEFACT, content, provenance)})
     with atomic(path) as temporary:
-        temporary.write_bytes(sealed_netcdf(labelled))
+        temporary.write_bytes(bytes(labelled.to_netcdf(engine="h5netcdf")))
 
 
 def with_tracks(dataset: xr.Dataset, paths: Iterable[str | Path]) -> xr.Dataset:

@@ -1,70 +1,52 @@
-"""How does training that was killed go on, to the same bits: all that it changes, saved at times beside its output."""
+"""Which state of several stacks is saved, so that a training that was stopped goes on to the same bits?"""
 
 from __future__ import annotations
 
-import json
-import time
-from hashlib import sha256
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from homolog.decompositions.base import Member
-from homolog.decompositions.sae.base import Stack
-
-SECONDS = 60.0
+from homolog.decompositions.sae.base import SparseAutoencoder, Stack
+from homolog.saved_state import SavedState
 
 
 class Checkpoint:
-    """Saves the state of all stacks every `SECONDS`, whole or not at all; nothing where `path` is None.
+    """The state of all stacks, in the file that the recipe names.
 
-    It is taken up only by the same members on the same activations and with the same `fingerprint` of code and
-    options. The order of rows needs no saving: it depends on keys and step alone.
+    It is taken up only by the same members on the same activations and with the same fingerprint of code and options.
+    The order of rows needs no saving: it depends on keys and step alone.
     """
 
-    def __init__(self, path: Path | None, fingerprint: str, members: list[Member]) -> None:
-        self.path, self.saved_at = path, time.monotonic()
-        device = members[0].activations.device.type
+    def __init__(self, recipe: SparseAutoencoder, members: list[Member], stacks: list[Stack]) -> None:
+        self._stacks = stacks
         identity = [
-            fingerprint,
+            recipe.fingerprint,
             torch.__version__,
-            device,
+            members[0].activations.device.type,
             *([*m.key, m.seed, m.rows, m.options, m.activations.samples] for m in members),
         ]
+        path = recipe.checkpoint
         sums = [[m.activations.sum_of_squares, *m.activations.mean.tolist()] for m in members] if path else []
-        self.identity = sha256(json.dumps([identity, sums], sort_keys=True).encode()).hexdigest()
+        self._state = SavedState(path, [identity, sums])
+        self.remove = self._state.remove
 
-    def save(self, stacks: list[Stack]) -> None:
-        """Write the state if it is time."""
-        if self.path is None or time.monotonic() - self.saved_at < SECONDS:
-            return
-        from safetensors.torch import save_file
+    def between(self, chunks: Iterable[int]) -> Iterator[int]:
+        """The same chunks, between which the state is saved."""
+        return self._state.between(chunks, self._arrays)
 
-        from homolog.store.files import atomic
+    def _arrays(self) -> dict[str, Tensor]:
+        return {
+            f"{i}.{name}": array
+            for i, stack in enumerate(self._stacks)
+            for name, array in (stack.arrays() | {"step": torch.tensor(stack.step)}).items()
+        }
 
-        arrays: dict[str, Tensor] = {}
-        for i, stack in enumerate(stacks):
-            named = stack.arrays() | {"step": torch.tensor(stack.step)}
-            arrays |= {f"{i}.{name}": array.detach().contiguous().cpu() for name, array in named.items()}
-        with atomic(self.path) as temporary:
-            save_file(arrays, temporary, {"identity": self.identity})
-        self.saved_at = time.monotonic()
-
-    def restore(self, stacks: list[Stack]) -> None:
-        """Put a saved state of the same training into `stacks`; a file of another one, or unfit, is left out."""
-        if self.path is None or not self.path.is_file():
-            return
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(self.path, "pt") as file:
-                if (file.metadata() or {}).get("identity") != self.identity:
-                    return
-                held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError:
-            return
-        for i, stack in enumerate(stacks):
+    def restore(self) -> None:
+        """Put a saved state of the same training into the stacks."""
+        held = self._state.read()
+        for i, stack in enumerate(self._stacks if held else []):
             mine = {name.partition(".")[2]: array for name, array in held.items() if name.partition(".")[0] == str(i)}
             stack.step = int(mine.pop("step"))
             for name, array in mine.items():
@@ -75,8 +57,3 @@ class Checkpoint:
                     stack.memory[key] = array.to(stack.memory[key])
                 else:
                     stack.arrays()[name].copy_(array)
-
-    def remove(self) -> None:
-        """Training is done: the state is of no more use."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)

@@ -40,8 +40,8 @@ def train(recipe: SparseAutoencoder, members: list[Member], progress: Progress) 
     stacks = [initialise(recipe, [members[i] for i in group]) for group in groups]
     for stack in stacks:
         curves.prepare(stack)
-    checkpoint = Checkpoint(recipe.checkpoint, recipe.fingerprint, members)
-    checkpoint.restore(stacks)
+    checkpoint = Checkpoint(recipe, members, stacks)
+    checkpoint.restore()
     programs = _programs(recipe, stacks) if _on_gpu(members) else {}
     streams = _streams(stacks, programs)
     longest = max(s.options["steps"] for s in stacks)
@@ -52,7 +52,7 @@ def train(recipe: SparseAutoencoder, members: list[Member], progress: Progress) 
     bar = progress(range(first, longest, chunk))
     kept: dict[int, Step] = {}
     with _workers(1 if _on_gpu(members) else recipe.threads) as run:
-        for start in bar:
+        for start in checkpoint.between(bar):
             batches, going = _Batches(streams), [stack for stack in stacks if _going(stack)]
             # Threads share out the members; a few large ones they share out within, as far as a step can be split.
             few = len(going) < recipe.threads
@@ -65,7 +65,6 @@ def train(recipe: SparseAutoencoder, members: list[Member], progress: Progress) 
             ]
             (one_by_one if few else run)(jobs)
             curves.show(bar, stacks)
-            checkpoint.save(stacks)
         by_index: dict[int, Dictionary] = {}
         run([partial(_finish, recipe, stack, group, by_index) for group, stack in zip(groups, stacks, strict=True)])
     checkpoint.remove()

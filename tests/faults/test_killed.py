@@ -1,0 +1,167 @@
+"""After a kill at any moment, of a job or of Snakemake, does a plain rerun end in the bits of an undisturbed build?"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+from cheap import (
+    EXPERIMENT,
+    MODEL,
+    cheap,
+    kill_a_job,
+    left_over,
+    numbers,
+    printed,
+    running,
+    told,
+    wait_for_job,
+)
+from workspace import Workspace
+
+pytestmark = pytest.mark.faults
+
+# Shared out among processes (`--numprocesses`); fewer for a look: HOMOLOG_KILLS=8.
+KILLS, PARTS = int(os.environ.get("HOMOLOG_KILLS", "100")), 4
+
+
+def wipe(workspace: Workspace) -> None:
+    """As if nothing had been built."""
+    for path in (workspace.results, workspace.folder / ".snakemake"):
+        subprocess.run(["rm", "-rf", str(path)], check=True)
+
+
+def build_killing(workspace: Workspace, expected: dict[str, bytes], draw: Random, kills: int, span: float) -> None:
+    """Plain runs, one after another: in each a job is killed until `kills` are; then all builds end undisturbed.
+
+    Whenever Snakemake has ended, what stands under a final name is what belongs there.
+    """
+    killed, builds = 0, 0
+    while killed < kills or builds == 0:
+        with running(workspace, "--cores", "1", EXPERIMENT) as process:
+            hit = killed < kills and kill_a_job(process, draw, span)
+            status = process.wait(timeout=600)
+        killed += hit
+        found = numbers(workspace)
+        wrong = [name for name, content in found.items() if content != expected[name]]
+        assert wrong == [], f"after {killed} kills: {printed(workspace)}"
+        # A job may be killed when it has nothing more to do.
+        assert status == (status != 0), printed(workspace)
+        assert status == 0 or hit, printed(workspace)
+        if status == 0:
+            assert found == expected
+            assert left_over(workspace) == []
+            builds += 1
+            if killed < kills:
+                wipe(workspace)
+    assert workspace.planned(EXPERIMENT) == set()
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_job_killed_at_random_moments(tmp_path: Path, part: int) -> None:
+    """Moments over the whole build: each run goes on from where the last was killed."""
+    workspace = cheap(tmp_path)
+    workspace.build("--cores", "1", EXPERIMENT)
+    expected = numbers(workspace)
+    assert len(expected) > 20
+    wipe(workspace)
+    build_killing(workspace, expected, Random(part), KILLS // PARTS, span=1.5)
+
+
+def test_a_real_job_killed_at_random_moments(tmp_path: Path) -> None:
+    """On the tiny experiment itself."""
+    workspace = Workspace.fresh(tmp_path)
+    workspace.configure(
+        lambda config: config.update(
+            experiments={EXPERIMENT: config["experiments"][EXPERIMENT] | {"decompositions": ["pca", "topk"]}}
+        )
+    )
+    workspace.build("--cores", "2", EXPERIMENT)
+    expected = numbers(workspace)
+    wipe(workspace)
+    build_killing(workspace, expected, Random(0), min(5, KILLS), span=20)
+
+
+@pytest.mark.parametrize("seed", range(min(5, KILLS)))
+def test_snakemake_killed_leaves_a_lock_and_says_so(tmp_path: Path, seed: int) -> None:
+    """Jobs that it had started go on; the next run waits for them."""
+    workspace, draw = cheap(tmp_path), Random(seed)
+    workspace.build("--cores", "2", EXPERIMENT)
+    expected = numbers(workspace)
+    wipe(workspace)
+    with running(workspace, "--cores", "2", EXPERIMENT) as process:
+        wait_for_job(process)
+        time.sleep(draw.uniform(0, 4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        rerun = workspace.snakemake("--cores", "2", EXPERIMENT)
+        assert rerun.returncode == 1, rerun.stdout
+        assert "Directory cannot be locked" in rerun.stdout
+        assert "It can be removed with the --unlock argument" in " ".join(rerun.stdout.split())
+        workspace.build("--unlock", EXPERIMENT)
+        workspace.build("--cores", "2", EXPERIMENT)
+    assert numbers(workspace) == expected
+    assert left_over(workspace) == []
+
+
+WAITS = """    while not Path("go").exists():
+        time.sleep(0.05)
+    digest ="""
+
+
+def test_a_job_that_outlives_its_snakemake_is_waited_for(tmp_path: Path) -> None:
+    """Planned with another config, it would write over what the next run has built."""
+    workspace = cheap(tmp_path)
+    script = workspace.script("train")
+    body = script.read_text()
+    script.write_text(body.replace("    digest =", WAITS.replace("Path(", "__import__('pathlib').Path("), 1))
+    with running(workspace, MODEL) as process:
+        (orphan,) = wait_for_job(process)
+        claim = (workspace.folder / MODEL).with_name(".model.safetensors.lock")
+        wait_until(claim.exists)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert orphan.is_running()
+    workspace.build("--unlock", MODEL)
+    workspace.configure(lambda config: config["models"]["digits_mlp"]["training"].update(lr=1e-3))
+    with running(workspace, MODEL) as process:
+        wait_until(lambda: "waiting for it" in printed(workspace))
+        (workspace.folder / "go").touch()
+        assert process.wait(timeout=120) == 0, printed(workspace)
+    assert f"homolog: warning: process {orphan.pid} on " in printed(workspace)
+    assert not orphan.is_running()
+    own = cheap(tmp_path / "own")
+    own.script("train").write_text(script.read_text())
+    (own.folder / "config.yaml").write_text((workspace.folder / "config.yaml").read_text())
+    (own.folder / "go").touch()
+    own.build(MODEL)
+    assert numbers(workspace) == numbers(own)
+    assert workspace.planned(MODEL) == set()
+
+
+def wait_until(condition, seconds: float = 120) -> None:
+    finish = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < finish, "it never came to that"
+        time.sleep(0.02)
+
+
+def test_two_snakemakes_in_one_folder(tmp_path: Path) -> None:
+    """The second one is told; the first isn't disturbed."""
+    workspace = cheap(tmp_path)
+    with running(workspace, "--cores", "1", EXPERIMENT) as process:
+        assert wait_for_job(process)
+        second = workspace.snakemake("--cores", "1", EXPERIMENT)
+        assert second.returncode == 1
+        assert "Directory cannot be locked" in second.stdout
+        assert process.wait(timeout=300) == 0, printed(workspace)
+    assert told(printed(workspace)) == []
+    found = numbers(workspace)
+    wipe(workspace)
+    workspace.build("--cores", "2", EXPERIMENT)
+    assert numbers(workspace) == found
