@@ -11,6 +11,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/experiments.smk"
+include: "workflow/rules/atlas.smk"
 
 
 # All experiments whose data come with the packages.

@@ -26,6 +26,8 @@ STAGES = (
 JOINT = ("decompose_jointly", "plot_crosscoder")
 # And those of runs that others recorded.
 TAKEN = ("take_activations", "take_dictionaries")
+# And one that is asked for by the path of what it makes.
+BROWSED = ("atlas",)
 
 # The message of each rule, which is all that a dry run shows of a job's wildcards.
 _RUN = r"(?P<model>[\w.-]+), seed (?P<seed>\d+)"
@@ -43,6 +45,7 @@ _MESSAGES = {
     "plot_tracks": r"draw the tracks of (?P<experiment>\w+)",
     "decompose_jointly": r"decompose the runs of (?P<experiment>\w+) together, by (?P<decomposition>\w+)",
     "plot_crosscoder": r"draw what the runs of (?P<experiment>\w+) share",
+    "atlas": r"make the atlas of (?P<experiment>\w+)",
 }
 _NAMES = {
     "train": "{model}/seed_{seed}",
@@ -58,6 +61,7 @@ _NAMES = {
     "plot_tracks": "{experiment}",
     "decompose_jointly": "{experiment}/{decomposition}",
     "plot_crosscoder": "{experiment}",
+    "atlas": "{experiment}",
 }
 
 

@@ -141,6 +141,24 @@ def joint_dictionaries(wildcards):
     return paths(pattern, experiment=wildcards.experiment, decomposition=names)
 
 
+def looked_models(wildcards):
+    return of_runs(rules.train.output.model, trained(experiment_of(wildcards).compared))
+
+
+def looked_activations(wildcards):
+    return of_runs(rules.dump_activations.output.activations, experiment_of(wildcards).compared)
+
+
+def looked_dictionaries(wildcards):
+    experiment = experiment_of(wildcards)
+    return dictionaries_of(experiment.compared, experiment, experiment.decompositions)
+
+
+def looked_data(wildcards):
+    known = trained(experiment_of(wildcards).compared)
+    return [local(path) for run in known[:1] for path in recipe(plan.config, run).task.files()]
+
+
 def tracks_of(wildcards):
     return paths(rules.track.output.tracks, experiment=with_tracks([wildcards.experiment]))
 

@@ -18,6 +18,8 @@ class TaskOptions(Options):
     """Units of one input, as the network sees it."""
     n_classes: ClassVar[int]
     """Classes, and so logits."""
+    image_shape: ClassVar[tuple[int, int] | None] = None
+    """Height and width, where an input is a grey image with values in [0, 1]."""
 
     @property
     @abstractmethod
@@ -39,6 +41,7 @@ class DigitsOptions(TaskOptions):
 
     n_units_in: ClassVar[int] = 64
     n_classes: ClassVar[int] = 10
+    image_shape: ClassVar[tuple[int, int] | None] = (8, 8)
     n_samples: ClassVar[int] = 1797
 
     name: Literal["digits"]
@@ -61,6 +64,7 @@ class FashionMNISTOptions(TaskOptions):
 
     n_units_in: ClassVar[int] = 784
     n_classes: ClassVar[int] = 10
+    image_shape: ClassVar[tuple[int, int] | None] = (28, 28)
 
     name: Literal["fashion_mnist"]
     """The data set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from homolog.atlas.templating import templates_digest
 from homolog.config import Config
 from homolog.config.experiments import OF_ACTIVATIONS, TrapsOptions
 from homolog.config.given import GivenOptions
@@ -91,6 +92,22 @@ def plot_tracks(config: Config, experiment: str) -> Spec:
 
 def plot_crosscoder(config: Config, experiment: str) -> Spec:
     return {"experiment": experiment, "decompositions": PlannedExperiment(config, experiment).joint_decompositions}
+
+
+def atlas(config: Config, experiment: str) -> Spec:
+    planned = PlannedExperiment(config, experiment)
+    # All runs of an experiment have read the same inputs.
+    known = [recipe(config, run) for run in planned.compared if not is_external(config, run)][:1]
+    pictures = [one.task.image_shape for one in known if one.task.image_shape]
+    return {
+        "experiment": experiment,
+        "hook_points": planned.hook_points,
+        "decompositions": [_named(config, key) for key in planned.decompositions],
+        "task": task(known[0]) if known else None,
+        "shown": {"kind": "images", "shape": list(pictures[0])} if pictures else {"kind": "numbers"},
+        "networks": _networks(planned),
+        "templates": templates_digest(),
+    }
 
 
 def _networks(planned: PlannedExperiment) -> list[str]:

@@ -26,6 +26,7 @@ SPECS: dict[str, Callable[..., Spec]] = {
     "plot_training": experiment_specs.plot_training,
     "plot_tracks": experiment_specs.plot_tracks,
     "plot_crosscoder": experiment_specs.plot_crosscoder,
+    "atlas": experiment_specs.atlas,
 }
 
 

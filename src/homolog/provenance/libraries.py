@@ -13,6 +13,7 @@ LIBRARIES = {
     "PIL": "pillow",
     "h5netcdf": "h5netcdf",
     "h5py": "h5py",
+    "itables": "itables",
     "matplotlib": "matplotlib",
     "numba": "numba",
     "numpy": "numpy",

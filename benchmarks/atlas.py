@@ -1,0 +1,194 @@
+"""How long does an atlas take to build, and its list to open?
+
+Makes results of runs that share nothing but their sizes: networks with random weights, dictionaries with random
+directions, and tracks that name latents at random. All that is read, computed and written is as in an experiment.
+Beside the time of the build stands a floor: reading the same files and encoding the same rows once, with nothing kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+import xarray as xr
+
+from homolog.activations import describe_hook_points, stream_activations
+from homolog.atlas.build import build
+from homolog.decompositions.samples import InMemory
+from homolog.dictionary import Dictionary
+from homolog.models.mlp import MLP
+from homolog.store.activations import write_activations
+from homolog.store.dictionaries import read_dictionaries, write_dictionaries
+from homolog.store.models import write_model
+from homolog.tasks.base import TEST, split_at_random
+
+HOOK_POINT, NAME = "hidden_1", "topk"
+CLASSES, SIDE = 10, 8
+PROVENANCE = {"code": "none", "inputs": "{}", "git_commit": "none", "homolog_version": "0"}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the made experiment is. Of `latents` in each run `tracks` are in tracks."""
+
+    runs: int = 10
+    tracks: int = 20_000
+    latents: int = 22_000
+    rows: int = 20_000
+    units: int = 64
+    active: int = 32
+
+
+def make_results(root: Path, sizes: Sizes) -> tuple[dict[str, Any], xr.Dataset, list[str]]:
+    """Write the runs below `root`; gives the atlas's spec, the tracks, and the paths of the activation files."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(sizes.rows, SIDE * SIDE, generator=generator)
+    labels = torch.arange(sizes.rows) % CLASSES
+    data = split_at_random(inputs, labels, sizes.rows // 2, "benchmark")
+    architecture = {"target": "homolog.models.mlp:MLP", "widths": [sizes.units, sizes.units]}
+    runs, paths = [f"made/seed_{seed}" for seed in range(sizes.runs)], []
+    for run in runs:
+        folder = root / run
+        network = MLP(SIDE * SIDE, CLASSES, [sizes.units, sizes.units])
+        network.initialise(generator)
+        write_model(
+            folder / "model.safetensors",
+            network.state_dict(),
+            data.sizes,
+            {"spec": json.dumps({"architecture": architecture})},
+        )
+        points = describe_hook_points(network, [HOOK_POINT])
+        said = {"spec": json.dumps({"hook_points": [HOOK_POINT]}), "run": run}
+        batches = stream_activations(network, inputs, [HOOK_POINT], 4096)
+        write_activations(folder / "activations.h5", points, batches, data, "float32", said)
+        write_dictionaries(folder / HOOK_POINT / f"{NAME}.h5", [_dictionary(sizes, generator)], {"spec": "{}"})
+        paths.append(str(folder / "activations.h5"))
+    np.save(root / "inputs.npy", inputs.numpy())
+    spec = {
+        "experiment": "made",
+        "hook_points": [HOOK_POINT],
+        "decompositions": [{"name": NAME, "gauge": "write_out_norm"}],
+        "task": {"target": "benchmarks.atlas:Made", "path": str(root / "inputs.npy")},
+        "shown": {"kind": "images", "shape": [SIDE, SIDE]},
+    }
+    return spec, _tracks(runs, sizes, generator), paths
+
+
+@dataclass(frozen=True)
+class Made:
+    """A task whose inputs lie in a file."""
+
+    path: str
+
+    def data(self) -> Made:
+        return self
+
+    @property
+    def inputs(self) -> torch.Tensor:
+        return torch.from_numpy(np.load(self.path))
+
+
+def _dictionary(sizes: Sizes, generator: torch.Generator) -> Dictionary:
+    directions = torch.randn(sizes.latents, sizes.units, generator=generator)
+    directions /= directions.norm(dim=1, keepdim=True)
+    ones = torch.ones(sizes.latents)
+    member = {"label": NAME, "seed": 0, "rows": "all"}
+    bias = torch.zeros(sizes.units)
+    facts = {"activation": "topk", "k": sizes.active, "signed": True, "member": member}
+    return Dictionary(directions, directions, 0 * ones, bias, ones, ones, **facts)
+
+
+def _tracks(runs: list[str], sizes: Sizes, generator: torch.Generator) -> xr.Dataset:
+    """Tracks of three runs or more, of latents at random, with a change from the first run to each other one."""
+    many = len(runs)
+    latent = np.stack(
+        [torch.randperm(sizes.latents, generator=generator)[: sizes.tracks].numpy() for _ in runs], axis=1
+    )
+    draw = torch.rand(sizes.tracks, many, generator=generator).numpy()
+    draw[np.arange(sizes.tracks)[:, None], np.arange(3) + np.arange(sizes.tracks)[:, None] % (many - 2)] = 1
+    there = draw > 0.3
+    both, one = ("track", "run"), ("track",)
+    number = np.where(there, draw, np.nan)
+    changes = {"kind": "retrained", "group": "retrained", "hook_point": HOOK_POINT, "before": runs[0]}
+    changes |= {"decomposition_before": NAME, "decomposition_after": NAME}
+    matches = np.stack(
+        [torch.randint(-1, sizes.latents, (sizes.latents,), generator=generator).numpy() for _ in runs[1:]]
+    )
+    share = draw[: many - 1, :1] * np.ones((1, sizes.latents))
+    point = ("hook_point", "decomposition", "r")
+    survival = np.linspace(1, 0, many + 1)[None, None]
+    return xr.Dataset(
+        {
+            "latent": (both, np.where(there, latent, -1)),
+            "similarity": (both, number), "support": (both, number), "member_p_value": (both, number),
+            "adjusted_p_value": (one, draw[:, 0]), "conditional_adjusted_p_value": (one, draw[:, 1]),
+            "found_in": (("track", "group"), np.stack([there[:, :1].sum(1), there[:, 1:].sum(1)], 1)),
+            "found_in_low": (("track", "group"), draw[:, :2]),
+            "hook_point_of_track": (one, np.full(sizes.tracks, HOOK_POINT, object)),
+            "decomposition_of_track": (one, np.full(sizes.tracks, NAME, object)),
+            "accepted_run": ("run", np.ones(many, bool)), "runs_in": ("group", [1, many - 1]),
+            "survival": (point, survival), "null_survival": (point, survival / 100),
+            "conditional_null_survival": (point, survival / 50), "initial_coverage": (point[:2], [[0.1]]),
+            "link_level": (point[:2], [[0.3]]),
+            **{f"change_{name}": ("change", np.full(many - 1, value, object)) for name, value in changes.items()},
+            "change_after": ("change", np.array(runs[1:], object)),
+            "child": (("change", "latent_before"), matches), "parent": (("change", "latent_after"), matches[::-1]),
+            **{f"{side}_{what}": (("change", f"latent_{where}"), share)
+               for side, where in (("child", "before"), ("parent", "after")) for what in ("similarity", "p_value")},
+        },
+        {"track": np.arange(sizes.tracks), "run": runs, "group": ["base", "retrained"], "hook_point": [HOOK_POINT],
+         "decomposition": [NAME], "r": np.arange(many + 1)},
+        {"quorum": 0.5, "least_runs": 3, "null_draws": 50, "confidence": 0.95},
+    )  # fmt: skip
+
+
+def floor(paths: list[str]) -> None:
+    """Read the held-out rows and the dictionary of each run, and encode the rows."""
+    for path in map(Path, paths):
+        with h5py.File(path, "r") as file:
+            held_out = torch.from_numpy(file[HOOK_POINT]["activations"][...][file["split"][...] == TEST])
+        (dictionary,) = read_dictionaries(path.parent / HOOK_POINT / f"{NAME}.h5")
+        for block in InMemory(held_out).blocks():
+            for part in torch.split(block, 512):
+                dictionary.codes(part)
+
+
+def main() -> None:
+    """Make results, build the atlas, and print what it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=Sizes.runs)
+    parser.add_argument("--tracks", type=int, default=Sizes.tracks)
+    parser.add_argument("--out", type=Path, help="keep the atlas in this folder")
+    options = parser.parse_args()
+    sizes = Sizes(runs=options.runs, tracks=options.tracks, latents=options.tracks * 11 // 10)
+    with tempfile.TemporaryDirectory() as folder:
+        spec, tracks, paths = make_results(Path(folder) / "models", sizes)
+        seconds = {}
+        for name, job in (
+            ("floor", lambda: floor(paths)),
+            ("build", lambda: build((options.out or Path(folder)) / "atlas", spec, tracks, paths, PROVENANCE)),
+        ):
+            start, cpu = time.perf_counter(), time.process_time()
+            job()
+            seconds[name] = (time.perf_counter() - start, time.process_time() - cpu)
+        made = (options.out or Path(folder)) / "atlas"
+        files = [path for path in made.rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files) / 1e6
+        print(f"{sizes.tracks} tracks, {sizes.runs} runs, {torch.get_num_threads()} threads")
+        for name, (wall, cpu) in seconds.items():
+            print(f"{name}: {wall:.1f} s ({cpu:.1f} s of the processor)")
+        highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print(f"{len(files)} files, {size:.0f} MB; highest memory {highest:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""What is there to look at in one decomposition: its tracks and the latents without one, and what is told of each?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+
+from homolog.atlas.activity import SHOWN
+from homolog.atlas.fates import Fate, Latent
+from homolog.atlas.neighbours import Neighbours, by_chance, nearest
+from homolog.atlas.pages import short
+from homolog.atlas.reading import Looked
+from homolog.streams import stream
+
+# What a change is, by what its columns in tracks.nc are named after `change_`.
+Change = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One decomposition at one hook point: what was read of each run that counts, and the tracks of the file."""
+
+    hook_point: str
+    label: str
+    runs: list[str]
+    looked: list[Looked]
+    tracks: xr.Dataset
+    summary: xr.Dataset | None
+    first: int
+    """The number of its first latent without a track, in the atlas."""
+
+    @cached_property
+    def members(self) -> Int[np.ndarray, "items runs"]:
+        """A latent's number in each run, -1 for none: tracks, then live latents without one, run by run."""
+        of_tracks = self.tracks.latent.sel(run=self.runs).values.astype(int)
+        alone = []
+        for run, one in enumerate(self.looked):
+            free = np.setdiff1d(np.flatnonzero(one.activity.active), of_tracks[:, run])
+            rows = np.full((len(free), len(self.runs)), -1)
+            rows[:, run] = free
+            alone.append(rows)
+        return np.concatenate([of_tracks, *alone])
+
+    @cached_property
+    def ids(self) -> Int[np.ndarray, " items"]:
+        """Their numbers in the atlas: of a track that in tracks.nc."""
+        alone = len(self.members) - self.tracks.sizes["track"]
+        return np.concatenate([self.tracks.track.values.astype(int), self.first + np.arange(alone)])
+
+    @property
+    def silent(self) -> list[int]:
+        """By run: latents that no held-out input makes active."""
+        return [int((one.activity.active == 0).sum()) for one in self.looked]
+
+    @property
+    def signed(self) -> bool:
+        return self.looked[0].dictionary.signed
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Places of the nearest tracks among the items."""
+        tracks = self.members[: self.tracks.sizes["track"]]
+        return nearest(self.members, tracks, [one.dictionary.directions for one in self.looked], self.signed)
+
+    @cached_property
+    def near_by_chance(self) -> float:
+        """What the nearest track reaches for 95 % of random directions."""
+        draw = stream("atlas", "neighbours", self.hook_point, self.label)
+        tracks = self.members[: self.tracks.sizes["track"]]
+        return by_chance(tracks, [one.dictionary.directions for one in self.looked], self.signed, draw)
+
+    def mean(self, values: list[Float[np.ndarray, "latents ..."]]) -> Float[np.ndarray, "items ..."]:
+        """Mean over members of something that each run says of its latents; NaN where all are."""
+        more = values[0].shape[1:]
+        total, count = np.zeros((2, len(self.members), *more))
+        for run, of_run in enumerate(values):
+            there = np.flatnonzero(self.members[:, run] >= 0)
+            mine = of_run[self.members[there, run]]
+            total[there] += np.nan_to_num(mine)
+            count[there] += ~np.isnan(mine)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(total / count)
+
+    def strongest_effect(self, which: str) -> tuple[Float[np.ndarray, " items"], Int[np.ndarray, " items"]]:
+        """By how much the members change the logit that they change most, on average, and whose; NaN, -1 if unknown."""
+        values = [getattr(one, which) for one in self.looked]
+        if any(one is None for one in values):
+            return np.full(len(self.members), np.nan), np.full(len(self.members), -1)
+        mean = self.mean(values)
+        unknown = np.isnan(mean).any(1)
+        best = np.nan_to_num(np.abs(mean)).argmax(1)
+        effect = mean[np.arange(len(mean)), best]
+        return np.where(unknown, np.nan, effect), np.where(unknown, -1, best)
+
+
+def columns(series: Series) -> dict[str, list[Any]]:
+    """What the lists say of each item, by column."""
+    tracks, size = series.tracks, len(series.members)
+    alone = size - tracks.sizes["track"]
+
+    def of_tracks(values: np.ndarray) -> list[Any]:
+        listed: list[Any] = short(np.concatenate([values, np.full((alone, *values.shape[1:]), np.nan)])).tolist()
+        return listed
+
+    found = (series.members >= 0).sum(1)
+    effect, of_class = series.strongest_effect("effects")
+    null_effect, _ = series.strongest_effect("null_effects")
+    near, cosine = series.neighbours
+    told: dict[str, list[Any]] = {
+        "id": series.ids.tolist(),
+        "run": np.where(found == 1, (series.members >= 0).argmax(1), -1).tolist(),
+        "latent": np.where(found == 1, series.members.max(1), -1).tolist(),
+        "found": found.tolist(),
+        "similarity": of_tracks(tracks.similarity.mean("run").values),
+        "rate": short(series.mean([one.activity.rate for one in series.looked])).tolist(),
+        "effect": short(effect).tolist(),
+        "effect_class": of_class.tolist(),
+        "null_effect": short(np.abs(null_effect)).tolist(),
+        "near": [int(series.ids[one]) if one >= 0 else -1 for one in near[:, 0].tolist()],
+        "near_cosine": short(cosine[:, 0]).tolist(),
+    }
+    for name in ("adjusted_p_value", "conditional_adjusted_p_value"):
+        told[name] = of_tracks(tracks[name].values if name in tracks else np.full(tracks.sizes["track"], np.nan))
+    if "found_in" in tracks:
+        for group in tracks.group.values.tolist():
+            told[f"in {group}"] = of_tracks(tracks.found_in.sel(group=group).values)
+            told[f"low {group}"] = of_tracks(tracks.found_in_low.sel(group=group).values)
+    return told
+
+
+def records(
+    series: Series,
+    items: range,
+    became: dict[Latent, list[Fate]],
+    changes: list[Change],
+    number_of: dict[Latent, int],
+) -> Iterator[dict[str, Any]]:
+    """What the pages of some items say, one after the other; `number_of` gives the item of a latent."""
+    of_runs = [_Told.of(one) for one in series.looked]
+    cut = series.tracks.sizes["track"]
+    of_tracks = {
+        name: short(series.tracks[name].sel(run=series.runs).values)
+        for name in ("similarity", "support", "member_p_value")
+        if name in series.tracks
+    }
+    near, cosine = series.neighbours[0], short(series.neighbours[1])
+    for item in items:
+        told: list[dict[str, Any]] = []
+        what_became: list[Any] = []
+        for run in np.flatnonzero(series.members[item] >= 0).tolist():
+            latent = int(series.members[item, run])
+            member = {"run": run, "latent": latent, **of_runs[run].latent(latent)}
+            told.append(member | {name: values[item, run].item() for name, values in of_tracks.items() if item < cut})
+            key = (series.runs[run], series.hook_point, series.label, latent)
+            what_became += [[run, *_told(fate, changes, number_of)] for fate in became.get(key, [])]
+        there = near[item] >= 0
+        nearby = zip(series.ids[near[item, there]].tolist(), cosine[item, there].tolist(), strict=True)
+        yield {"members": told, "near": [list(one) for one in nearby], "fates": what_became}
+
+
+def _told(fate: Fate, changes: list[Change], number_of: dict[Latent, int]) -> list[Any]:
+    change, side = changes[fate.change], "before" if fate.backward else "after"
+    there = change[side], change["hook_point"], change[f"decomposition_{side}"]
+    others = [[one, number_of.get((*there, one), -1)] for one in fate.others]
+    similarity, p_value = (float(f"{value:.3g}") for value in (fate.similarity, fate.p_value))
+    return [fate.change, int(fate.backward), fate.outcome, others, similarity, p_value]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is told of the latents of one dictionary, rounded."""
+
+    whole: dict[str, np.ndarray]
+    rows: dict[str, tuple[np.ndarray, ...]]
+    """Row numbers, codes and, of text, codes around them."""
+
+    @classmethod
+    def of(cls, one: Looked) -> _Told:
+        activity, half = one.activity, one.activity.histogram.shape[1] // 2
+        counts = activity.histogram if activity.histogram[:, :half].any() else activity.histogram[:, half:]
+        whole = {"active": activity.active, "exponent": activity.exponent, "histogram": counts}
+        if one.effects is not None and one.null_effects is not None:
+            whole |= {"effect": short(one.effects), "null": short(one.null_effects)}
+        rows = {}
+        for place, (name, kept) in enumerate({"top": activity.top, "sample": activity.sample}.items()):
+            beside = () if one.around is None else (short(one.around[place]),)
+            rows[name] = (kept.row[:, :SHOWN], short(kept.code[:, :SHOWN]), *beside)
+        return cls(whole, rows)
+
+    def latent(self, latent: int) -> dict[str, Any]:
+        """Of one latent, as lists."""
+        told = {name: values[latent].tolist() for name, values in self.whole.items()}
+        for name, parts in self.rows.items():
+            there = parts[0][latent] >= 0
+            told[name] = [list(one) for one in zip(*(part[latent][there].tolist() for part in parts), strict=True)]
+        return told

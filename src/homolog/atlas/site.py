@@ -1,0 +1,99 @@
+"""How does an atlas appear on the disk: whole or not at all, with all that it needs, and saying what it was made of?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from homolog.atlas.templating import TEMPLATES
+from homolog.store.files import Attributes, check_header, header
+
+ARTEFACT = "atlas"
+_META = "homolog"
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder beside it that takes its place, whole, when the block ends well; else it is removed."""
+    temporary, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("partial", "old"))
+    try:
+        for path in (temporary, old):
+            shutil.rmtree(path, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise OSError(f"{folder} can't be written: {error}; no part of it was left behind.") from error
+    finally:
+        for path in (temporary, old):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def write_site(folder: Path, title: str, headlines: list[str], provenance: Attributes) -> None:
+    """Write the pages, style and scripts beside `data`, which is there already; `index.html` last."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # imported here: only an atlas needs it
+
+    _copy_table_library(folder / "assets")
+    for path in TEMPLATES.iterdir():
+        if path.suffix in (".js", ".css"):
+            shutil.copyfile(path, folder / "assets" / path.name)
+    said = header(ARTEFACT, content_of(folder), provenance)
+    pages = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    about = {"title": title, "headlines": headlines, "said": json.dumps(said, sort_keys=True)}
+    for name in ("feature.html", "alone.html", "index.html"):
+        text = pages.get_template(name).render(about, page=name)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _copy_table_library(folder: Path) -> None:
+    """DataTables (MIT), as the package itables brings it: a module, which a page from disk can only load as text."""
+    spec = find_spec("itables")
+    if spec is None or spec.origin is None:
+        raise ValueError("an atlas needs the package itables, which brings its tables: `pip install itables`.")
+    bundle = Path(spec.origin).parent / "html" / "dt_bundle.js"
+    folder.mkdir(parents=True)
+    module = b64encode(bundle.read_bytes()).decode()
+    loads = f'window.tables = import("data:text/javascript;base64,{module}");\n'
+    (folder / "datatables.js").write_text(loads, encoding="ascii")
+    shutil.copyfile(bundle.with_suffix(".css"), folder / "datatables.css")
+
+
+def content_of(folder: Path) -> str:
+    """Hash of all files of an atlas but its pages, which hold it."""
+    digest = hashlib.sha256()
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    for name in paths:
+        if not name.endswith(".html"):
+            digest.update(f"{name} ".encode() + hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """What an atlas says of its making, from its index.html; ValueError for a page that isn't one."""
+    reader = _Meta()
+    reader.feed(Path(path).read_text(encoding="utf-8"))
+    said = dict(json.loads(reader.said)) if reader.said else {}
+    check_header(path, ARTEFACT, said)
+    return said
+
+
+class _Meta(HTMLParser):
+    """Finds what `<meta name="homolog">` says."""
+
+    said: str = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "meta" and given.get("name") == _META:
+            self.said = given.get("content") or ""

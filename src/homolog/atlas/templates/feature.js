@@ -1,0 +1,243 @@
+// The page of one feature: the same in every run side by side, its neighbours, and what became of it.
+"use strict";
+
+(() => {
+  const { about } = atlas;
+  const place = document.getElementById("feature");
+  const tracks = about.series.reduce((sum, one) => sum + one.tracks, 0);
+  const features = tracks + about.series.reduce((sum, one) => sum + one.alone, 0);
+  const SVG = "http://www.w3.org/2000/svg";
+
+  const drawing = (width, height, label) => {
+    const made = document.createElementNS(SVG, "svg");
+    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label })) {
+      made.setAttribute(name, value);
+    }
+    return made;
+  };
+  const mark = (parent, tag, attributes, text) => {
+    const made = document.createElementNS(SVG, tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    if (text !== undefined) made.textContent = text;
+    parent.append(made);
+  };
+  const linkTo = (id, text) => element("a", { href: `#${id}` }, text ?? `#${id}`);
+
+  // Inputs
+
+  // A place on a sheet of images, ten in a row.
+  const picture = (folder, sheet, index, count, scale, label) => {
+    const [height, width] = about.shown.shape;
+    const lines = Math.ceil(count / 10);
+    const made = element("span", { class: "picture", role: "img", "aria-label": label, title: label });
+    made.style.width = `${width * scale}px`;
+    made.style.height = `${height * scale}px`;
+    made.style.backgroundImage = `url(data/${folder}/${sheet}.png)`;
+    made.style.backgroundSize = `${10 * width * scale}px ${lines * height * scale}px`;
+    made.style.backgroundPosition = `${-(index % 10) * width * scale}px ${-Math.floor(index / 10) * height * scale}px`;
+    return made;
+  };
+  const scaleOf = (pixels) => Math.max(1, Math.round(pixels / Math.max(...about.shown.shape)));
+
+  const asImage = (row, code, [name, label]) => {
+    const sheet = Math.floor(row / about.shown.per_sheet);
+    const count = Math.min(about.shown.per_sheet, about.rows - sheet * about.shown.per_sheet);
+    const said = `input ${name}${label === null ? "" : `, class ${label}`}, code ${told(code)}`;
+    const image = picture("images", sheet, row % about.shown.per_sheet, count, scaleOf(48), said);
+    return element("figure", { class: "input" }, image, element("figcaption", {}, `${told(code)}`));
+  };
+  const asText = (row, code, [name, label, tokens], around, largest) => {
+    const line = element("p", { class: "text", title: `input ${name}` });
+    tokens.forEach((token, index) => {
+      const own = around[index];
+      const share = Math.min(1, Math.abs(own) / largest);
+      const span = element("span", { class: own < 0 ? "lowers" : "raises", title: `${told(own)}` }, token);
+      span.style.setProperty("--share", `${Math.round(100 * share)}%`);
+      if (2 * index + 1 === tokens.length) span.classList.add("middle");
+      line.append(span);
+    });
+    return line;
+  };
+  const asNumbers = (row, code, [name, label, more]) => element("p", { class: "named" },
+    `${told(code)}: input ${name}`, label === null ? "" : `, class ${label}`,
+    ...more.map(([key, value]) => `, ${key} ${value}`));
+  const SHOW = { images: asImage, text: asText, numbers: asNumbers };
+
+  // Asks for the pages of all inputs that are shown, then gives each by its row.
+  const namesOf = async (members) => {
+    const size = about.shown.per_page;
+    const rows = members.flatMap((one) => [...one.top, ...one.sample].map(([row]) => row));
+    const pages = [...new Set(rows.map((row) => Math.floor(row / size)))];
+    const loaded = new Map(await Promise.all(pages.map(async (page) => [page, await atlas.load(`inputs/${page}`)])));
+    return (row) => loaded.get(Math.floor(row / size))[row % size];
+  };
+  const inputs = (title, kept, member, nameOf) => {
+    const largest = Math.abs(member.top[0]?.[1] ?? 1) || 1;
+    const shown = kept.map(([row, code, around]) => SHOW[about.shown.kind](row, code, nameOf(row), around, largest));
+    return element("section", {}, element("h3", {}, title), element("div", { class: `inputs ${about.shown.kind}` }, ...shown));
+  };
+
+  // Numbers of a member
+
+  const histogram = (member) => {
+    const counts = member.histogram, half = counts.length > 32;
+    const end = 2 ** member.exponent, most = Math.max(...counts, 1);
+    const made = drawing(240, 74, `codes from ${half ? told(-end) : 0} to ${told(end)}, at most ${most} inputs in a bin`);
+    const width = 240 / counts.length;
+    counts.forEach((count, index) => {
+      if (!count) return;
+      const height = Math.max(1, 56 * count / most);
+      mark(made, "rect", { x: index * width, y: 58 - height, width: width * 0.85, height, class: "bar" });
+    });
+    mark(made, "line", { x1: 0, x2: 240, y1: 58.5, y2: 58.5, class: "axis" });
+    mark(made, "text", { x: 0, y: 71 }, half ? told(-end) : "0");
+    mark(made, "text", { x: 240, y: 71, "text-anchor": "end" }, told(end));
+    return made;
+  };
+  const effects = (member, limit) => {
+    const order = member.effect.map((_, index) => index);
+    const shown = order.length <= 12 ? order
+      : order.sort((a, b) => Math.abs(member.effect[b]) - Math.abs(member.effect[a])).slice(0, 12);
+    const line = 14, label = shown.map((one) => `${one}: ${told(member.effect[one])}, by chance ${told(member.null[one])}`);
+    const made = drawing(240, shown.length * line, `added to the logits by class: ${label.join("; ")}`);
+    const x = (value) => 130 + 100 * Math.max(-1, Math.min(1, value / limit));
+    shown.forEach((one, index) => {
+      const y = index * line, end = x(member.effect[one]);
+      mark(made, "text", { x: 8, y: y + 11 }, String(one));
+      mark(made, "rect", { x: Math.min(130, end), y: y + 2, width: Math.abs(end - 130), height: line - 4,
+        class: member.effect[one] < 0 ? "bar lowers" : "bar raises" });
+      mark(made, "line", { x1: x(member.null[one]), x2: x(member.null[one]), y1: y + 1, y2: y + line - 1, class: "chance" });
+    });
+    mark(made, "line", { x1: 130, x2: 130, y1: 0, y2: shown.length * line, class: "axis" });
+    return made;
+  };
+
+  const facts = (pairs) => element("dl", { class: "facts" },
+    ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+
+  const card = (member, index, series, limit, sheet, nameOf) => {
+    const said = [["active on", `${member.active} of ${about.rows} inputs`]];
+    if (member.similarity !== undefined) {
+      said.unshift(["similarity", `${told(member.similarity)} (by chance ${told(series.link_level)})`],
+        ["linked with", `${percent(member.support)} of the others`], ["p of its links", told(member.member_p_value)]);
+    }
+    const parts = [element("h2", {}, about.runs[member.run]), element("p", { class: "latent" }, `latent ${member.latent}`), facts(said)];
+    if (sheet && about.shown.shape) {
+      const label = "mean gradient of the latent's pre-activation with respect to the input";
+      parts.push(element("section", {}, element("h3", {}, "What raises it"),
+        picture("maps", sheet.page, sheet.first + index, sheet.count, scaleOf(96), label)));
+    }
+    parts.push(inputs("Strongest inputs", member.top, member, nameOf), inputs("Active inputs at random", member.sample, member, nameOf));
+    parts.push(element("section", {}, element("h3", {}, "Codes, where it is active"), histogram(member)));
+    if (member.effect) parts.push(element("section", {}, element("h3", {}, "Added to each class's logit"), effects(member, limit)));
+    return element("article", { class: "card", tabindex: "0", "aria-label": about.runs[member.run] }, ...parts);
+  };
+
+  // What became of it
+
+  const KINDS = { retrained: "retrained", trained: "before to after training", "wider dictionary": "wider dictionary" };
+  const became = (feature) => {
+    if (!feature.fates.length) return null;
+    const rows = feature.fates.map(([run, number, backward, outcome, others, similarity, p]) => {
+      const change = about.changes[number];
+      const other = backward ? change.before : change.after;
+      const links = others.flatMap(([latent, id], index) => [index ? ", " : "", id < 0 ? `latent ${latent}` : linkTo(id, `latent ${latent}`)]);
+      const cells = [
+        `${about.runs[run]}, latent ${feature.members.find((one) => one.run === run).latent}`,
+        backward ? "came from" : "became",
+        `${other}${change.kind === "wider dictionary" ? `, ${backward ? change.decomposition_before : change.decomposition_after}` : ""}`,
+        KINDS[change.kind] ?? change.kind,
+        element("span", { class: `outcome ${outcome}` }, outcome),
+        element("span", {}, ...(links.length ? links : ["none"])),
+        told(similarity), told(p)];
+      return element("tr", {}, ...cells.map((cell) => element("td", {}, cell)));
+    });
+    const heads = ["this latent", "", "the other run", "change", "outcome", "its latents there", "best match", "p"];
+    return element("section", {}, element("h2", {}, "What became of it, and where it came from"),
+      element("p", {}, "A second, many-to-one pass. Kept: each the other's only match. Split: two latents or more come from it. " +
+        "Merged: two or more went into it. Gone, born: no match above chance on either side. Matched: beside others, or one way."),
+      element("div", { class: "scroll" }, element("table", { class: "plain" }, element("thead", {},
+        element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, ...rows))));
+  };
+
+  // The page
+
+  const summary = (id, row, list, series) => {
+    const pairs = [["hook point", series.hook_point], ["decomposition", series.decomposition]];
+    const found = list.found[row];
+    if (id < tracks) {
+      pairs.push(["runs", `${found} of ${about.runs.length}; of the latents ${percent(series.survival[found])} are in as many, ` +
+        `by chance ${percent(series.null_survival[found])}`]);
+      for (const [group, size] of Object.entries(about.groups)) {
+        if (size < 2) continue;
+        const low = list[`low ${group}`][row];
+        const bound = Number.isNaN(low) ? "no exact bound: several runs of one of several bases" : `at least ${percent(low)} of such runs`;
+        pairs.push([group, `${list[`in ${group}`][row]} of ${size}; ${bound}`]);
+      }
+      pairs.push(["similarity", `${told(list.similarity[row])} (by chance ${told(series.link_level)})`]);
+      pairs.push(["adjusted p", `${told(list.adjusted_p_value[row])}; within class ${told(list.conditional_adjusted_p_value[row])}`]);
+    } else {
+      pairs.push(["runs", `only ${about.runs[list.run[row]]}: in no track`]);
+    }
+    pairs.push(["rate", `${percent(list.rate[row])} of ${about.rows} held-out inputs`]);
+    if (!Number.isNaN(list.effect[row])) {
+      pairs.push(["effect", `${told(list.effect[row])} on class ${list.effect_class[row]} (by chance ${told(list.null_effect[row])})`]);
+    }
+    return facts(pairs);
+  };
+
+  const nearby = (feature, series) => element("section", {}, element("h2", {}, "Nearest tracks"),
+    element("p", {}, `By the cosine of directions in the runs that both are in; 95 % of random directions stay below ${told(series.near_by_chance)}.`),
+    feature.near.length ? element("ol", { class: "near" }, ...feature.near.map(([id, cosine]) =>
+      element("li", {}, linkTo(id), ` ${told(cosine)}`))) : element("p", {}, "There are none."));
+
+  const show = async () => {
+    const id = Number(location.hash.slice(1));
+    if (!Number.isInteger(id) || id < 0 || id >= features) {
+      place.replaceChildren(element("p", {}, `There is no feature ${location.hash}: choose one from a list.`));
+      return;
+    }
+    const page = Math.floor(id / about.per_page);
+    const name = id < tracks ? "tracks" : "alone", row = id < tracks ? id : id - tracks;
+    const [items, list] = await Promise.all([atlas.load(`items/${page}`), atlas.load(name)]);
+    const feature = items[id % about.per_page], series = about.series[list.series[row]];
+    const nameOf = await namesOf(feature.members);
+    const before = items.slice(0, id % about.per_page).reduce((sum, one) => sum + one.members.length, 0);
+    const all = items.reduce((sum, one) => sum + one.members.length, 0);
+    const sheet = feature.members[0].effect ? { page, first: before, count: all } : null;
+    const limit = Math.max(...feature.members.flatMap((one) => [...(one.effect ?? []), ...(one.null ?? [])]).filter((one) => !Number.isNaN(one)).map(Math.abs), 1e-9);
+    const step = (to, text, key) => (to >= 0 && to < features ? element("a", { href: `#${to}`, rel: key }, text) : element("span"));
+    document.title = `#${id}: ${about.experiment}`;
+    place.replaceChildren(
+      element("nav", { class: "steps", "aria-label": "Features" }, step(id - 1, "← before", "prev"), step(id + 1, "next →", "next")),
+      element("h1", {}, id < tracks ? `Feature #${id}` : `Latent #${id}, which did not come back`),
+      summary(id, row, list, series),
+      element("p", { class: "note" }, noteOn(feature, series)),
+      element("div", { class: "cards" }, ...feature.members.map((one, index) => card(one, index, series, limit, sheet, nameOf))),
+      nearby(feature, series),
+      became(feature) ?? "");
+    document.documentElement.dataset.ready = String(id);
+  };
+  const noteOn = (feature, series) => {
+    const parts = ["All inputs are held out. Under each stands its code."];
+    if (about.shown.kind === "text") parts[0] = "All inputs are held out. The deeper a token's colour, the larger its code.";
+    if (about.shown.shape && feature.members[0].effect) {
+      parts.push("What raises it: the gradient of its pre-activation with respect to the input, a mean over up to 32 random active " +
+        "inputs; orange raises it, purple lowers it, each picture over its own largest value.");
+    }
+    if (!series.signed) parts.push("The sign of a latent means nothing in this decomposition, and may differ between runs.");
+    if (feature.members[0].effect) {
+      parts.push("Logits are centred over classes; a bar is what the latent adds where it is active, a mean over the same " +
+        "inputs, and the grey mark what as much of another latent's direction would add.");
+    }
+    return parts.join(" ");
+  };
+
+  window.addEventListener("hashchange", show);
+  document.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.target.closest(".scroll, .cards, input, select")) return;
+    const rel = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+    document.querySelector(rel ? `.steps a[rel=${rel}]` : "none")?.click();
+  });
+  show();
+})();
