@@ -105,6 +105,7 @@ def test_every_make_target_that_is_named_exists():
 def test_every_snakemake_target_that_is_named_exists():
     experiments = {*CONFIG["experiments"], *example()["experiments"]}
     targets = experiments | {f"results/figures/{name}.pdf" for name in experiments}
+    targets |= {f"results/atlas/{name}/index.html" for name in experiments}
     named = arguments("snakemake")
     assert {"results/figures/stability.pdf", "narrow"} <= named <= targets
     assert set(CONFIG["experiments"]) - {"stability"} <= named, "an experiment isn't named in README"
