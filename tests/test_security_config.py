@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from snakemake_interface_executor_plugins.utils import format_cli_arg
 from workspace import ROOT, Workspace, environment
 
-from homolog.command_lines import READ_BY_SHELLS, check_command_lines
+from homolog.command_lines import READ_BY_SHELLS, check_checkout, check_command_lines
 from homolog.config import ConfigError, parse_config
 from homolog.config.base import LONGEST_HOOK_POINT, LONGEST_NAME
 from homolog.config.check_files import check_files
@@ -245,7 +245,7 @@ PIECES = st.sampled_from(
 def test_a_folder_is_refused_or_arrives_as_it_is_through_every_quoting(tmp_path_factory, name: str) -> None:
     here = tmp_path_factory.getbasetemp()
     folder = f"/study/{name}"
-    if check_command_lines([folder], "/usr/bin/python3"):
+    if check_command_lines(folder, "/homolog", "/usr/bin/python3"):
         assert READ_BY_SHELLS & set(name) or not name.isprintable()
         return
     # As an argument of Snakemake's own, in a `cd`, as a job script's path, and all of it in `sbatch --wrap="..."`.
@@ -258,17 +258,25 @@ def test_a_folder_is_refused_or_arrives_as_it_is_through_every_quoting(tmp_path_
 
 @pytest.mark.parametrize("name", ["it's $(touch was_run)", "it's `touch was_run`"])
 def test_what_is_refused_would_be_run(name: str, tmp_path: Path) -> None:
-    (line,) = check_command_lines([f"/study/{name}"], "/usr/bin/python3")
+    (line,) = check_command_lines(f"/study/{name}", "/homolog", "/usr/bin/python3")
     assert line.startswith(f"the folder {f'/study/{name}'!r} can't stand on the command line of a job")
     printed(format_cli_arg("--directory", f"/study/{name}"), tmp_path)
     assert (tmp_path / "was_run").exists()
 
 
-def test_a_python_that_needs_quotes_and_an_option_with_a_command_are_told() -> None:
-    told = check_command_lines(["/study"], "/my study/.venv/bin/python", ["threads=1", "models={'a': '$(b)'}"])
-    assert len(told) == 2
-    assert told[0].startswith("the option --config \"models={'a': '$(b)'}\" can't stand")
-    assert told[1].startswith("the Python '/my study/.venv/bin/python' can't stand")
+def test_programs_that_need_quotes_and_an_option_with_a_command_are_told() -> None:
+    options = ["threads=1", "models={'a': '$(b)'}"]
+    told = check_command_lines("/my study", "/my homolog; touch was_run", "/my study/.venv/bin/python", options)
+    assert [line.split(" can't stand on the command line of a job")[0] for line in told] == [
+        "the option --config \"models={'a': '$(b)'}\"",
+        "the Python '/my study/.venv/bin/python'",
+        "the checkout '/my homolog; touch was_run'",
+    ]
+
+
+def test_a_checkout_whose_path_is_a_pattern_is_told() -> None:
+    assert check_checkout("/homolog (2)") == []
+    assert len(check_checkout("/{name}/homolog")) == 1
 
 
 # Through Snakemake

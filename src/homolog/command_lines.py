@@ -10,25 +10,27 @@ from collections.abc import Iterable
 READ_BY_SHELLS = frozenset('"`$\\')
 
 
-def check_command_lines(folders: Iterable[str], python: str, options: Iterable[str] = ()) -> list[str]:
-    """One problem for each folder, Python, or option of ``--config`` with which jobs can't be submitted.
+def check_command_lines(folder: str, checkout: str, python: str, options: Iterable[str] = ()) -> list[str]:
+    """One problem for each path, or option of ``--config``, with which jobs can't be submitted.
 
     Nothing else that users write stands there but names of config.yaml, which are letters, digits and underscores.
     """
-    texts = {f"the folder {one!r}": (one, "rename it") for one in folders}
-    texts |= {f"the option --config {one!r}": (one, "write it to a file, for --configfile") for one in options}
+    texts = [(f"the folder {folder!r}", folder, "rename it")]
+    texts += [(f"the option --config {one!r}", one, "write it to a file, for --configfile") for one in options]
     found = [
         f"{what} can't stand on the command line of a job that is submitted; allowed: no double quotes, backquotes, "
         f"dollars, backslashes or control characters; {way_out}"
-        for what, (text, way_out) in texts.items()
+        for what, text, way_out in texts
         if READ_BY_SHELLS & set(text) or not text.isprintable()
     ]
-    if shlex.quote(python) != python:  # Snakemake doesn't quote it at all.
-        found.append(
-            f"the Python {python!r} can't stand on the command line of a job that is submitted; allowed: a path of "
-            "letters, digits and _ @ % + = : , . / -; make the environment in another folder"
-        )
-    return found
+    # Nothing quotes the Python, nor the commands in a profile of the checkout.
+    programs = {"Python": (python, "make the environment elsewhere"), "checkout": (checkout, "move it")}
+    return found + [
+        f"the {what} {path!r} can't stand on the command line of a job that is submitted; allowed: a path of letters "
+        f"(without accents), digits and _ @ % + = : , . / -; {way_out}"
+        for what, (path, way_out) in programs.items()
+        if shlex.quote(path) != path
+    ]
 
 
 def check_checkout(folder: str) -> list[str]:

@@ -7,6 +7,7 @@ submitted with, its `process`, and its exit `status` once it has ended, or ``can
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def sbatch(*arguments: str) -> None:
     job = QUEUE / str(number)
     job.mkdir()
     (job / "options").write_text(" ".join(options))
-    command = f"sh {script} > {job}/log 2>&1; echo $? > {job}/.status; mv {job}/.status {job}/status"
+    command = f"sh {shlex.quote(script)} > {job}/log 2>&1; echo $? > {job}/.status; mv {job}/.status {job}/status"
     process = subprocess.Popen(["sh", "-c", command], start_new_session=True, stdout=subprocess.DEVNULL)
     (job / "process").write_text(str(process.pid))
     print(number)

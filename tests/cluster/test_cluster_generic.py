@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from equal import assert_equal_bits
-from workspace import ROOT, Workspace, environment
+from workspace import ROOT, TINY, Workspace, environment
 
 pytestmark = pytest.mark.cluster
 
@@ -69,6 +70,19 @@ def test_the_workflow_goes_through_it_grouped_with_equal_bits(queue: Path, tmp_p
     training, group = options(queue)
     assert "--mem=2000 --time=30 --gpus=0" in training
     assert "--cpus-per-task=2" in group
+
+
+def test_a_folder_with_blanks_and_quotes_goes_through_it_and_nothing_of_its_name_is_run(
+    queue: Path, tmp_path: Path, local: Workspace
+) -> None:
+    workspace = Workspace(ROOT, tmp_path / "it's mine; touch was_run & \u00e9 (2) *#")
+    workspace.folder.mkdir()
+    shutil.copy2(TINY, workspace.folder / "config.yaml")
+    target = "results/models/digits_mlp/seed_0/hidden_1/pca.h5"
+    done = workspace.snakemake("--workflow-profile", PROFILE, *QUICK, target, env=with_stand_in(queue))
+    assert done.returncode == 0, done.stdout
+    assert_equal_bits(workspace.results, local, {"model.safetensors", "activations.h5", "pca.h5"})
+    assert [path for path in tmp_path.rglob("*") if path.name == "was_run"] == []
 
 
 def test_a_job_that_fails_or_is_cancelled_is_submitted_again_with_more(queue: Path, tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ if workflow.is_main_process:
 
 onstart:
     if not workflow.local_exec:
-        places, options = (os.getcwd(), str(ROOT)), workflow.config_settings.config_args
-        refuse(check_command_lines(places, sys.executable, options))
+        options = workflow.config_settings.config_args
+        refuse(check_command_lines(os.getcwd(), str(ROOT), sys.executable, options))
     logger.addHandler(Left(workflow.dag, partial(logger.info, extra={"quietness": Quietness.PROGRESS})))
     # Else it would be Snakemake that fails, when it clears the way for a job's output.
     refuse(check_folders(path for job in workflow.dag.needrun_jobs() for path in (*job.output, *job.log)))

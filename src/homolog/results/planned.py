@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 SNAKEFILE = Path(__file__).parents[3] / "Snakefile"
 
 
@@ -59,8 +61,10 @@ def planned(snakefile: Path = SNAKEFILE, configfiles: Sequence[Path] = ()) -> It
             )
             workflow = api._workflow
             names = set(workflow.globals["plan"].config.experiments)
-            # What `profiles/default` says: inputs that are newer but equal are no reason.
-            settings = types.DAGSettings(targets=names, forceall=True, max_checksum_file_size=10**12)
+            profile = yaml.safe_load((snakefile.parent / "profiles" / "default" / "config.yaml").read_text())
+            # Up to this size `adopt` records what inputs held, so that newer but equal ones are no reason.
+            largest = profile["max-checksum-file-size"]
+            settings = types.DAGSettings(targets=names, forceall=True, max_checksum_file_size=largest)
             execution = types.ExecutionSettings(lock=False, ignore_incomplete=True)
             api.dag(settings).execute_workflow(executor="dryrun", execution_settings=execution)
             begun = workflow.async_run(_begun(workflow))
