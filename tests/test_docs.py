@@ -280,13 +280,14 @@ def test_the_caption_of_a_report_is_right_for_every_experiment(name):
     assert all(label in body for label in config["experiments"][name].get("conditions", {}))
 
 
-def test_a_label_is_no_markup_in_a_caption():
-    """Else a config could put what it likes into the report, scripts too."""
+def test_no_text_of_a_config_is_markup_in_a_caption():
+    """Else it could put what it likes into the report, scripts too."""
     source = (ROOT / "workflow" / "report" / "experiment.rst").read_text()
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     label = "`a <javascript:b>`_ *c* |d| e_ <b> \\ .. raw:: html"
     conditions = config["experiments"]["stability"]["conditions"]
     config["experiments"]["stability"]["conditions"] = {label: next(iter(conditions.values()))}
+    config["models"]["digits_mlp"]["task"]["path"] = "</script><script>\\ .. raw:: html"
     seen = SimpleNamespace(
         wildcards=SimpleNamespace(experiment="stability"), config=config, input=SimpleNamespace(data="x")
     )
@@ -294,6 +295,7 @@ def test_a_label_is_no_markup_in_a_caption():
     body = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]
     assert f"runs of {html.escape(label, quote=False)} (" in body
     assert "<a " not in body
+    assert "script>" not in body
 
 
 def test_the_graph_of_rules_is_what_snakemake_says(tmp_path: Path) -> None:

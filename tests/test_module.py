@@ -28,7 +28,7 @@ rule paper:
     output: "paper.txt"
     shell: "echo {{input}} > {{output}}"
 """
-ONE = "results/models/digits_mlp_retrained/seed_0/hidden_1/pca.h5"
+ONE = "results/models/digits_mlp/seed_0/hidden_1/pca.h5"
 
 
 def test_another_workflow_builds_the_same_below_its_prefix(built: Workspace, tmp_path: Path) -> None:
