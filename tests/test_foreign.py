@@ -8,7 +8,6 @@ dictionary_learning/dictionary.py, utils.py, trainers/*.py (saprmarks/dictionary
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -184,31 +183,6 @@ def test_a_config_that_says_no_sizes_is_read(tmp_path):
     folder = write(tmp_path, "AutoEncoder")
     (folder / "config.json").write_text(json.dumps({"trainer": {"dict_class": "AutoEncoder"}}))
     assert homolog.read_dictionary_learning(folder).directions.shape == (LATENTS, UNITS)
-
-
-class Runs:
-    """What a pickle may hold: something that is called when it is read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.path,)
-
-
-def test_no_pickle_is_run(tmp_path):
-    """Without ``weights_only`` the file would be made."""
-    folder = write(tmp_path / "ae", "AutoEncoder", {"encoder.weight": Runs(tmp_path / "was_run")})
-    with pytest.raises(ValueError, match=r"ae.pt can't be read as tensors alone.*have to be run") as caught:
-        homolog.read_dictionary_learning(folder)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "was_run").exists()
-    (folder / "ae.pt").write_bytes(pickle.dumps(Runs(tmp_path / "was_run")))
-    with pytest.raises(ValueError, match="can't be read as tensors alone"):
-        homolog.read_dictionary_learning(folder)
-    assert not (tmp_path / "was_run").exists()
-    pickle.loads((folder / "ae.pt").read_bytes())
-    assert (tmp_path / "was_run").exists(), "the trap would have worked"
 
 
 def test_what_dictionary_learning_wrote_and_cant_be_read_is_told(tmp_path):

@@ -113,7 +113,7 @@ def test_what_does_not_is_left_alone(text: str) -> None:
 
 
 def test_nothing_in_the_sources_runs_what_a_file_or_the_config_says() -> None:
-    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow" / "scripts").glob("*.py")]
+    sources = [path for name in ("src", "workflow", "benchmarks") for path in (ROOT / name).rglob("*.py")]
     assert len(sources) > 100
     assert {str(path): found for path in sources if (found := dangers(path.read_text()))} == {}
 
@@ -223,6 +223,10 @@ PLACES: dict[str, tuple[Making, Reading]] = {
     ),
     "dictionary_learning weights": (
         lambda folder, runs: described(folder, runs, "ae.pt", "config.json", TRAINER), homolog.read_dictionary_learning
+    ),
+    "dictionary_learning weights that are a pickle": (
+        lambda folder, runs: pickled(described(folder, runs, "ae.pt", "config.json", TRAINER), runs, "ae.pt").parent,
+        homolog.read_dictionary_learning,
     ),
     "Fashion-MNIST": (lambda folder, runs: zipped(folder, runs, "train-images-idx3-ubyte.gz"), read_idx),
     "model.safetensors": (lambda folder, runs: pickled(folder, runs, "model.safetensors"), read_model),

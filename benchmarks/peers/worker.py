@@ -60,7 +60,7 @@ def main() -> None:
     os.dup2(2, 1)  # What a library prints must not stand among the answers.
     module, function, side_by_side = LIBRARIES[sys.argv[1]]
     fit = getattr(importlib.import_module(f"benchmarks.peers.{module}"), function)
-    data = torch.load(sys.argv[2])
+    data = torch.load(sys.argv[2], weights_only=True)
     print(json.dumps({"peak_memory": peak_memory()}), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(obey(json.loads(line), fit, side_by_side, data)), file=answers, flush=True)
