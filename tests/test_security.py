@@ -278,12 +278,30 @@ def test_what_planning_has_kept_of_the_code_is_left_out_if_it_is_something_else(
 # Names in files
 
 
-TARGETS = [
-    target
-    for name, kind in vars(registry).items()
-    if name.isupper() and isinstance(kind, dict)
-    for target in kind.values()
-]
+@pytest.mark.parametrize("end", [".npz", ".h5"])
+def test_names_of_arrays_end_no_line_of_a_message(end: str, tmp_path: Path) -> None:
+    """Else a file could say on a terminal what it likes."""
+    path, names = tmp_path / f"a{end}", ["a\nhomolog: all is well", "b\x1b[2J"]
+    if end == ".npz":
+        np.savez(path, **dict.fromkeys(names, VALUES[0]))
+    else:
+        with h5py.File(path, "w") as file:
+            for name in names:
+                file[name] = np.full((4, 3), b"text")
+    reading = (
+        lambda: array_of(path, headers(path), "x", False),
+        lambda: samples_of(path, "x"),
+        lambda: samples_of(path),
+        *(lambda name=name: samples_of(path, name) for name in names),
+    )
+    for read in reading:
+        with pytest.raises(ValueError, match=path.name) as caught:
+            read()
+        assert str(caught.value).isprintable()
+
+
+REGISTRIES = [kind for name, kind in vars(registry).items() if name.isupper() and isinstance(kind, dict)]
+TARGETS = [target for kind in REGISTRIES for target in kind.values()]
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -22,7 +22,7 @@ from homolog.store.activation_samples import (
     open_activations,
 )
 from homolog.store.activations import ARTEFACT
-from homolog.store.recorded import HDF5, IDS, KINDS, along_rows
+from homolog.store.recorded import HDF5, IDS, KINDS, along_rows, readable
 from homolog.tasks.base import TRAIN
 
 
@@ -80,7 +80,7 @@ def _read_numpy(path: Path, hook_point: str | None) -> tuple[np.ndarray, str]:
     with loaded:
         name = _choose(path, "array", list(loaded.files), hook_point)
         try:
-            return loaded[name], f"{path}: {name}"
+            return loaded[name], f"{path}: {readable([name])}"
         except (ValueError, BadZipFile) as error:
             raise _unreadable(path, error) from error
 
@@ -99,13 +99,13 @@ def _from_hdf5(path: Path, hook_point: str | None, device: str | torch.device, i
             asked = hook_point.strip("/") if hook_point else None
             name = _choose(path, kind, found, asked)
             data = file[f"{name}/activations" if ours else name]
-            _check(data.shape, data.dtype, f"{path}: {name}")
+            _check(data.shape, data.dtype, f"{path}: {readable([name])}")
     except OSError as error:
         raise _unreadable(path, error) from error
     if ours:
         stored = open_activations(path, name)
         return choose_samples(stored, stored.rows.where(TRAIN), None, device, in_memory_bytes)
-    samples = InFile(path, name, partial(_not_finite, f"{path}: {name}"), device=device)
+    samples = InFile(path, name, partial(_not_finite, f"{path}: {readable([name])}"), device=device)
     return load_if_small(samples, in_memory_bytes)
 
 
@@ -117,7 +117,7 @@ def _matrices(file: h5py.File) -> list[str]:
 
 def _choose(path: Path, kind: str, found: list[str], name: str | None) -> str:
     """The one that is named, or the only one."""
-    there = f"it has {', '.join(found)}" if found else "it has none"
+    there = f"it has {readable(found)}"
     if name is not None and name not in found:
         raise ValueError(f"{path} has no {kind} {name!r}; {there}: choose one of these as hook_point.")
     if name is None and len(found) != 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,15 +81,18 @@ def array_of(path: Path, found: dict[str, Header], hook_point: str, alone: bool)
     named = [name for name in found if name.replace("/", ".") == hook_point]
     chosen = named or (matrices if alone and len(matrices) == 1 else [])
     if not chosen:
-        raise ValueError(
-            f"{path} has no array {hook_point!r}; it has {', '.join(found) or 'none'}: take hook_points from these."
-        )
-    shape, dtype = found[chosen[0]].shape, found[chosen[0]].dtype
+        raise ValueError(f"{path} has no array {hook_point!r}; it has {readable(found)}: take hook_points from these.")
+    shape, dtype, name = found[chosen[0]].shape, found[chosen[0]].dtype, readable(chosen[:1])
     if dtype.kind not in "biuf":
-        raise ValueError(f"{path}: {chosen[0]} holds {dtype}, and activations are real numbers: convert it to float32.")
+        raise ValueError(f"{path}: {name} holds {dtype}, and activations are real numbers: convert it to float32.")
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"{path}: {chosen[0]} has shape {shape}, and activations are (samples, units): reshape it.")
+        raise ValueError(f"{path}: {name} has shape {shape}, and activations are (samples, units): reshape it.")
     return chosen[0]
+
+
+def readable(names: Iterable[str]) -> str:
+    """Names that stand in a file, for a message of one line: they could hold anything, line ends too."""
+    return ", ".join(name if name.isprintable() else ascii(name) for name in names) or "none"
 
 
 def along_rows(path: Path, name: str, samples: int) -> np.ndarray | None:
