@@ -179,7 +179,7 @@ def main() -> None:
             print(f"| {what} | {seconds:.1f} | {used:.1f} |")
         for part, used in parts.most_common():
             print(f"| of ours: {part} | | {used:.2f} |")
-        print(f"| the rest, without starting Python and telling of jobs | | {whole - sum(parts.values()):.1f} |")
+        print(f"| the rest, without starting Python and looking at each job | | {whole - sum(parts.values()):.1f} |")
 
 
 if __name__ == "__main__":

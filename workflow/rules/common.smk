@@ -3,7 +3,6 @@ import gc
 import os
 import sys
 from functools import partial
-from inspect import signature
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -118,12 +117,6 @@ EXTERNAL = "|".join(name for name in plan.config.models if plan.config.external(
 GIVEN = "|".join(name for name, one in plan.config.decompositions.items() if one.method == "given") or "(?!)"
 OWN_MODEL = rf"(?!(?:{EXTERNAL})/)[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?"
 OWN_DECOMPOSITION = rf"(?!(?:{GIVEN})\.)\w+"
-
-
-def asked_often(function):
-    """Note a function's arguments on it: Snakemake asks for them at every call, up to thrice, and that takes longer."""
-    function.__signature__ = signature(function)
-    return function
 
 
 def spec(rule):
