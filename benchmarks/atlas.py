@@ -3,6 +3,7 @@
 Makes results of runs that share nothing but their sizes: networks with random weights, dictionaries with random
 directions, and tracks that name latents at random. All that is read, computed and written is as in an experiment.
 Beside the time of the build stands a floor: reading the same files and encoding the same rows once, with nothing kept.
+Where Chromium is installed, the list and a page are opened in it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from benchmarks.browser import CHROMIUM, Browser
 from homolog.activations import describe_hook_points, stream_activations
 from homolog.atlas.build import build
 from homolog.decompositions.samples import InMemory
@@ -162,6 +164,26 @@ def floor(paths: list[str]) -> None:
                 dictionary.codes(part)
 
 
+def opened(folder: Path) -> dict[str, float]:
+    """Seconds from asking for a page to the last of its scripts, by page, and from a sort or a search to its rows."""
+    ready = "document.documentElement.dataset.ready"
+    acts = {
+        "sort": "document.querySelectorAll('#list thead th')[4].querySelector('.dt-column-order').click()",
+        "search": "(() => { const at = document.querySelector('input[type=search]'); at.value = '#1234';"
+        " at.dispatchEvent(new Event('input', { bubbles: true })); })()",
+    }
+    found = {}
+    with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
+        for name, page in (("list", "index.html"), ("feature", "feature.html#777")):
+            browser.open((folder / page).as_uri().replace("%23", "#"), ready)
+            found[name] = browser.get("performance.now()") / 1000
+            if name == "list":
+                for act, does in acts.items():
+                    took = f"(() => {{ const start = performance.now(); {does}; return performance.now() - start; }})()"
+                    found[act] = browser.get(took) / 1000
+    return found
+
+
 def main() -> None:
     """Make results, build the atlas, and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -188,6 +210,8 @@ def main() -> None:
             print(f"{name}: {wall:.1f} s ({cpu:.1f} s of the processor)")
         highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(f"{len(files)} files, {size:.0f} MB; highest memory {highest:.2f} GB")
+        if CHROMIUM:
+            print(", ".join(f"{name} {took:.2f} s" for name, took in opened(made).items()))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 NEAREST = 6
-# Rows of the matrix of similarities that are in memory at once hold so many numbers: 64 MiB.
-AT_ONCE = 2**24
+# Rows of the matrix of similarities that are in memory at once hold so many numbers: 16 MiB.
+AT_ONCE = 2**22
 # Random directions behind the null.
 RANDOM = 200
 LEVEL = 0.95
@@ -70,16 +70,22 @@ def _mean_cosine(
     signed: bool,
 ) -> Float[Tensor, "items tracks"]:
     """-inf where no run has both."""
-    total, shared = torch.zeros(2, len(there), len(tracks))
-    for run, unit in enumerate(units):
-        if not there[:, run].any():
-            continue
-        mine = torch.from_numpy(there[:, run].astype(np.float32))
-        theirs = torch.from_numpy((tracks[:, run] >= 0).astype(np.float32))
-        cosine = (chosen[run] * mine[:, None]) @ (unit[np.maximum(tracks[:, run], 0)] * theirs[:, None]).T
-        total += cosine if signed else cosine.abs_()
-        shared.addr_(mine, theirs)
-    return torch.where(shared > 0, total / shared, -torch.inf)
+    runs = np.flatnonzero(there.any(0))
+    mine, theirs = (torch.from_numpy(one[:, runs].astype(np.float32)) for one in (there, tracks >= 0))
+    # Zeros where there is no member, so that products with it are none.
+    sides = [
+        (chosen[run] * mine[:, place, None], units[run][np.maximum(tracks[:, run], 0)] * theirs[:, place, None])
+        for place, run in enumerate(runs)
+    ]
+    if signed:  # The sum over runs is one product of what stands side by side.
+        own, other = (torch.cat(side, dim=1) for side in zip(*sides, strict=True))
+        total = own @ other.T
+    else:
+        total = torch.zeros(len(there), len(tracks))
+        for own, other in sides:
+            total += (own @ other.T).abs_()
+    shared = mine @ theirs.T
+    return total.div_(shared).masked_fill_(shared == 0, -torch.inf)
 
 
 def _unit(directions: Float[Tensor, "latents units"]) -> Float[Tensor, "latents units"]:

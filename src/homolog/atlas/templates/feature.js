@@ -106,7 +106,8 @@
       mark(made, "text", { x: 8, y: y + 11 }, String(one));
       mark(made, "rect", { x: Math.min(130, end), y: y + 2, width: Math.abs(end - 130), height: line - 4,
         class: member.effect[one] < 0 ? "bar lowers" : "bar raises" });
-      mark(made, "line", { x1: x(member.null[one]), x2: x(member.null[one]), y1: y + 1, y2: y + line - 1, class: "chance" });
+      const chance = x(member.null[one]);
+      if (!Number.isNaN(chance)) mark(made, "line", { x1: chance, x2: chance, y1: y + 1, y2: y + line - 1, class: "chance" });
     });
     mark(made, "line", { x1: 130, x2: 130, y1: 0, y2: shown.length * line, class: "axis" });
     return made;
@@ -122,14 +123,16 @@
         ["linked with", `${percent(member.support)} of the others`], ["p of its links", told(member.member_p_value)]);
     }
     const parts = [element("h2", {}, about.runs[member.run]), element("p", { class: "latent" }, `latent ${member.latent}`), facts(said)];
-    if (sheet && about.shown.shape) {
+    if (sheet && about.shown.shape && member.active) {
       const label = "mean gradient of the latent's pre-activation with respect to the input";
       parts.push(element("section", {}, element("h3", {}, "What raises it"),
         picture("maps", sheet.page, sheet.first + index, sheet.count, scaleOf(96), label)));
     }
     parts.push(inputs("Strongest inputs", member.top, member, nameOf), inputs("Active inputs at random", member.sample, member, nameOf));
     parts.push(element("section", {}, element("h3", {}, "Codes, where it is active"), histogram(member)));
-    if (member.effect) parts.push(element("section", {}, element("h3", {}, "Added to each class's logit"), effects(member, limit)));
+    if (member.effect && member.active) {
+      parts.push(element("section", {}, element("h3", {}, "Added to each class's logit"), effects(member, limit)));
+    }
     return element("article", { class: "card", tabindex: "0", "aria-label": about.runs[member.run] }, ...parts);
   };
 

@@ -1,4 +1,4 @@
-"""How do tests drive a real browser: Chromium without a window, spoken to through two pipes, with no further package?
+"""How is a real browser driven: Chromium without a window, spoken to through two pipes, with no further package?
 
 The DevTools protocol as Chromium offers it with --remote-debugging-pipe: it reads commands from file descriptor 3 and
 writes to 4, JSON with a zero byte behind each message.
