@@ -20,7 +20,7 @@ from homolog.atlas.neighbours import NEAREST, by_chance, nearest
 from homolog.atlas.pages import short
 from homolog.atlas.sheets import COLUMNS, write_sheets
 from homolog.atlas.shown import neighbouring
-from homolog.atlas.site import content_of, new_folder
+from homolog.atlas.site import content_of, new_site
 from homolog.decompositions.samples import InMemory
 from homolog.dictionary import Dictionary
 from homolog.models.mlp import MLP
@@ -244,11 +244,11 @@ def test_the_rows_around_a_token_are_those_of_its_document():
 
 
 def test_a_folder_that_fails_leaves_the_old_one_and_nothing_else(tmp_path):
-    with new_folder(tmp_path / "site") as new:
+    with new_site(tmp_path / "site") as new:
         (new / "index.html").write_text("first")
 
     def write_half() -> None:
-        with new_folder(tmp_path / "site") as new:
+        with new_site(tmp_path / "site") as new:
             (new / "index.html").write_text("second")
             raise ValueError("halfway")
 
@@ -256,14 +256,16 @@ def test_a_folder_that_fails_leaves_the_old_one_and_nothing_else(tmp_path):
         write_half()
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
     assert (tmp_path / "site" / "index.html").read_text() == "first"
-    with new_folder(tmp_path / "site") as new:
+    with new_site(tmp_path / "site") as new:
         (new / "other.html").write_text("third")
+    # Without a first page it is no atlas: the old one isn't taken for the new one's.
     assert [path.name for path in (tmp_path / "site").iterdir()] == ["other.html"]
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"file.site can't be written"), new_folder(tmp_path / "file" / "site"):
+    with pytest.raises(OSError, match=r"file.site can't be written"), new_site(tmp_path / "file" / "site"):
         pass
 
 

@@ -15,7 +15,7 @@ from homolog.atlas.items import Change, Series, columns, records
 from homolog.atlas.pages import short, write_script
 from homolog.atlas.reading import Inputs, RunReader
 from homolog.atlas.sheets import write_sheet
-from homolog.atlas.site import new_folder, write_site
+from homolog.atlas.site import new_site, write_site
 from homolog.figures.tracks import headline
 from homolog.store.files import Attributes
 
@@ -41,7 +41,7 @@ def build(
     paths = {f"{path.parent.parent.name}/{path.parent.name}": path for path in map(Path, activations)}
     inputs = Inputs.read(spec, paths[counted[0]])
     series = _all_series(spec, tracks, [paths[run].parent for run in counted], inputs, progress)
-    with new_folder(folder) as new:
+    with new_site(folder) as new:
         data = new / "data"
         shown = inputs.shown.write(data)
         _write_lists(data, series)

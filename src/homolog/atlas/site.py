@@ -15,24 +15,33 @@ from pathlib import Path
 from typing import Any
 
 from homolog.atlas.templating import TEMPLATES
-from homolog.store.files import Attributes, check_header, header
+from homolog.store.files import Attributes, atomic, check_header, header
 
 ARTEFACT = "atlas"
+FIRST_PAGE = "index.html"
 _META = "homolog"
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder beside it that takes its place, whole, when the block ends well; else it is removed."""
+def new_site(folder: Path) -> Iterator[Path]:
+    """Give a folder beside it; what was written there takes its place in `folder` when the block ends well.
+
+    The first page goes first and comes last, so that a folder that has one is whole. Raises OSError naming the folder
+    when it can't be written.
+    """
     temporary, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("partial", "old"))
     try:
         for path in (temporary, old):
             shutil.rmtree(path, ignore_errors=True)
-        temporary.mkdir(parents=True)
+            path.mkdir(parents=True)
         yield temporary
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(temporary, folder)
+        folder.mkdir(exist_ok=True)
+        names = sorted(path.name for path in temporary.iterdir())
+        for name in (FIRST_PAGE, *names):
+            if (folder / name).exists():
+                os.replace(folder / name, old / name)
+        for name in sorted(names, key=FIRST_PAGE.__eq__):
+            os.replace(temporary / name, folder / name)
     except OSError as error:
         raise OSError(f"{folder} can't be written: {error}; no part of it was left behind.") from error
     finally:
@@ -41,7 +50,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_site(folder: Path, title: str, headlines: list[str], provenance: Attributes) -> None:
-    """Write the pages, style and scripts beside `data`, which is there already; `index.html` last."""
+    """Write the pages, style and scripts beside `data`, which is there already."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # imported here: only an atlas needs it
 
     _copy_table_library(folder / "assets")
@@ -51,9 +60,10 @@ def write_site(folder: Path, title: str, headlines: list[str], provenance: Attri
     said = header(ARTEFACT, content_of(folder), provenance)
     pages = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     about = {"title": title, "headlines": headlines, "said": json.dumps(said, sort_keys=True)}
-    for name in ("feature.html", "alone.html", "index.html"):
+    for name in ("feature.html", "alone.html", FIRST_PAGE):
         text = pages.get_template(name).render(about, page=name)
-        (folder / name).write_text(text, encoding="utf-8")
+        with atomic(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _copy_table_library(folder: Path) -> None:

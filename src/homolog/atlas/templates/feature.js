@@ -122,7 +122,9 @@
       said.unshift(["similarity", `${told(member.similarity)} (by chance ${told(series.link_level)})`],
         ["linked with", `${percent(member.support)} of the others`], ["p of its links", told(member.member_p_value)]);
     }
-    const parts = [element("h2", {}, about.runs[member.run]), element("p", { class: "latent" }, `latent ${member.latent}`), facts(said)];
+    // A long name breaks at its slash.
+    const [model, seed] = about.runs[member.run].split("/");
+    const parts = [element("h2", {}, `${model}/`, element("wbr"), seed ?? ""), element("p", { class: "latent" }, `latent ${member.latent}`), facts(said)];
     if (sheet && about.shown.shape && member.active) {
       const label = "mean gradient of the latent's pre-activation with respect to the input";
       parts.push(element("section", {}, element("h3", {}, "What raises it"),
