@@ -163,6 +163,7 @@ rule plot_tracks:
             category="Experiments",
             labels=shown("tracks"),
         ),
+        table="results/figures/{experiment}/tracks.csv",
     log:
         "results/experiments/{experiment}/logs/plot_tracks.log",
     benchmark:

@@ -7,6 +7,9 @@ from homolog.stage import stage
 def plot_tracks(job):
     from homolog.figures.tracks import draw
     from homolog.store.figures import write_figures
+    from homolog.store.track_table import write_track_table
     from homolog.store.tracks import read_tracks
 
-    write_figures(job.output.pdf, draw(read_tracks(job.input.tracks)), job.provenance())
+    tracks = read_tracks(job.input.tracks)
+    write_track_table(job.output.table, tracks)
+    write_figures(job.output.pdf, draw(tracks), job.provenance())
