@@ -226,7 +226,7 @@ def test_a_token_is_as_deep_as_its_code(made: Made, browser: Browser, tmp_path: 
         .map((one) => [one.textContent, one.style.getPropertyValue("--share")])"""
     )
     name, _, tokens = text.data("inputs/0")[row]
-    assert [token for token, _ in told] == tokens
+    assert [token for token, _ in told] == [token.replace("\n", "↵") for token in tokens]
     assert tokens[middle] == vocabulary[name % 4]
     assert told[middle][1] == "100%"
     assert [share for _, share in told] == [f"{round(100 * abs(one) / abs(code))}%" for one in around]

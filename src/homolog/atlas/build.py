@@ -15,7 +15,7 @@ from homolog.atlas.items import Change, Series, columns, records
 from homolog.atlas.pages import short, write_script
 from homolog.atlas.reading import Inputs, RunReader
 from homolog.atlas.sheets import write_sheet
-from homolog.atlas.site import new_site, write_site
+from homolog.atlas.site import new_site, table_library, write_site
 from homolog.figures.tracks import headline
 from homolog.store.files import Attributes
 
@@ -35,8 +35,10 @@ def build(
     """Write the atlas of `tracks` into `folder`, whole or not at all.
 
     `activations` are the paths of the activation files of all runs, by which their folders are known. Raises
-    ValueError for files that are absent or don't fit, and OSError where the folder can't be written.
+    ValueError for files that are absent or don't fit and where the library of tables isn't installed, OSError where
+    the folder can't be written.
     """
+    tables = table_library()
     counted = tracks.run.values[tracks.accepted_run.values.astype(bool)].tolist()
     paths = {f"{path.parent.parent.name}/{path.parent.name}": path for path in map(Path, activations)}
     inputs = Inputs.read(spec, paths[counted[0]])
@@ -49,7 +51,7 @@ def build(
         about = _about(spec, tracks, series, shown, len(inputs.shown.index))
         write_script(data, "about", about)
         points = [str(point) for point in tracks.hook_point.values] if "survival" in tracks else [""]
-        write_site(new, spec["experiment"], [headline(tracks, point) for point in points], provenance)
+        write_site(new, tables, spec["experiment"], [headline(tracks, point) for point in points], provenance)
 
 
 def _all_series(

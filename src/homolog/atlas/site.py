@@ -49,11 +49,11 @@ def new_site(folder: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def write_site(folder: Path, title: str, headlines: list[str], provenance: Attributes) -> None:
-    """Write the pages, style and scripts beside `data`, which is there already."""
+def write_site(folder: Path, tables: Path, title: str, headlines: list[str], provenance: Attributes) -> None:
+    """Write the pages, style and scripts beside `data`, which is there already; `tables` is the library of tables."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # imported here: only an atlas needs it
 
-    _copy_table_library(folder / "assets")
+    _copy_table_library(tables, folder / "assets")
     for path in TEMPLATES.iterdir():
         if path.suffix in (".js", ".css"):
             shutil.copyfile(path, folder / "assets" / path.name)
@@ -66,12 +66,16 @@ def write_site(folder: Path, title: str, headlines: list[str], provenance: Attri
             temporary.write_text(text, encoding="utf-8")
 
 
-def _copy_table_library(folder: Path) -> None:
-    """DataTables (MIT), as the package itables brings it: a module, which a page from disk can only load as text."""
+def table_library() -> Path:
+    """DataTables (MIT) with its style, as the package itables brings it; ValueError where that isn't installed."""
     spec = find_spec("itables")
     if spec is None or spec.origin is None:
         raise ValueError("an atlas needs the package itables, which brings its tables: `pip install itables`.")
-    bundle = Path(spec.origin).parent / "html" / "dt_bundle.js"
+    return Path(spec.origin).parent / "html" / "dt_bundle.js"
+
+
+def _copy_table_library(bundle: Path, folder: Path) -> None:
+    """It is a module, which a page from disk can only load as text."""
     folder.mkdir(parents=True)
     module = b64encode(bundle.read_bytes()).decode()
     loads = f'window.tables = import("data:text/javascript;base64,{module}");\n'

@@ -51,7 +51,8 @@
     tokens.forEach((token, index) => {
       const own = around[index];
       const share = Math.min(1, Math.abs(own) / largest);
-      const span = element("span", { class: own < 0 ? "lowers" : "raises", title: `${told(own)}` }, token);
+      const said = token.replaceAll("\n", "↵");
+      const span = element("span", { class: own < 0 ? "lowers" : "raises", title: `${told(own)}` }, said);
       span.style.setProperty("--share", `${Math.round(100 * share)}%`);
       if (2 * index + 1 === tokens.length) span.classList.add("middle");
       line.append(span);
@@ -125,17 +126,17 @@
     // A long name breaks at its slash.
     const [model, seed] = about.runs[member.run].split("/");
     const parts = [element("h2", {}, `${model}/`, element("wbr"), seed ?? ""), element("p", { class: "latent" }, `latent ${member.latent}`), facts(said)];
-    if (sheet && about.shown.shape && member.active) {
+    const made = (...more) => element("article", { class: "card", tabindex: "0", "aria-label": about.runs[member.run] }, ...parts, ...more);
+    if (!member.active) return made(element("p", {}, "No held-out input makes it active."));
+    if (sheet && about.shown.shape) {
       const label = "mean gradient of the latent's pre-activation with respect to the input";
       parts.push(element("section", {}, element("h3", {}, "What raises it"),
         picture("maps", sheet.page, sheet.first + index, sheet.count, scaleOf(96), label)));
     }
     parts.push(inputs("Strongest inputs", member.top, member, nameOf), inputs("Active inputs at random", member.sample, member, nameOf));
     parts.push(element("section", {}, element("h3", {}, "Codes, where it is active"), histogram(member)));
-    if (member.effect && member.active) {
-      parts.push(element("section", {}, element("h3", {}, "Added to each class's logit"), effects(member, limit)));
-    }
-    return element("article", { class: "card", tabindex: "0", "aria-label": about.runs[member.run] }, ...parts);
+    if (member.effect) parts.push(element("section", {}, element("h3", {}, "Added to each class's logit"), effects(member, limit)));
+    return made();
   };
 
   // What became of it
@@ -218,7 +219,7 @@
       element("h1", {}, id < tracks ? `Feature #${id}` : `Latent #${id}, which did not come back`),
       summary(id, row, list, series),
       element("p", { class: "note" }, noteOn(feature, series)),
-      element("div", { class: "cards" }, ...feature.members.map((one, index) => card(one, index, series, limit, sheet, nameOf))),
+      element("div", { class: `cards ${about.shown.kind}` }, ...feature.members.map((one, index) => card(one, index, series, limit, sheet, nameOf))),
       nearby(feature, series),
       became(feature) ?? "");
     document.documentElement.dataset.ready = String(id);
