@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
+from torch.nn.functional import normalize
 from torch.testing import assert_close
 
 from homolog.alignment.nulls import (
@@ -119,6 +120,36 @@ def test_a_spectral_rotation_keeps_subspaces_and_variance_where_an_isotropic_one
     in_range, moved = kept(haar_rotation(18, seeded(seed)))
     assert not in_range
     assert moved > 0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_held_stays_block_by_block_and_all_else_turns(covariance, vectors, seed):
+    """A vector that is long in the first block and short, for the variance there, in the third one."""
+    first, last = BLOCKS[0], BLOCKS[2]
+    long, short = 2 * SPECTRUM[first].mean().sqrt(), 0.5 * SPECTRUM[last].mean().sqrt()
+    across = torch.randn(2, 18, generator=seeded(seed)).double()
+    parts = [
+        normalize(one[block], dim=0) @ vectors[:, block].T for one, block in zip(across, (first, last), strict=True)
+    ]
+    vector = long * parts[0] + short * parts[1]
+    (rotation,) = spectral_rotations(covariance, 1, seeded(seed), held=vector)
+    assert_close(parts[0] @ rotation, parts[0])
+    assert (parts[1] @ rotation - parts[1]).norm() > 0.1
+    assert_close(rotation @ rotation.T, torch.eye(18).double())
+    for block in BLOCKS:
+        projector = vectors[:, block] @ vectors[:, block].T
+        assert_close(rotation @ projector @ rotation.T, projector)
+
+
+def test_of_a_plane_in_which_one_direction_is_held_the_other_changes_its_sign_at_most():
+    """Nothing of less variance comes in for it."""
+    variances = torch.tensor([1.0, 0.9, 0.01, 0.009, 0.008]).double()
+    held = torch.tensor([2.0, 1.0, 0, 0, 0]).double()
+    other = normalize(torch.tensor([1.0, -2.0, 0, 0, 0]).double(), dim=0)
+    turned = [other @ r for r in spectral_rotations(variances.diag(), 20, seeded(0), minimum=2, fall=0.5, held=held)]
+    signs = torch.stack(turned) @ other
+    assert_close(signs.abs(), torch.ones(20).double())
+    assert -1 < signs.mean() < 1
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,15 +22,30 @@ from homolog.alignment import (
     pw_mcc,
     shared_fraction,
 )
+from homolog.alignment.layer import Frames, Layer
 from homolog.alignment.nulls import haar_rotation
-from homolog.analyses.traps import naive, report, trained, turns, views, worlds
-from homolog.analyses.traps.analysis import KINDS, seeds_of, traps
+from homolog.alignment.random_dictionaries import SPECTRAL
+from homolog.analyses.comparison import NULL, Fitted
+from homolog.analyses.latents import Base, by_latent
+from homolog.analyses.traps import codes, naive, report, trained, training, turns, views, workflow, worlds
+from homolog.analyses.traps.analysis import FEATURELESS, KINDS, groups_of_worlds, seeds_of, traps
 from homolog.analyses.traps.rates import false_share, power, rate
-from homolog.analyses.traps.stack import Pair, Stack
+from homolog.analyses.traps.stack import Pair, Runs, Stack
 from homolog.comparing.compare import compare
 from homolog.config import ConfigError, load_config, parse_config
+from homolog.config.experiments import StabilityOptions
+from homolog.decompositions.base import Member
+from homolog.decompositions.fit import fit_members
+from homolog.decompositions.sae.initial import initialise
+from homolog.decompositions.sae.optimiser import plain_step
+from homolog.decompositions.sae.topk import TopK
+from homolog.decompositions.samples import InMemory
+from homolog.dictionary import quality
 from homolog.figures import traps as figure
+from homolog.loading import load
+from homolog.models.mlp import MLP
 from homolog.planning import Plan
+from homolog.registry import VIEWS
 from homolog.streams import stream
 
 SIZES = worlds.Sizes(repetitions=3, rows=96, units=8, latents=12)
@@ -37,6 +53,10 @@ MADE = worlds.NOTHING | worlds.SOMETHING
 
 
 def made(name: str, sizes: worlds.Sizes = SIZES) -> Pair:
+    return runs_of(name, sizes).pair
+
+
+def runs_of(name: str, sizes: worlds.Sizes) -> Runs:
     return MADE[name](sizes, stream("test", name))
 
 
@@ -114,6 +134,90 @@ def test_stacked_rotations_are_those_of_haar_rotation() -> None:
     generators = [torch.Generator().manual_seed(5) for _ in range(2)]
     gaussian = torch.randn(9, 9, generator=generators[0], dtype=torch.float64)
     torch.testing.assert_close(turns.orthonormal(gaussian), haar_rotation(9, generators[1]))
+
+
+# The workflow's decisions
+
+
+def network_of(runs: Runs, run: int, repetition: int) -> MLP:
+    """The network around the layer `hidden_0` of one run of one repetition."""
+    around = runs.networks[run]
+    weights = {"hidden_0": around.into, "hidden_1": around.out, "logits": around.logits}
+    network = MLP(around.below.shape[2], worlds.CLASSES, [one.shape[1] for one in (around.into, around.out)])
+    with torch.no_grad():
+        for name, weight in weights.items():
+            network.linear(name).weight.copy_(weight[repetition])
+            network.linear(name).bias.zero_()
+    return network
+
+
+def fitted_of(runs: Runs, run: int, repetition: int) -> Fitted:
+    """As the workflow holds it."""
+    rows, parts = runs.rows[run][repetition].double(), codes.halves(runs.rows[run].shape[1])
+    dictionary = runs.stacks[run].one(repetition).to(torch.float64)
+    seen = torch.stack([dictionary.codes(rows[index]) for index in parts.values()])
+    units, around = rows.shape[1], runs.networks[run] if runs.networks else None
+    layer = Layer(
+        run=f"run {run}", hook_point="hidden_0",
+        activations={fold: rows[index] for fold, index in parts.items()},
+        labels={fold: torch.zeros(len(index), dtype=torch.int64) for fold, index in parts.items()},
+        covariance=torch.cov(rows.T, correction=0), support=torch.eye(units).double(),
+        write_out=None if around is None else around.out[repetition].double(),
+        frames=Frames("below", "above", "own" if runs.one_basis else f"own {run}"),
+        model=None if around is None else network_of(runs, run, repetition).double(),
+        below=None if around is None else {fold: around.below[repetition, i].double() for fold, i in parts.items()},
+        scale=torch.ones(units).double(), order=torch.arange(units), input_digest="same",
+    )  # fmt: skip
+    known = replace(
+        dictionary,
+        firing_rate=(seen != 0).double().mean(1).mean(0),
+        importance=seen.square().mean((0, 1)).sqrt(),
+        member={"label": "made", "seed": 0, "rows": "all"},
+    )
+    return Fitted(layer, "made", {("all", 0): known})
+
+
+def turns_of(runs: Runs, repetition: int, null: str, draws: int) -> list[torch.Tensor]:
+    """The turns that the workflow draws for all runs but the first."""
+    drawn = []
+    for run in range(1, len(runs.stacks)):
+        layer = fitted_of(runs, run, repetition).layer
+        streams = [stream(null, layer.run, layer.hook_point, "made", "all", 0, draw) for draw in range(draws)]
+        drawn.append(torch.stack([layer.spectrum.rotation(one) for one in streams])[None])
+    return drawn
+
+
+@pytest.mark.parametrize("name", ["one_network", "redrawn", "planted", "untrained", "dead"])
+def test_stacked_decisions_over_runs_are_those_of_the_workflow(name: str) -> None:
+    runs, draws, repetition = runs_of(name, worlds.Sizes(2, 120, 9, 12, 4)), 12, 1
+    every = [f"run {run}" for run in range(4)]
+    fitted = {"made": {run: fitted_of(runs, number, repetition) for number, run in enumerate(every)}}
+    wanted = workflow.views_of(runs)
+    shown = by_latent([Base("made", every[0], every[1:])], fitted, [load(VIEWS[v])() for v in wanted], every, draws)
+    one = runs.take(torch.tensor([repetition]))
+    by_null = {null: workflow.p_values(one, turns_of(runs, repetition, null, draws)) for null in (SPECTRAL, NULL)}
+    for number, view in enumerate(wanted):
+        found = by_null[SPECTRAL if view == "score" else NULL][view][0]
+        expected = shown.latent_adjusted_p_value.values[0, 0, number]
+        np.testing.assert_allclose(found, expected, rtol=2e-2, atol=1e-4)
+        assert np.isnan(found).sum() == (4 if name == "dead" else 0)
+    if name == "planted":
+        found = by_null[NULL]["neuron"][0] < 0.05
+        assert found[:6].sum() >= 4
+        assert not found[6:].any()
+
+
+def test_runs_and_draws_are_those_of_the_configuration() -> None:
+    assert StabilityOptions(name="stability").null_draws == workflow.DRAWS
+    (condition,) = load_config(ROOT / "config.yaml").experiments["stability"].conditions.values()
+    assert len(condition.seeds) == workflow.RUNS - 1
+
+
+def test_a_view_of_what_is_around_needs_a_network() -> None:
+    runs = runs_of("independent", SIZES)
+    side = workflow.Side(runs.stacks[0], codes.codes_of(runs.stacks[0], runs.rows[0]), runs.rows[0], None)
+    with pytest.raises(ValueError, match="need the network around"):
+        workflow.SIGNATURES["effect"](side)
 
 
 # The worlds
@@ -197,8 +301,8 @@ def test_a_shared_start_is_shared_and_hardly_left(spec) -> None:
     sizes = worlds.Sizes(2, 96, 8, 12)
     pairs = {}
     for name in ("gaussian", "shared_start"):
-        world = trained.WITHOUT_FEATURES[name](sizes, stream("test", name))
-        pairs[name] = trained.train(world, sizes, spec["autoencoder"], name)
+        world = (trained.NOTHING | trained.ARGUABLE)[name](sizes, stream("test", name))
+        pairs[name] = trained.train(world, sizes, spec["autoencoder"], name).pair
     same = (pairs["shared_start"].a.directions * pairs["shared_start"].b.directions).sum(2)
     assert same.min() > 0.97
     assert not torch.equal(pairs["shared_start"].a.directions, pairs["shared_start"].b.directions)
@@ -212,10 +316,68 @@ def test_a_shared_start_is_shared_and_hardly_left(spec) -> None:
     assert len({float(one[0, 0]) for one in pairs["gaussian"].a.directions}) == 2
 
 
+@pytest.mark.parametrize("k_start", [None, 6])
+def test_stacked_training_takes_the_steps_of_the_projects_trainer(spec, k_start: int | None) -> None:
+    options = spec["autoencoder"]["options"] | {"n_latents": 12, "k_start": k_start}
+    data = torch.randn(3, 256, 8, generator=stream("test", "data")) * worlds.falling(8)
+    members = [
+        Member(options, seed, "all", InMemory(one), None, ("test", i)) for i, one in enumerate(data) for seed in (0, 1)
+    ]
+    plain, stacked = (initialise(TopK(), members) for _ in range(2))
+    for number in range(options["steps"]):
+        x = torch.randn(6, 32, 8, generator=stream("test", number)) * worlds.falling(8) * plain.scale[:, None, None]
+        plain_step(TopK(), plain, x)
+        training.step(TopK(), stacked, x.mT.contiguous())
+        plain.step, stacked.step = number + 1, number + 1
+    for name, value in plain.parameters.items():
+        assert_close(stacked.parameters[name], value, atol=1e-5, rtol=1e-5)
+        assert (value - initialise(TopK(), members).parameters[name]).abs().max() > 0.05
+
+
+def test_autoencoders_are_trained_each_on_its_own_data_and_in_the_scale_of_these(spec) -> None:
+    """As good as the project's own on rows that neither has seen, whatever the data's scale and mean."""
+    options = spec["autoencoder"]["options"] | {"n_latents": 12, "steps": 150}
+    factor = torch.tensor([1.0, 50.0])[:, None, None]
+    rows = (torch.randn(2, 1512, 8, generator=stream("test", "rows")) * worlds.falling(8) + 1) * factor
+    data, unseen = rows[:, :1000], rows[:, 1000:]
+    target = spec["autoencoder"]["target"]
+    first, other = training.train({"target": target, "options": options}, data, [0, 1], ("test",), stream("test"))
+    assert not torch.allclose(first.directions, other.directions)
+    own = fit_members(
+        target, [Member(options, 0, "all", InMemory(one), None, ("test", i)) for i, one in enumerate(data)]
+    )
+    for repetition, dictionary in enumerate(own):
+        expected = quality(dictionary, [unseen[repetition]], unseen[repetition].double().mean(0)).fvu
+        assert float(training.unexplained(first, unseen)[repetition]) == pytest.approx(expected, rel=0.25)
+        same = quality(first.one(repetition), [unseen[repetition]], unseen[repetition].double().mean(0)).fvu
+        assert float(training.unexplained(first, unseen)[repetition]) == pytest.approx(same, rel=1e-3)
+
+
+def test_options_that_stacked_training_does_not_know_are_refused(spec) -> None:
+    wrong = {"options": spec["autoencoder"]["options"] | {"dead": "auxk"}}
+    with pytest.raises(ValueError, match="dead = 'none' only, but it is 'auxk'"):
+        training.train(spec["autoencoder"] | wrong, torch.zeros(1, 9, 8), [0], (), stream("test"))
+
+
+def test_a_square_has_corners_a_disc_has_none_and_both_lie_in_a_plane() -> None:
+    sizes = worlds.Sizes(3, 4000, 8, 12)
+    longest = {}
+    for name in ("square", "disc"):
+        rows = trained.NOTHING[name](sizes, stream("test", name)).sample(4000, stream("test", "rows"))
+        variances = torch.linalg.eigvalsh(rows.mT @ rows / 4000)
+        # Variance of one coordinate of the square, 1/3, with 6 standard errors; that of the noise outside the plane.
+        assert_close(variances[:, 6:], torch.full((3, 2), 1 / 3), atol=0.035, rtol=0)
+        assert variances[:, :6].max() < 0.004
+        longest[name] = float(rows.norm(dim=2).quantile(0.999))
+    assert longest["square"] > 1.3
+    # The radius of a disc of that variance is 2 / sqrt(3).
+    assert longest["disc"] < 1.3
+
+
 def test_three_planted_features_are_on_and_half_of_them_only_beside_another() -> None:
     world = trained.sparse_pairs(worlds.Sizes(1, 96, 12, 24), stream("test", "pairs"), 3)
     assert world.features is not None
-    on = world.sample(2000, stream("test", "rows")) @ world.features.T > 0.25
+    on = (world.sample(2000, stream("test", "rows")) @ world.features.mT > 0.25)[0]
     assert (on.sum(1) == trained.TRUE_L0).all()
     assert not (on[:, 6:] & ~on[:, :6]).any()
     # Each of the first half in a third of the rows, of the second in a sixth: 4 standard errors.
@@ -224,10 +386,11 @@ def test_three_planted_features_are_on_and_half_of_them_only_beside_another() ->
 
 def test_a_true_latent_is_a_planted_feature_and_of_its_sign() -> None:
     features = worlds.unit(torch.randn(16, 12, generator=stream("test", "features")))
-    stacks = [Stack(d[None], d[None], torch.zeros(1, 16), torch.zeros(1, 12)) for d in (features.flip(0), -features)]
-    true = trained.true_latents(*stacks, features)
-    assert true[:, :16].all()
-    assert not true[:, 16:].any()
+    same, turned = (
+        Stack(d[None], d[None], torch.zeros(1, 16), torch.zeros(1, 12)) for d in (features.flip(0), -features)
+    )
+    assert trained.true_latents(same, features[None]).all()
+    assert not trained.true_latents(turned, features[None]).any()
 
 
 # The usual measures
@@ -341,24 +504,29 @@ def test_the_figure_of_worlds_draws_no_runs() -> None:
 
 @pytest.fixture(scope="module")
 def dataset(spec) -> xr.Dataset:
-    options = {"repetitions": 5, "trained_repetitions": 1}
+    options = {"repetitions": 5}
     few = spec["autoencoder"] | {"options": spec["autoencoder"]["options"] | {"steps": 4}}
     return traps(spec | {"options": options, "autoencoder": few}, {})
 
 
 def test_every_world_and_measure_has_its_place(dataset) -> None:
-    assert set(dataset.world.values) == {*MADE, *trained.WITHOUT_FEATURES}
+    assert list(dataset.world.values) == list(groups_of_worlds())
+    assert set(dataset.world.values) == {*MADE, *trained.NOTHING, *trained.ARGUABLE, *FEATURELESS}
     assert list(dataset.measure.values) == list(KINDS)
-    assert (dataset.repetitions.sel(world=list(worlds.NOTHING)) == 5).all()
-    nothing = dataset.isel(world=np.flatnonzero(dataset.group.values == "nothing"))
-    assert nothing.fdr.sel(measure="score").notnull().all()
+    nothing = dataset.isel(world=np.flatnonzero(np.isin(dataset.group.values, ["nothing", "trained"])))
+    for measure, repetitions in (("score", 5), ("workflow_score", 1), ("cka", 5)):
+        assert (nothing.repetitions.sel(measure=measure) == repetitions).all()
+        assert nothing.fdr.sel(measure=measure).notnull().all()
+    assert dataset.fvu.notnull().sum() == len({*trained.NOTHING, *trained.ARGUABLE, *FEATURELESS})
+    around = dataset.called.sel(measure=["workflow_write_out", "workflow_read_in", "workflow_effect"]).notnull()
+    assert set(dataset.world.values[around.all("measure").values]) == {"one_network", "redrawn"}
     assert nothing.power.isnull().all()
     assert dataset.power.sel(world=["planted", "gauges"], measure="score").notnull().all()
     assert ((dataset.fdr_low <= dataset.fdr) | dataset.fdr.isnull()).all()
 
 
 def test_no_two_repetitions_share_a_seed_of_the_null() -> None:
-    seeds = np.concatenate([seeds_of(world, 1000) for world in range(18)])
+    seeds = np.concatenate([seeds_of(world, 1000) for world in range(30)])
     assert len(np.unique(seeds)) == len(seeds)
 
 

@@ -82,18 +82,27 @@ def spectral_rotations(
     ratio: float = 0.5,
     minimum: int = 4,
     fall: float = 0.0,
+    held: Float[Tensor, " units"] | None = None,
 ) -> Iterator[Float[Tensor, "units units"]]:
-    """`draws` independent `spectral_rotation`s for one eigendecomposition; the first is the same as there."""
+    """`draws` independent `spectral_rotation`s for one eigendecomposition; the first is the same as there.
+
+    `held`, a mean for one, is left where it is as far as `Spectrum.holding` says.
+    """
     spectrum = Spectrum.of(covariance, ratio, minimum, fall)
+    spectrum = spectrum if held is None else spectrum.holding(held)
     for _ in range(draws):
         yield spectrum.rotation(generator)
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvectors of a covariance as columns, largest eigenvalue first, and its `eigenvalue_blocks`."""
+    """Eigenvectors of a covariance as columns, largest eigenvalue first, and its `eigenvalue_blocks`.
+
+    Columns that are in no block aren't turned.
+    """
 
     vectors: Float[Tensor, "units units"]
+    values: Float[Tensor, " units"]
     blocks: list[slice]
 
     @classmethod
@@ -103,11 +112,31 @@ class Spectrum:
         """Decomposed once, for any number of rotations; raises ValueError as `spectral_rotation` does."""
         _check_covariance(covariance)
         ascending, vectors = torch.linalg.eigh(covariance.double())
-        return cls(vectors.flip(1), eigenvalue_blocks(ascending.flip(0), ratio, minimum, fall))
+        values = ascending.flip(0)
+        return cls(vectors.flip(1), values, eigenvalue_blocks(values, ratio, minimum, fall))
+
+    def holding(self, vector: Float[Tensor, " units"]) -> Spectrum:
+        """The same, with what `vector` has in each block left where it is, if that is longer there than the deviation
+        along an average direction of the block.
+
+        Held block by block, since a vector that lies in two takes a direction of each with it: of a plane there is
+        nothing left to turn but its other direction, by a sign, and none of less variance may come in for it.
+        """
+        vectors, blocks = self.vectors.clone(), []
+        for block in self.blocks:
+            within, start = self.vectors[:, block], block.start
+            part = within.T @ vector
+            if part.square().sum() > self.values[block].mean():
+                first = torch.cat([part[:, None], torch.eye(len(part)).to(part)], 1)
+                vectors[:, block] = within @ torch.linalg.qr(first)[0]
+                start += 1
+            if start < block.stop:
+                blocks.append(slice(start, block.stop))
+        return Spectrum(vectors, self.values, blocks)
 
     def rotation(self, generator: torch.Generator) -> Float[Tensor, "units units"]:
         """A `spectral_rotation`."""
-        rotated = torch.empty_like(self.vectors)
+        rotated = self.vectors.clone()
         for block in self.blocks:
             size = block.stop - block.start
             rotated[:, block] = self.vectors[:, block] @ haar_rotation(size, generator).to(self.vectors)

@@ -81,12 +81,12 @@ def by_latent(
         latents, places = slice(0, len(rate)), [runs.index(run) for run in base.others]
         arrays["latent_rate"][i, j, latents] = rate
         for k, view in enumerate(views):
-            seen = _Seen.of(view, own, others, draws)
+            seen = Seen.of(view, own, others, draws)
             if seen is None:
                 continue
             arrays["latent_similarity"][i, j, k, latents, places] = seen.similarity
             arrays["latent_match"][i, j, k, latents, places] = seen.index
-            for name, values in _decide(seen, _stratified_by(own)).items():
+            for name, values in decide(seen, _stratified_by(own)).items():
                 arrays[f"latent_{name}"][i, j, k, latents] = values
             for name, values in _curves(view, own, others, draws).items():
                 curves[f"coverage_{name}"][i, j, k] = values
@@ -109,7 +109,7 @@ def by_latent(
 
 
 @dataclass
-class _Seen:
+class Seen:
     """One base in one view: similarity of each latent with its match in the runs, in the null's draws, in refits."""
 
     live: np.ndarray
@@ -118,7 +118,7 @@ class _Seen:
     null: Float[np.ndarray, "draws latents"]
 
     @classmethod
-    def of(cls, view: View, a: Fitted, others: list[Fitted], draws: int) -> _Seen | None:
+    def of(cls, view: View, a: Fitted, others: list[Fitted], draws: int) -> Seen | None:
         """None where the view isn't identified or defined between the base and all others, or nothing fires."""
         known = view.by_latent
         known = known and all(view.identified(a.layer, b.layer) and view.defined(a.layer, b.layer) for b in others)
@@ -194,7 +194,7 @@ def _stratified_by(fitted: Fitted) -> np.ndarray:
     return rate if len(np.unique(rate)) > 1 else np.asarray(chosen.importance.cpu().numpy())
 
 
-def _decide(seen: _Seen, rate: np.ndarray) -> dict[str, np.ndarray]:
+def decide(seen: Seen, rate: np.ndarray) -> dict[str, np.ndarray]:
     """H0 of a latent: its mean similarity over runs is at most the null's 95 % quantile at its `rate`."""
     live, runs = seen.live, len(seen.similarity)
     quantile = null_quantile(rate[live], seen.null[:, live].ravel(), np.tile(rate[live], len(seen.null)))

@@ -83,23 +83,14 @@ def within_labels(side: Side, draws: int, key: tuple[str | int, ...]) -> Iterato
 def turns(side: Side, draws: int, generator: torch.Generator) -> Iterator[Float[Tensor, "units units"]]:
     """Rotations within the spectrum of the data (`alignment.nulls.spectral_rotation`), about their mean.
 
-    What is read is x - bias. Where its mean is longer than the deviation of an average direction, it is left where it
-    is: latents that point along it fire often in any dictionary, and are alike for that. The spectrum is that of the
-    space across it.
+    What is read is x - bias. Where its mean is longer, within a block, than the deviation along an average direction
+    there, it is left where it is: latents that point along it fire often in any dictionary, and are alike for that.
     """
     known = side.rows.moments
-    mean = known.mean - side.dictionary.bias.double()
-    if mean.square().sum() <= known.covariance.diagonal().mean() or len(mean) == 1:
-        yield from spectral_rotations(known.covariance, draws, generator, minimum=SMALLEST_BLOCK, fall=CLEAR_FALL)
-        return
-    # The mean's direction and an orthonormal basis of what lies across it.
-    basis = torch.linalg.qr(torch.cat([mean[:, None], torch.eye(len(mean)).to(mean)], 1))[0]
-    along, across = basis[:, :1], basis[:, 1:]
-    second = across.T @ known.covariance @ across
-    for rotation in spectral_rotations(
-        (second + second.T) / 2, draws, generator, minimum=SMALLEST_BLOCK, fall=CLEAR_FALL
-    ):
-        yield along @ along.T + across @ rotation @ across.T
+    mean = known.mean - side.dictionary.bias.double().to(known.mean)
+    yield from spectral_rotations(
+        known.covariance, draws, generator, minimum=SMALLEST_BLOCK, fall=CLEAR_FALL, held=mean
+    )
 
 
 def against_null(observed: Scored, null: list[Scored]) -> tuple[Float[Tensor, " latents"], Float[Tensor, " latents"]]:

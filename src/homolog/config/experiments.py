@@ -62,9 +62,7 @@ class TrapsOptions(Options):
     name: Literal["traps"]
     """The analysis."""
     repetitions: Count = 1000
-    """Repetitions of each world in which nothing is shared; of those where something is, a fifth."""
-    trained_repetitions: Count = 20
-    """Pairs of autoencoders that are trained in each of the worlds that need training."""
+    """Repetitions of each world in which nothing is stable. Other worlds, and the workflow's part, take a tenth."""
 
 
 Analysis: TypeAlias = Annotated[StabilityOptions | TrapsOptions, Field(discriminator="name")]

@@ -15,6 +15,11 @@ MEASURES = {
     "encoder": "encoder rows",
     "neuron_permuted": "neuron, permuted",
     "neuron_procrustes": "neuron, rotated",
+    "workflow_score": "score",
+    "workflow_write_out": "write-out",
+    "workflow_read_in": "read-in",
+    "workflow_effect": "effect",
+    "workflow_neuron": "neuron",
     "cosine": "cosine above 0.7",
     "cosine_with_dead": "the same, dead latents counted",
     "cosine_by_order": "cosine above 0.7, latent i with i",
@@ -37,10 +42,14 @@ WORLDS = {
     "outlier": "one outlier row",
     "few_rows": "4 rows per unit",
     "untrained": "untrained networks",
+    "one_network": "a random ReLU network",
+    "redrawn": "the same, layer redrawn",
     "square": "points of a square",
-    "gaussians": "a dozen Gaussians",
+    "disc": "points of a disc",
     "gaussian": "one Gaussian",
+    "gaussians": "a dozen Gaussians",
     "shared_start": "a shared start, hardly left",
+    "gaussians_featureless": "a dozen Gaussians, if clusters don't count",
     "planted": "half of the latents shared",
     "gauges": "one network in two gauges",
 }
@@ -54,9 +63,7 @@ def pages(dataset: xr.Dataset) -> list[xr.Dataset]:
 def table(dataset: xr.Dataset) -> pd.DataFrame:
     """A row for each world and measure that is defined there."""
     names = [name + end for name in VALUES for end in ("", "_low", "_high")]
-    frame = dataset[names].to_dataframe().reset_index().dropna(subset=["called"])
-    facts = dataset[["repetitions"]].reset_coords(drop=True).to_dataframe()
-    frame = frame.drop(columns="repetitions", errors="ignore").join(facts, on="world")
+    frame = dataset[["repetitions", *names]].to_dataframe().reset_index().dropna(subset=["called"])
     order = {"world": list(dataset.world.values), "measure": list(dataset.measure.values)}
     for name, values in order.items():
         frame[name] = pd.Categorical(frame[name], values)
@@ -66,26 +73,29 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
 
 def runs_table(dataset: xr.Dataset) -> pd.DataFrame:
     """No runs but worlds, and what each is made of."""
-    return dataset[["repetitions", "rows", "latents", "warned"]].to_dataframe().reset_index()
+    return dataset[["rows", "latents", "warned", "fvu"]].to_dataframe().reset_index()
 
 
 def summary(dataset: xr.Dataset, headline: str) -> str:
     """The answer in words, then the rates, for a reader with a terminal."""
     level = float(dataset.attrs["level"])
     parts = ["\n\n".join(fill(paragraph, 100) for paragraph in headline.split("\n\n")), ""]
-    for name, says in (
+    for name, title in (
         ("fdr", f"False discovery rate in %, with one-sided 95 % bounds (nominal {100 * level:g} %)"),
         ("power", "Share of what is stable that is found, in %, with one-sided 95 % bounds"),
     ):
-        parts.append(says)
+        parts.append(title)
         for world in dataset.world.values:
             here = dataset.sel(world=world)
             known = [str(measure) for measure in here.measure.values[here[name].notnull().values]]
             if known:
-                parts.append(f"\n{WORLDS[str(world)]} ({world}; {int(here.repetitions)} repetitions)")
+                parts.append(f"\n{WORLDS[str(world)]} ({world})")
             for measure in known:
                 low, value, high = (100 * float(here[name + end].sel(measure=measure)) for end in ("_low", "", "_high"))
-                parts.append(f"  {MEASURES[measure]:40s}{value:6.1f} [{low:5.1f}, {high:5.1f}]")
+                count, says = int(here.repetitions.sel(measure=measure)), MEASURES[measure]
+                if here.kind.sel(measure=measure) == "workflow":
+                    says = f"workflow: {says}"
+                parts.append(f"  {says:40s}{value:6.1f} [{low:5.1f}, {high:5.1f}] of {count:,} repetitions")
         parts.append("")
     names = ["stable", "true", "true_if_stable", "true_if_not"]
     shown = dataset[[name + end for name in names for end in ("", "_low", "_high")]].to_dataframe()

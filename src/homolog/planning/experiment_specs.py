@@ -130,5 +130,7 @@ def _with_start(config: Config, decomposition: str) -> Spec:
 
 def _autoencoder() -> Spec:
     """The autoencoder of analyses that make their worlds themselves: small, and quick on small data."""
-    options = TopKOptions(method="topk_sae", n_latents=24, k=2, steps=250, batch_size=64, lr=1e-2)
+    options = TopKOptions(
+        method="topk_sae", n_latents=24, k=2, steps=250, batch_size=32, lr=1e-2, bias_init="mean", dead="none"
+    )
     return {"target": METHODS[options.method], "options": options.expand()[0]}

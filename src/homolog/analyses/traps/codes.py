@@ -50,12 +50,13 @@ def _coded(stack: Stack, pre: dict[str, Tensor]) -> Codes:
 
 
 def turn_stack(
-    stack: Stack, rates: Float[Tensor, "few latents"], rows: Tensor, turn: Float[Tensor, "few draws units units"]
+    stack: Stack, rates: Float[Tensor, "few latents"] | None, rows: Tensor, turn: Float[Tensor, "few draws units units"]
 ) -> tuple[Stack, Codes]:
-    """Every draw's dictionary, one after the other, and its codes: biases moved so that latents fire as often."""
+    """Every draw's dictionary, one after the other, and its codes: with `rates`, biases moved so that latents fire as
+    often."""
     turned = stack.turned(turn)
     pre = {fold: turned.pre_activations(rows[:, index]) for fold, index in halves(rows.shape[1]).items()}
-    if stack.activation == "relu":
+    if stack.activation == "relu" and rates is not None:
         rated = pre["match"][..., :RATED]
         place = ((1 - rates) * (rated.shape[-1] - 1)).round().long().clamp(0, rated.shape[-1] - 1)
         # NumPy sorts short rows several times as fast as torch.

@@ -18,11 +18,9 @@ from torch import Tensor
 from homolog.alignment.decisions import benjamini_yekutieli
 from homolog.analyses.traps.codes import Codes, codes_of, turn_stack
 from homolog.analyses.traps.stack import Pair, Stack
-from homolog.analyses.traps.turns import Turns
+from homolog.analyses.traps.turns import Turns, within_spectra
 from homolog.analyses.traps.views import Maps, Scored, Views, compare_stacks, maps_of, views_of
 from homolog.comparing.chance import IN_STRATUM, LEVEL, draws_needed, pilot_draws
-from homolog.comparing.rows import Rows
-from homolog.decompositions.samples import InMemory
 
 # Numbers in the largest array of a pass: few enough to stay near the processor.
 AT_ONCE = 2**20
@@ -108,13 +106,11 @@ class Held:
     @classmethod
     def begin(cls, pair: Pair, seeds: Int[np.ndarray, " few"], pilots: int) -> Held:
         """What was observed; the first draws, by which `compare` sorts latents into strata, are left out."""
-        rows_a, rows_b = ([Rows(InMemory(one)) for one in side] for side in (pair.rows_a, pair.rows_b))
         wanted = views_of(pair)
         codes = codes_of(pair.a, pair.rows_a), codes_of(pair.b, pair.rows_b)
-        maps = maps_of(wanted, rows_a, rows_b), maps_of(wanted, rows_b, rows_a)
+        maps = maps_of(wanted, pair.rows_a, pair.rows_b), maps_of(wanted, pair.rows_b, pair.rows_a)
         observed = compare_stacks(pair, wanted, (pair.a, codes[0]), (pair.b, codes[1]), maps[0], 1)
-        known = [[one.moments for one in rows] for rows in (rows_a, rows_b)]
-        turns = Turns(known[0], pair.a.bias, seeds, 0), Turns(known[1], pair.b.bias, seeds, 1)
+        turns = within_spectra(pair.rows_a, pair.a.bias, seeds, 0), within_spectra(pair.rows_b, pair.b.bias, seeds, 1)
         for one in turns:
             one.skip(pilots)
         none = torch.zeros(len(seeds), 2, pair.a.latents + pair.b.latents, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What is a repetition made of? Two dictionaries, the rows that they are read on, and which latents they share."""
+"""What is a repetition made of? Dictionaries of two or more runs, the rows they read, which latents they share."""
 
 from __future__ import annotations
 
@@ -134,3 +134,45 @@ class Pair:
         if self.projected:
             return [self.a.directions[repetition], self.b.directions[repetition]], rows
         return [self.a.one(repetition), self.b.one(repetition)], rows
+
+
+@dataclass(frozen=True)
+class Network:
+    """What lies around a ReLU layer of one run in every repetition, biases zero: x, relu(W x), relu(V .), then U."""
+
+    below: Float[Tensor, "repetitions rows below_units"]
+    into: Float[Tensor, "repetitions units below_units"]
+    out: Float[Tensor, "repetitions next_units units"]
+    logits: Float[Tensor, "repetitions classes next_units"]
+
+    def take(self, chosen: Int[Tensor, " few"]) -> Network:
+        """Some of the repetitions."""
+        return Network(self.below[chosen], self.into[chosen], self.out[chosen], self.logits[chosen])
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Two runs or more of one world, in every repetition; `stable` says of each run's latents what `Pair` says."""
+
+    stacks: tuple[Stack, ...]
+    rows: tuple[Float[Tensor, "repetitions rows units"], ...]
+    stable: tuple[Bool[Tensor, "repetitions latents"], ...]
+    one_basis: bool = True
+    copies: bool = False
+    networks: tuple[Network, ...] = ()
+
+    @property
+    def pair(self) -> Pair:
+        """The first two."""
+        (a, b), (rows_a, rows_b), stable = self.stacks[:2], self.rows[:2], torch.cat(self.stable[:2], 1)
+        return Pair(a, b, rows_a, rows_b, stable, one_basis=self.one_basis, copies=self.copies)
+
+    def take(self, chosen: Int[Tensor, " few"]) -> Runs:
+        """Some of the repetitions."""
+        return replace(
+            self,
+            stacks=tuple(one.take(chosen) for one in self.stacks),
+            rows=tuple(one[chosen] for one in self.rows),
+            stable=tuple(one[chosen] for one in self.stable),
+            networks=tuple(one.take(chosen) for one in self.networks),
+        )

@@ -3,90 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from homolog.alignment.nulls import eigenvalue_blocks
+from homolog.alignment.nulls import Spectrum
 from homolog.comparing.chance import CLEAR_FALL, SMALLEST_BLOCK
-from homolog.decompositions.moments import Moments
 from homolog.streams import stream
 
 
-class Turns:
-    """`comparing.chance.turns` of every repetition, from the same streams, so many draws at a time, in float64."""
+def within_spectra(
+    rows: Float[Tensor, "repetitions rows units"],
+    bias: Float[Tensor, "repetitions units"],
+    seeds: Int[np.ndarray, " repetitions"],
+    run: int,
+) -> Turns:
+    """`comparing.chance.turns` of every repetition, from the same streams."""
+    known = zip(*moments(rows), bias.double(), strict=True)
+    spectra = [
+        Spectrum.of(covariance, minimum=SMALLEST_BLOCK, fall=CLEAR_FALL).holding(mean - own)
+        for mean, covariance, own in known
+    ]
+    return Turns(spectra, [stream("compare", "null", seed, run) for seed in seeds.tolist()])
 
-    def __init__(
-        self,
-        known: list[Moments],
-        bias: Float[Tensor, "repetitions units"],
-        seeds: Int[np.ndarray, " repetitions"],
-        run: int,
-    ) -> None:
-        self._frames = [_frame(one, own.double()) for one, own in zip(known, bias, strict=True)]
-        self._generators = [stream("compare", "null", seed, run) for seed in seeds.tolist()]
+
+def as_the_workflow(rows: Float[Tensor, "repetitions rows units"], generators: list[torch.Generator]) -> Turns:
+    """`alignment.nulls.Spectrum.rotation` of every repetition, by its generator."""
+    return Turns([Spectrum.of(one) for one in moments(rows)[1]], generators)
+
+
+def moments(
+    rows: Float[Tensor, "repetitions rows units"],
+) -> tuple[Float[Tensor, "repetitions units"], Float[Tensor, "repetitions units units"]]:
+    """Mean and covariance (divisor: rows), in float64."""
+    mean = rows.double().mean(1)
+    centred = rows - mean[:, None]
+    return mean, centred.mT @ centred / rows.shape[1]
+
+
+@dataclass
+class Turns:
+    """Rotations within the spectra of repetitions, from a stream for each, so many draws at a time, in float64."""
+
+    spectra: list[Spectrum]
+    generators: list[torch.Generator]
 
     def take(self, chosen: Int[Tensor, " few"]) -> Turns:
         """Those of some repetitions, from where they are."""
-        few = copy(self)
-        few._frames = [self._frames[index] for index in chosen.tolist()]
-        few._generators = [self._generators[index] for index in chosen.tolist()]
-        return few
+        index = chosen.tolist()
+        return Turns([self.spectra[i] for i in index], [self.generators[i] for i in index])
 
     def skip(self, draws: int) -> None:
         """Leave out so many draws."""
-        for members, sizes in self._alike():
-            self._gaussians(members, sizes, draws)
+        for members, blocks in self._alike():
+            self._gaussians(members, blocks, draws)
 
     def draw(self, draws: int) -> Float[Tensor, "repetitions draws units units"]:
         """The next ones of each repetition."""
-        units = self._frames[0][0].shape[0]
-        result = torch.empty(len(self._frames), draws, units, units, dtype=torch.float64)
-        for members, sizes in self._alike():
-            frame = torch.stack([self._frames[index][0] for index in members])[:, None]
-            turned = frame.expand(-1, draws, -1, -1).clone()
-            low = units - sum(sizes)  # Before the blocks stands what isn't turned.
-            for size, gaussian in zip(sizes, self._gaussians(members, sizes, draws), strict=True):
-                turned[..., low : low + size] = frame[..., low : low + size] @ orthonormal(gaussian)
-                low += size
-            result[members] = turned @ frame.mT
+        units = len(self.spectra[0].values)
+        result = torch.empty(len(self.spectra), draws, units, units, dtype=torch.float64)
+        for members, blocks in self._alike():
+            vectors = torch.stack([self.spectra[index].vectors for index in members])[:, None]
+            turned = vectors.expand(-1, draws, -1, -1).clone()
+            for block, gaussian in zip(blocks, self._gaussians(members, blocks, draws), strict=True):
+                turned[..., block] = vectors[..., block] @ orthonormal(gaussian)
+            result[members] = turned @ vectors.mT
         return result
 
-    def _alike(self) -> Iterator[tuple[list[int], list[int]]]:
-        """Repetitions whose blocks have the same sizes, and these."""
-        structures: dict[tuple[int, ...], list[int]] = {}
-        for index, (_, sizes) in enumerate(self._frames):
-            structures.setdefault(tuple(sizes), []).append(index)
-        yield from ((members, list(sizes)) for sizes, members in structures.items())
+    def _alike(self) -> Iterator[tuple[list[int], list[slice]]]:
+        """Repetitions that have the same blocks, and these."""
+        structures: dict[tuple[tuple[int, int], ...], list[int]] = {}
+        for index, spectrum in enumerate(self.spectra):
+            structures.setdefault(tuple((one.start, one.stop) for one in spectrum.blocks), []).append(index)
+        yield from ((members, self.spectra[members[0]].blocks) for members in structures.values())
 
     def _gaussians(
-        self, members: list[int], sizes: list[int], draws: int
+        self, members: list[int], blocks: list[slice], draws: int
     ) -> list[Float[Tensor, "members draws size size"]]:
-        """The normal numbers behind each block's rotations, in the order in which `spectral_rotations` draws them."""
+        """The normal numbers behind each block's rotations, in the order in which `Spectrum.rotation` draws them."""
+        sizes = [block.stop - block.start for block in blocks]
         drawn = [torch.empty(len(members), draws, size, size, dtype=torch.float64) for size in sizes]
         for place, member in enumerate(members):
             for draw in range(draws):
                 for block in drawn:
-                    block[place, draw].normal_(generator=self._generators[member])
+                    block[place, draw].normal_(generator=self.generators[member])
         return drawn
-
-
-def _frame(known: Moments, bias: Float[Tensor, " units"]) -> tuple[Float[Tensor, "units units"], list[int]]:
-    """Eigenvectors as columns and the sizes of their blocks; before them the mean's direction, where it is held."""
-    mean, covariance = known.mean - bias, known.covariance
-    across = None
-    if mean.square().sum() > covariance.diagonal().mean() and len(mean) > 1:
-        basis = torch.linalg.qr(torch.cat([mean[:, None], torch.eye(len(mean)).to(mean)], 1))[0]
-        across = basis[:, 1:]
-        second = across.T @ covariance @ across
-        covariance = (second + second.T) / 2
-    ascending, vectors = torch.linalg.eigh(covariance)
-    blocks = eigenvalue_blocks(ascending.flip(0), minimum=SMALLEST_BLOCK, fall=CLEAR_FALL)
-    frame = vectors.flip(1) if across is None else torch.cat([basis[:, :1], across @ vectors.flip(1)], 1)
-    return frame, [block.stop - block.start for block in blocks]
 
 
 def orthonormal(gaussian: Float[Tensor, "... size size"]) -> Float[Tensor, "... size size"]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from homolog.analyses.traps.codes import Codes
+from homolog.analyses.traps.codes import Codes, halves
 from homolog.analyses.traps.stack import Pair, Stack
-from homolog.comparing.rows import Rows
-from homolog.comparing.views import CODES, MAPPED, VIEWS, fit_maps
+from homolog.comparing.views import CODES, MAPPED, VIEWS
 
 FOLDS = ("match", "score")
 Maps = dict[str, tuple[Tensor, Tensor]]
@@ -104,16 +105,30 @@ def _overlaps(b: Tensor, a: Tensor) -> Float[Tensor, "few latents_b latents_a"]:
     return both / either.clamp_(min=1)
 
 
-def maps_of(wanted: list[str], a: list[Rows], b: list[Rows]) -> Maps:
-    """By view that needs one, the maps from b's units to a's, fitted on either half; none in one basis."""
+def maps_of(wanted: list[str], a: Float[Tensor, "few rows units"], b: Float[Tensor, "few rows units"]) -> Maps:
+    """By view that needs one, the maps from b's units to a's, fitted on either half; none in one basis.
+
+    As `comparing.views.fit_maps`: the rotation nearest to a's activations, and the permutation of units.
+    """
     if not set(wanted) & set(MAPPED):
         return {}
-    fitted = [fit_maps(one, other) for one, other in zip(a, b, strict=True)]
-    return {
-        view: (torch.stack([one[view].match for one in fitted]), torch.stack([one[view].score for one in fitted]))
-        for view in wanted
-        if view in MAPPED
-    }
+    rotations, permutations = [], []
+    for index in halves(a.shape[1]).values():
+        (ours, spread_a), (theirs, spread_b) = (_centred(rows[:, index]) for rows in (a, b))
+        cross = theirs.mT @ ours
+        u, _, vh = torch.linalg.svd(cross)
+        rotations.append(u @ vh)
+        matched = [linear_sum_assignment(one, maximize=True)[1] for one in (cross / spread_b.mT / spread_a).numpy()]
+        permutations.append(torch.eye(a.shape[2], dtype=cross.dtype)[torch.from_numpy(np.stack(matched))])
+    found = {"neuron_procrustes": rotations, "neuron_permuted": permutations}
+    return {view: (found[view][0], found[view][1]) for view in wanted if view in MAPPED}
+
+
+def _centred(rows: Tensor) -> tuple[Float[Tensor, "few rows units"], Float[Tensor, "few 1 units"]]:
+    """In float64, and the norm of each unit; a constant one's is infinite."""
+    centred = rows.double() - rows.double().mean(1, keepdim=True)
+    norm = centred.norm(dim=1, keepdim=True)
+    return centred, torch.where(norm > 0, norm, torch.inf)
 
 
 def _unit(rows: Tensor) -> Tensor:

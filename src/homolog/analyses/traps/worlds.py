@@ -1,4 +1,4 @@
-"""In which worlds is it known beforehand which latents two dictionaries share? Made of random numbers, none trained."""
+"""In which worlds is it known beforehand which latents dictionaries share? Made of random numbers, none trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from homolog.analyses.traps.stack import Pair, Stack
+from homolog.analyses.traps.stack import Network, Runs, Stack
 
 # A latent is on in one row of six.
 RATE = 1 / 6
@@ -19,137 +19,156 @@ OUTLIER = 30.0
 COPY_NOISE = 0.15
 # What two runs find of one planted feature: directions with a cosine of about 0.96.
 FOUND_NOISE = 0.2
+# Of networks: classes. The layers below and above have two thirds of the layer's units.
+CLASSES = 4
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Repetitions, rows, units of the activations, and latents of each dictionary."""
+    """Repetitions, rows, units of the activations, latents of each dictionary, and runs of each repetition."""
 
     repetitions: int
     rows: int
     units: int
     latents: int
+    runs: int = 2
 
 
-def independent(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """Two random dictionaries on one network's activations, which are isotropic."""
+def independent(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """Random dictionaries on one network's activations, which are isotropic."""
     rows = _normal(sizes, generator)
-    return _one_network(rows, _random(sizes, generator), _random(sizes, generator))
+    return _one_network(rows, [_random(sizes, generator) for _ in range(sizes.runs)])
 
 
-def power_law(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """Two dictionaries of samples of a Gaussian without features, variances 1, 1/2, 1/3, ...: unrelated but for it."""
+def power_law(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """Dictionaries of samples of a Gaussian without features, variances 1, 1/2, 1/3, ...: unrelated but for it."""
     rows = _normal(sizes, generator) * falling(sizes.units)
-    a, b = (unit(_random(sizes, generator) * falling(sizes.units)) for _ in range(2))
-    return _one_network(rows, a, b)
+    return _one_network(rows, [unit(_random(sizes, generator) * falling(sizes.units)) for _ in range(sizes.runs)])
 
 
-def dead(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """A third of the latents are dead, and lie where both dictionaries began; the live ones are unrelated."""
+def dead(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """A third of the latents are dead, and lie where all dictionaries began; the live ones are unrelated."""
     rows, start = _normal(sizes, generator), _random(sizes, generator)
-    pair = _one_network(rows, _random(sizes, generator), _random(sizes, generator))
+    made = _one_network(rows, [_random(sizes, generator) for _ in range(sizes.runs)])
     silent = sizes.latents // 3
-    for stack in (pair.a, pair.b):
+    for stack in made.stacks:
         stack.directions[:, :silent] = start[:, :silent]
         stack.encoder_bias[:, :silent] = -1e3
-    return pair
+    return made
 
 
-def duplicates(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """One direction that both have, in a dozen near-copies each; all others are unrelated. One is stable, no dozen."""
+def duplicates(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """One direction that all have, in a dozen near-copies each; all others are unrelated. One is stable, no dozen."""
     rows, shared = _normal(sizes, generator), _random(sizes, generator)[:, :1]
     copies = sizes.latents // 2
     directions = []
-    for _ in range(2):
+    for _ in range(sizes.runs):
         own, noise = _random(sizes, generator), _random(sizes, generator)
         own[:, :copies] = unit(shared + COPY_NOISE * noise[:, :copies])
         directions.append(own)
-    pair = _one_network(rows, directions[0], directions[1], stable=torch.arange(sizes.latents) < copies)
-    return replace(pair, copies=True)
+    return replace(_one_network(rows, directions, stable=torch.arange(sizes.latents) < copies), copies=True)
 
 
-def degenerate(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """Principal components of two samples, in two groups of equal variance: subspaces return, no vector does."""
+def degenerate(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """Principal components of other samples, in two groups of equal variance: subspaces return, no vector does."""
     spread = torch.ones(sizes.units)
     spread[sizes.units * 2 // 3 :] = 0.3
     found = []
-    for _ in range(2):
+    for _ in range(sizes.runs):
         sample = _normal(sizes, generator) * spread
         centred = sample - sample.mean(1, keepdim=True)
         found.append(torch.linalg.eigh((centred.mT @ centred).double()).eigenvectors.mT.flip(1).float())
-    return _one_network(_normal(sizes, generator) * spread, found[0], found[1], activation="identity")
+    return _one_network(_normal(sizes, generator) * spread, found, activation="identity")
 
 
-def outlier(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """Two unrelated networks; on one input both have activations thirty times as long as elsewhere."""
+def outlier(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """Unrelated networks; on one input all have activations thirty times as long as elsewhere."""
     sides = []
-    for _ in range(2):
+    for _ in range(sizes.runs):
         rows = _normal(sizes, generator)
         rows[:, 0] *= OUTLIER
         sides.append(rows)
-    return _two_networks(sides[0], sides[1], _random(sizes, generator), _random(sizes, generator))
+    return _networks(sides, [_random(sizes, generator) for _ in sides])
 
 
-def few_rows(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """Two unrelated networks, four rows for each unit, the fewest that are accepted, and half as many more latents."""
-    few = Sizes(sizes.repetitions, 4 * sizes.units, sizes.units, sizes.latents * 3 // 2)
-    return _two_networks(
-        _normal(few, generator), _normal(few, generator), _random(few, generator), _random(few, generator)
-    )
+def few_rows(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """Unrelated networks, four rows for each unit, the fewest that are accepted, and half as many more latents."""
+    few = replace(sizes, rows=4 * sizes.units, latents=sizes.latents * 3 // 2)
+    rows = [_normal(few, generator) for _ in range(sizes.runs)]
+    return _networks(rows, [_random(few, generator) for _ in rows])
 
 
-def untrained(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """Principal components of two untrained ReLU layers with weights of their own, on the same inputs."""
+def untrained(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """Principal components of untrained ReLU layers with weights of their own, on the same inputs."""
     inputs = sizes.units // 3
     x, fitted = (torch.randn(sizes.repetitions, sizes.rows, inputs, generator=generator) for _ in range(2))
-    rows, found = [], []
-    for _ in range(2):
+    rows, found, means = [], [], []
+    for _ in range(sizes.runs):
         weights = torch.randn(sizes.repetitions, inputs, sizes.units, generator=generator) * (2 / inputs) ** 0.5
         sample = (fitted @ weights).relu()
         centred = sample - sample.mean(1, keepdim=True)
         vectors = torch.linalg.eigh((centred.mT @ centred).double()).eigenvectors.mT.flip(1)
         rows.append((x @ weights).relu())
-        found.append((vectors[:, :inputs].float(), sample.mean(1)))
-    (a, mean_a), (b, mean_b) = found
-    pair = _two_networks(rows[0], rows[1], a, b, activation="identity")
-    pair.a.bias.copy_(mean_a)
-    pair.b.bias.copy_(mean_b)
-    return pair
+        found.append(vectors[:, :inputs].float())
+        means.append(sample.mean(1))
+    made = _networks(rows, found, activation="identity")
+    for stack, mean in zip(made.stacks, means, strict=True):
+        stack.bias.copy_(mean)
+    return made
 
 
-def planted(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """Sparse features, of which both dictionaries found the first half, with some error; the others are unrelated."""
+def one_network(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """Random dictionaries of the first layer of one ReLU network with random weights."""
+    network = _network(sizes, generator)
+    rows = (network.below @ network.into.mT).relu()
+    made = _one_network(rows, [_random(sizes, generator) for _ in range(sizes.runs)])
+    return replace(made, networks=(network,) * sizes.runs)
+
+
+def redrawn(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """The same, where each run has weights of its own into and out of the layer: redrawn, and not trained again."""
+    first = _network(sizes, generator)
+    networks = [first]
+    for _ in range(1, sizes.runs):
+        own = _network(sizes, generator)
+        networks.append(replace(first, into=own.into, out=own.out))
+    rows = [(network.below @ network.into.mT).relu() for network in networks]
+    return replace(_networks(rows, [_random(sizes, generator) for _ in rows]), networks=tuple(networks))
+
+
+def planted(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """Sparse features, of which all dictionaries found the first half, with some error; the others are unrelated."""
     features = _random(sizes, generator)
     shared = sizes.latents // 2
     directions = []
-    for _ in range(2):
+    for _ in range(sizes.runs):
         own = _random(sizes, generator)
         own[:, :shared] = unit(features[:, :shared] + FOUND_NOISE * own[:, :shared])
         directions.append(own)
-    return _one_network(
-        _sparse(sizes, features, generator), directions[0], directions[1], torch.arange(sizes.latents) < shared
-    )
+    return _one_network(_sparse(sizes, features, generator), directions, torch.arange(sizes.latents) < shared)
 
 
-def gauges(sizes: Sizes, generator: torch.Generator) -> Pair:
-    """One network twice, its units permuted and rescaled at random: nothing that it computes is changed."""
+def gauges(sizes: Sizes, generator: torch.Generator) -> Runs:
+    """One network several times, its units permuted and rescaled at random: nothing that it computes is changed."""
     features = _random(sizes, generator)
     rows, directions = _sparse(sizes, features, generator), _random(sizes, generator)
-    order = torch.rand(sizes.repetitions, sizes.units, generator=generator).argsort(1)
-    scale = 2.0 ** torch.randint(-3, 4, (sizes.repetitions, 1, sizes.units), generator=generator)
+    own = _stack(directions, rows, "relu")
+    stacks, seen = [own], [rows]
+    for _ in range(1, sizes.runs):
+        order = torch.rand(sizes.repetitions, 1, sizes.units, generator=generator).argsort(2)
+        scale = 2.0 ** torch.randint(-3, 4, (sizes.repetitions, 1, sizes.units), generator=generator)
 
-    def regauged(array: Tensor, factor: Tensor) -> Tensor:
-        return array.gather(2, order[:, None].expand_as(array)) * factor
+        def regauged(array: Tensor, factor: Tensor, order: Tensor = order) -> Tensor:
+            return array.gather(2, order.expand_as(array)) * factor
 
-    pair = _two_networks(rows, regauged(rows, scale), directions, directions)
-    own = pair.a
-    other = Stack(
-        unit(regauged(directions, scale)), regauged(own.encoder, 1 / scale), own.encoder_bias, own.bias.clone()
-    )
-    return Pair(own, other, pair.rows_a, pair.rows_b, torch.ones_like(pair.stable), one_basis=False)
+        encoder = regauged(own.encoder, 1 / scale)
+        stacks.append(Stack(unit(regauged(directions, scale)), encoder, own.encoder_bias, own.bias.clone()))
+        seen.append(regauged(rows, scale))
+    every = torch.ones(directions.shape[:2], dtype=torch.bool)
+    return Runs(tuple(stacks), tuple(seen), (every,) * sizes.runs, one_basis=False)
 
 
-Make = Callable[[Sizes, torch.Generator], Pair]
+Make = Callable[[Sizes, torch.Generator], Runs]
 NOTHING: dict[str, Make] = {
     "independent": independent,
     "power_law": power_law,
@@ -159,6 +178,8 @@ NOTHING: dict[str, Make] = {
     "outlier": outlier,
     "few_rows": few_rows,
     "untrained": untrained,
+    "one_network": one_network,
+    "redrawn": redrawn,
 }
 SOMETHING: dict[str, Make] = {"planted": planted, "gauges": gauges}
 
@@ -176,6 +197,19 @@ def _sparse(sizes: Sizes, features: Tensor, generator: torch.Generator) -> Float
     shape = (sizes.repetitions, sizes.rows, sizes.latents)
     on = torch.rand(shape, generator=generator) < 1 / 12
     return (on * (1 + torch.rand(shape, generator=generator))) @ features
+
+
+def _network(sizes: Sizes, generator: torch.Generator) -> Network:
+    """Weights of the size of He et al. (2015); those out of a unit have norm 1, as the gauge has them."""
+    beside = sizes.units * 2 // 3
+
+    def weights(n_out: int, n_in: int) -> Tensor:
+        drawn: Tensor = torch.randn(sizes.repetitions, n_out, n_in, generator=generator) * (2 / n_in) ** 0.5
+        return drawn
+
+    below = torch.randn(sizes.repetitions, sizes.rows, beside, generator=generator)
+    out = unit(weights(beside, sizes.units).mT).mT
+    return Network(below, weights(sizes.units, beside), out, weights(CLASSES, beside))
 
 
 def falling(units: int) -> Float[Tensor, " units"]:
@@ -198,17 +232,15 @@ def _stack(directions: Tensor, rows: Tensor, activation: str) -> Stack:
 
 
 def _one_network(
-    rows: Tensor, a: Tensor, b: Tensor, stable: Bool[Tensor, " latents"] | None = None, activation: str = "relu"
-) -> Pair:
-    return Pair(_stack(a, rows, activation), _stack(b, rows, activation), rows, rows, _truth(a, b, stable))
+    rows: Tensor, directions: list[Tensor], stable: Bool[Tensor, " latents"] | None = None, activation: str = "relu"
+) -> Runs:
+    return replace(_networks([rows] * len(directions), directions, activation, stable), one_basis=True)
 
 
-def _two_networks(rows_a: Tensor, rows_b: Tensor, a: Tensor, b: Tensor, activation: str = "relu") -> Pair:
-    sides = _stack(a, rows_a, activation), _stack(b, rows_b, activation)
-    return Pair(*sides, rows_a, rows_b, _truth(a, b, None), one_basis=False)
-
-
-def _truth(a: Tensor, b: Tensor, stable: Tensor | None) -> Bool[Tensor, "repetitions latents"]:
-    if stable is None:
-        return torch.zeros(len(a), a.shape[1] + b.shape[1], dtype=torch.bool)
-    return torch.cat([stable, stable]).expand(len(a), -1)
+def _networks(
+    rows: list[Tensor], directions: list[Tensor], activation: str = "relu", stable: Tensor | None = None
+) -> Runs:
+    stacks = [_stack(own, read, activation) for own, read in zip(directions, rows, strict=True)]
+    shape = directions[0].shape[:2]
+    known = torch.zeros(shape, dtype=torch.bool) if stable is None else stable.expand(shape)
+    return Runs(tuple(stacks), tuple(rows), (known,) * len(rows), one_basis=False)
