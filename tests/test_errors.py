@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from workspace import Workspace, environment, run
+from workspace import Workspace, environment, private_mounts, run
 
 from homolog.store.checksums import seal
 from homolog.store.models import read_model, write_model
@@ -296,11 +296,10 @@ def test_a_full_quota_is_one_line(copied: Workspace) -> None:
 @pytest.fixture(scope="session")
 def mount_tmpfs() -> list[str]:
     """The start of a command that has mounts of its own; tests that need one are skipped where nobody may mount."""
-    for private in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
-        command = [*private, "sh", "-c", "mount -t tmpfs tmpfs /mnt"]
-        if sys.platform == "linux" and shutil.which("unshare") and run(command).returncode == 0:
-            return private
-    pytest.skip("a small disk can only be made where this user may mount one (Linux, root or user namespaces)")
+    mounts = private_mounts()
+    if mounts is None:
+        pytest.skip("a small disk can only be made where this user may mount one (Linux, root or user namespaces)")
+    return mounts
 
 
 def test_a_full_disk_is_one_line(copied: Workspace, mount_tmpfs: list[str]) -> None:

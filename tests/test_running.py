@@ -58,7 +58,7 @@ exec(compile(open(path).read(), path, "exec"), {"snakemake": snakemake, "__name_
 def sources(tmp_path: Path) -> Path:
     """A package with what every job imports, and a few modules of its own; a script; an empty folder to work in."""
     package = tmp_path / "src" / "homolog"
-    for name in ("stage.py", "provenance"):
+    for name in ("stage.py", "stopping.py", "store", "provenance"):
         target = package / name
         target.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-r", ROOT / "src" / "homolog" / name, target], check=True)

@@ -152,6 +152,15 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
 
 
+def private_mounts() -> list[str] | None:
+    """The start of a command that has mounts of its own; None where this user may not mount anything."""
+    for private in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
+        command = [*private, "sh", "-c", "mount -t tmpfs tmpfs /mnt"]
+        if sys.platform == "linux" and shutil.which("unshare") and run(command).returncode == 0:
+            return private
+    return None
+
+
 def parse_plan(output: str, targets: set[str]) -> set[str]:
     """Jobs named in the output of a dry run; fails unless they are exactly those that its table counts."""
     found = []

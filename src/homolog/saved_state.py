@@ -40,9 +40,11 @@ class SavedState:
             with safe_open(self.path, "pt") as file:
                 if (file.metadata() or {}).get(IDENTITY) != self.identity or not is_intact(self.path):
                     return {}
-                return {name: file.get_tensor(name) for name in file.offset_keys()}
+                found = {name: file.get_tensor(name) for name in file.offset_keys()}
         except SafetensorError:
             return {}
+        log.info("goes on from a saved state")
+        return found
 
     def between(self, steps: Iterable[int], arrays: Callable[[], dict[str, Tensor]]) -> Iterator[int]:
         """The same steps; between two of them, when it is time, `arrays` are saved.
@@ -74,7 +76,7 @@ class SavedState:
         with atomic(self.path) as temporary:
             save_file(whole, temporary, {IDENTITY: self.identity, ATTRIBUTE: UNSEALED})
         self.saved_at = time.monotonic()
-        log.info("saved a state, to go on from there")
+        log.info("saved its state")
 
     def remove(self) -> None:
         """Training is done: the state is of no more use."""

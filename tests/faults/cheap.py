@@ -21,6 +21,9 @@ EXPERIMENT = "stability"
 MODEL = "results/models/digits_mlp/seed_0/model.safetensors"
 DICTIONARY = "results/models/digits_mlp/seed_0/hidden_1/pca.h5"
 
+# Seconds between the pieces that a file is written in: what is killed is often at it.
+PAUSE = 0.003
+
 # In the place of each script: numbers that follow from the spec and from all numbers that are read, written bit by bit.
 _BODY = '''"""A stand-in for one stage of the workflow."""
 
@@ -70,11 +73,11 @@ def {name}(job):
 '''
 
 
-def cheap(root: Path, pause: float = 0.003) -> Workspace:
+def cheap(root: Path) -> Workspace:
     """The first experiment of the tiny configuration, at two decompositions, with stand-ins for its stages."""
     workspace = Workspace.fresh(root)
     for script in (workspace.sources / "workflow" / "scripts").glob("*.py"):
-        script.write_text(_BODY.format(name=script.stem, pause=pause))
+        script.write_text(_BODY.format(name=script.stem, pause=PAUSE))
     workspace.configure(_reduce)
     return workspace
 

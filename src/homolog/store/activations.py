@@ -146,7 +146,7 @@ class Rows:
         if name not in known:
             raise ValueError(
                 f"the rows have no {name!r}; they have {', '.join(sorted(known))}: choose one of these, or write whole "
-                "numbers of that name along `sample` into activations.h5."
+                "numbers of that name along `sample` into activations.h5 and run `python -m homolog seal` on it."
             )
         return known[name]
 

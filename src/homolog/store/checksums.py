@@ -45,17 +45,20 @@ def check_intact(path: str | Path) -> None:
 
 def _read(stream: BinaryIO) -> tuple[bytes, dict[int, bytes]]:
     """The hash of all bytes, with every checksum in them left blank; and the checksums that stand there, by offset."""
-    hashed, seals, offset, text = hashlib.sha256(), dict[int, bytes](), 0, bytearray()
-    while block := stream.read(_BLOCK):
-        text += block
-        done = 0
-        while 0 <= (at := text.find(_MARK, done)) <= len(text) - len(_BLANK):
+    hashed, seals, offset, kept = hashlib.sha256(), dict[int, bytes](), 0, 0
+    block = min(_BLOCK, os.fstat(stream.fileno()).st_size)
+    room = bytearray(block + len(_BLANK))
+    view = memoryview(room)
+    # In the place of `kept` bytes from before, in which a checksum may have begun, a block comes behind them.
+    while got := stream.readinto(view[kept : kept + block]):  # type: ignore[attr-defined]
+        done, end = 0, kept + got
+        while 0 <= (at := room.find(_MARK, done, end)) <= end - len(_BLANK):
             done = at + len(_BLANK)
-            seals[offset + at] = bytes(text[at:done])
-            text[at:done] = _BLANK
-        # One may have begun in the last bytes.
-        done = max(done, len(text) - len(_BLANK) + 1)
-        hashed.update(text[:done])
-        text, offset = text[done:], offset + done
-    hashed.update(text)
+            seals[offset + at] = bytes(view[at:done])
+            view[at:done] = _BLANK
+        done = max(done, end - len(_BLANK) + 1)
+        hashed.update(view[:done])
+        kept, offset = end - done, offset + done
+        view[:kept] = bytes(view[done:end])
+    hashed.update(view[:kept])
     return _MARK + hashed.hexdigest()[:32].encode(), seals
