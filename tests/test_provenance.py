@@ -412,7 +412,9 @@ def test_the_command_line_explains_what_is_reached(capsys: pytest.CaptureFixture
     assert any(re.fullmatch(r"homolog\.decompositions\.pca: \d+ of \d+ statements", line) for line in lines)
     assert "homolog.loading: whole, since it uses import_module" in lines
     assert main(["explain-code", "nothing"]) == 1
-    assert capsys.readouterr().out.startswith("homolog: error: 'nothing' is no stage; there are analyse, atlas, decompose, ")
+    assert capsys.readouterr().out.startswith(
+        "homolog: error: 'nothing' is no stage; there are analyse, atlas, decompose, "
+    )
 
 
 def test_a_stage_depends_on_the_libraries_that_it_uses(library: Code) -> None:
