@@ -135,6 +135,8 @@ def test_an_unknown_name_is_told_with_those_that_are_near(network: Transformer) 
         find("layer.0.atention", modules_of(network))
     with pytest.raises(ValueError, match=r"'blocks.\*' matches no module of the network; `python -m homolog hook-poi"):
         find("blocks.*", modules_of(network))
+    with pytest.raises(ValueError, match=r"did you mean layers.0.attention or layers.1.attention or layers.2.atte"):
+        find("attention", modules_of(network))
 
 
 # What is read

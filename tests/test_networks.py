@@ -305,6 +305,14 @@ def test_a_corpus_that_doesnt_fit_is_told() -> None:
     small.module.get_input_embeddings = lambda: nn.Embedding(9, 3)  # type: ignore[assignment]
     with pytest.raises(ValueError, match="mini: the tokenizer doesn't fit the model: token ids reach 39"):
         Reader(small, Tokens(), {"x": "embed"})
+    with pytest.raises(
+        ValueError, match=r"short fails on a batch of input_ids \(2, 7\), .* \(IndexError: index out of"
+    ):
+        Reader(
+            Network(nn.Sequential(nn.Embedding(9, 3)), "short", lambda b: nn.Embedding(9, 3)(b["input_ids"])),
+            Tokens(),
+            {"x": "0"},
+        )
     with pytest.raises(ValueError, match=r"'blocks.\*' means 2 \(blocks.0, blocks.1\), and one is needed here"):
         Reader(mini(), Tokens(), {"x": "blocks.*"})
     means = nn.Sequential(nn.Embedding(VOCABULARY, 8), nn.AdaptiveAvgPool2d((1, 8)), nn.Flatten())
@@ -335,6 +343,9 @@ def wrong():
     return 3
 
 lacking = 4
+
+def fails():
+    raise KeyError("weights")
 """
 
 
@@ -362,8 +373,9 @@ def test_a_function_returns_a_module_or_how_it_is_called(here: Path) -> None:
     [
         ("no_such_module:module", "no_such_module:module: there is no such module, neither installed nor in /"),
         ("needs_more:module", "needs_more:module: it needs not_installed_at_all"),
-        ("their_networks:modul", "their_networks has no function 'modul'; it has Two, module, called, wrong"),
+        ("their_networks:modul", "their_networks has no function 'modul'; it has Two, module, called, wrong, fails"),
         ("their_networks:lacking", "their_networks has no function 'lacking'"),
+        ("their_networks:fails", "their_networks:fails failed with KeyError: 'weights'; mend it"),
         ("their_networks:wrong", r"returned int; allowed: a torch.nn.Module, or \(module, call\)"),
     ],
 )
@@ -425,7 +437,7 @@ def test_a_class_can_be_named_and_weights_that_lack_are_told(saved: Path) -> Non
     assert type(base.module).__name__ == "GPT2Model"
     with pytest.raises(ValueError, match=r"BertForMaskedLM has weights that its file lacks \(cls\..* \(BertModel\)"):
         from_transformers(str(saved / "bert"), kind="BertForMaskedLM")
-    with pytest.raises(ValueError, match="'Bert' is no class of transformers: set `class`"):
+    with pytest.raises(ValueError, match="'Bert' is no class of transformers: set `kind`"):
         from_transformers(str(saved / "bert"), kind="Bert")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from homolog.config import Config, ConfigError, load_config
 from homolog.config.check_files import check_files
+from homolog.networks.command import add_command
 from homolog.results.commands import add_commands
 
 
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=check)
     command = commands.add_parser("schema", help="print the JSON schema of config.yaml")
     command.set_defaults(run=schema)
+    add_command(commands)
     add_commands(commands)
     return parser
 

@@ -114,8 +114,10 @@ wildcard_constraints:
 
 # What others recorded and trained is taken as it is. "(?!)" is like nothing.
 EXTERNAL = "|".join(name for name in plan.config.models if plan.config.external(name)) or "(?!)"
+NETWORK = "|".join(name for name in plan.config.models if plan.config.network(name)) or "(?!)"
+OUTSIDE = f"{EXTERNAL}|{NETWORK}"
 GIVEN = "|".join(name for name, one in plan.config.decompositions.items() if one.method == "given") or "(?!)"
-OWN_MODEL = rf"(?!(?:{EXTERNAL})/)[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?"
+OWN_MODEL = rf"(?!(?:{OUTSIDE})/)[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?"
 OWN_DECOMPOSITION = rf"(?!(?:{GIVEN})\.)\w+"
 
 

@@ -3,7 +3,7 @@ from functools import cache
 
 from snakemake.io import strip_wildcard_constraints
 
-from homolog.planning.run_specs import given_files, recorded_files
+from homolog.planning.run_specs import fed_files, given_files, network_files, recorded_files
 from homolog.planning.runs import is_external, parent, recipe
 from homolog.registry import DRAWN_WITH_TRACKS
 
@@ -67,6 +67,14 @@ def data_files(wildcards):
 
 def recorded_activations(wildcards):
     return [local(path) for path in recorded_files(plan.config, run_of(wildcards))]
+
+
+def network_made_of(wildcards):
+    return [local(path) for path in network_files(plan.config, run_of(wildcards))]
+
+
+def network_fed(wildcards):
+    return [local(path) for path in fed_files(plan.config, run_of(wildcards))]
 
 
 def given_dictionaries(wildcards):

@@ -85,6 +85,34 @@ rule take_activations:
         "../scripts/take_activations.py"
 
 
+rule dump_network:
+    input:
+        network=network_made_of,
+        data=network_fed,
+    output:
+        activations=f"{RUN}/activations.h5",
+    log:
+        f"{RUN}/logs/dump_network.log",
+    benchmark:
+        f"{RUN}/benchmarks/dump_network.tsv"
+    wildcard_constraints:
+        model=NETWORK,
+    conda:
+        "../../environment.yml"
+    threads: plan.config.threads
+    resources:
+        **DEVICE,
+        mem_mb=growing(4000),
+        runtime=growing(120),
+    params:
+        spec=spec("dump_network"),
+        code=code("dump_network"),
+    message:
+        "dump activations of the network {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../scripts/dump_network.py"
+
+
 rule decompose:
     input:
         model=decomposed_model,
@@ -126,7 +154,7 @@ rule take_dictionaries:
     benchmark:
         f"{RUN}/benchmarks/{{hook_point}}/{{decomposition}}.tsv"
     wildcard_constraints:
-        model=EXTERNAL,
+        model=OUTSIDE,
         decomposition=GIVEN,
     conda:
         "../../environment.yml"

@@ -29,7 +29,8 @@ def _each_once(values: list[T]) -> list[T]:
     return values
 
 
-def _which_form(value: Any) -> str:
+def which_form(value: Any) -> str:
+    """Whether it is a list."""
     return "list" if isinstance(value, list) else "value"
 
 
@@ -60,7 +61,7 @@ Several: TypeAlias = Annotated[
 # One value, or a list of values: a grid.
 Grid: TypeAlias = Annotated[
     Annotated[T, Tag("value")] | Annotated[Several[T], Tag("list")],
-    Discriminator(_which_form),
+    Discriminator(which_form),
 ]
 
 

@@ -1,15 +1,37 @@
-"""Can an experiment compare runs that others recorded, of which there are activations and no network?"""
+"""Can an experiment compare runs that others trained, of which no loss is known?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from homolog.config.check_names import is_hook_point
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import OF_ACTIVATIONS, RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalModel, ExternalOptions, Model
+from homolog.config.networks import NetworkModel
 from homolog.config.problems import Path, Problem, listed, nearest, shortened
 from homolog.config.sparse_autoencoders import JointOptions
+
+# What is said of a model that others trained: recorded elsewhere, or read here.
+Outside = ExternalOptions | NetworkModel
+
+
+def check_network(name: str, model: NetworkModel) -> Iterator[Problem]:
+    """Names of hook points become folders and groups, too; options of the corpus must agree."""
+    for point, meant in model.activations.named().items():
+        if not is_hook_point(point):
+            way_out = (
+                f"write a mapping, such as {{my_name: {shortened(meant)}}}"
+                if point == meant and not set("*?") & set(meant)
+                else f"`python -m homolog hook-points {name} {shortened(meant)}` lists what it means"
+            )
+            yield (
+                ("models", name, "activations", "hook_points"),
+                f"{shortened(point)}; allowed: letters, digits, underscores and dots, as results go by it; {way_out}",
+            )
+    for key, text in model.data.contradictions():
+        yield ("models", name, "data", key), text
 
 
 def check_external_experiment(
@@ -17,7 +39,7 @@ def check_external_experiment(
 ) -> Iterator[Problem]:
     """Every contradiction of an experiment with external models; nothing of one without, but that none is given."""
     named = list(dict.fromkeys(name for condition in experiment.conditions.values() for name in condition.models))
-    external = {name: one.external for name in named if isinstance(one := models.get(name), ExternalModel)}
+    external = {name: one for name in named if (one := _outside(models.get(name)))}
     used = {name: decompositions[name] for name in experiment.decompositions if name in decompositions}
     if not external:
         given = [name for name, one in used.items() if isinstance(one, GivenOptions)]
@@ -35,26 +57,47 @@ def check_external_experiment(
             f"external models ({listed(external)}) beside models that are trained here ({listed(trained)}); allowed: "
             "all of one kind, as they must see the same inputs; make experiments of their own of them",
         )
+    yield from _check_data(path, external)
     yield from _check_runs(path, experiment, external)
     yield from _check_hook_points(path, experiment, external)
     yield from _check_used(path, experiment, used, external)
 
 
-def _check_runs(path: Path, experiment: RunsExperiment, external: Mapping[str, ExternalOptions]) -> Iterator[Problem]:
+def _outside(model: Model | None) -> Outside | None:
+    """What is said of a model that others trained."""
+    if isinstance(model, ExternalModel):
+        return model.external
+    return model if isinstance(model, NetworkModel) else None
+
+
+def _check_data(path: Path, external: Mapping[str, Outside]) -> Iterator[Problem]:
+    """Networks from outside must be fed the same; what others recorded can't be told to be."""
+    fed = {name: one.data.model_dump_json() for name, one in external.items() if isinstance(one, NetworkModel)}
+    if fed and (len(fed) < len(external) or len(set(fed.values())) > 1):
+        yield (
+            (*path, "conditions"),
+            f"models that are fed different data ({listed(external)}); allowed: networks with equal `data`, so that "
+            "all are compared on the same rows; make them equal, or experiments of their own",
+        )
+
+
+def _check_runs(path: Path, experiment: RunsExperiment, external: Mapping[str, Outside]) -> Iterator[Problem]:
     for label, condition in experiment.conditions.items():
         here = (*path, "conditions", label)
         for name in condition.models:
-            paths = external[name].activations if name in external else ""
-            if isinstance(paths, list) and max(condition.seeds) >= len(paths):
+            runs = external[name].listed if name in external else None
+            if runs is not None and max(condition.seeds) >= runs:
+                where = "network" if isinstance(external[name], NetworkModel) else "external.activations"
                 yield (
                     (*here, "seeds"),
-                    f"{max(condition.seeds)}, of {name}, which has {len(paths)} paths; allowed: 0 to {len(paths) - 1}; "
-                    f"add a path to models.{name}.external.activations",
+                    f"{max(condition.seeds)}, of {name}, which has {runs} paths; allowed: 0 to {runs - 1}; "
+                    f"add a path to models.{name}.{where}",
                 )
         if len(condition.models) * len(condition.seeds) == 1:
             yield here, "one run, so nothing to compare it with; allowed: at least two runs; add a seed or a model"
-    if len({one.n_test for one in external.values()}) > 1:
-        seen = listed(f"{name}: {one.n_test}" for name, one in external.items())
+    n_test = {name: one.n_test for name, one in external.items() if isinstance(one, ExternalOptions)}
+    if len(set(n_test.values())) > 1:
+        seen = listed(f"{name}: {number}" for name, number in n_test.items())
         yield (
             (*path, "conditions"),
             f"external models with different n_test ({seen}); allowed: one number, so that all are compared on the "
@@ -62,9 +105,7 @@ def _check_runs(path: Path, experiment: RunsExperiment, external: Mapping[str, E
         )
 
 
-def _check_hook_points(
-    path: Path, experiment: RunsExperiment, external: Mapping[str, ExternalOptions]
-) -> Iterator[Problem]:
+def _check_hook_points(path: Path, experiment: RunsExperiment, external: Mapping[str, Outside]) -> Iterator[Problem]:
     for point in experiment.hook_points:
         for name, one in external.items():
             if point not in one.hook_points:
@@ -76,7 +117,7 @@ def _check_hook_points(
 
 
 def _check_partners(
-    path: Path, experiment: RunsExperiment, name: str, partners: list[str], external: Mapping[str, ExternalOptions]
+    path: Path, experiment: RunsExperiment, name: str, partners: list[str], external: Mapping[str, Outside]
 ) -> Iterator[Problem]:
     for partner in partners:
         lacking = [model for model, one in external.items() if partner not in one.hook_points]
@@ -93,7 +134,7 @@ def _check_used(
     path: Path,
     experiment: RunsExperiment,
     used: Mapping[str, Decomposition],
-    external: Mapping[str, ExternalOptions],
+    external: Mapping[str, Outside],
 ) -> Iterator[Problem]:
     """Decompositions that need networks, or runs that a given one lacks; and views that need networks."""
     joint = [name for name, one in used.items() if isinstance(one, JointOptions)]

@@ -1,4 +1,4 @@
-"""Are the files there that external models and given dictionaries name, and do they answer to each other?"""
+"""Are the files there that models from outside and given dictionaries name, and do they answer to each other?"""
 
 from __future__ import annotations
 
@@ -26,10 +26,45 @@ def check_files(config: Config, source: str = "config.yaml") -> list[str]:
 
     Only headers and `input_id` are read, and nothing where there is no external model.
     """
-    if not any(config.external(name) for name in config.models):
-        return []
-    found = [problem for name in config.experiments for problem in _check_experiment(config, name)]
+    found = [problem for name in config.models for problem in _check_network(config, name)]
+    if any(config.external(name) for name in config.models):
+        found += [problem for name in config.experiments for problem in _check_experiment(config, name)]
     return list(dict.fromkeys(f"{source}: {dotted(path)}: {text}" for path, text in found))
+
+
+def _check_network(config: Config, name: str) -> Iterator[Problem]:
+    """Are the checkpoints of a network's runs there, and of one shape?"""
+    model = config.network(name)
+    if model is None:
+        return
+    known: tuple[int, dict[str, list[int]]] | None = None
+    for seed in _seeds_of(config, name):
+        if problem := model.network.problem(seed):
+            yield ("models", name, "network"), f"seed {seed}: {problem}"
+            continue
+        shapes = model.network.shapes(seed)
+        first, expected = known = known or (seed, shapes)
+        if shapes != expected:
+            one = min(key for key in shapes.keys() | expected.keys() if shapes.get(key) != expected.get(key))
+            yield (
+                ("models", name, "network"),
+                f"seed {seed}: {one} has shape {shapes.get(one)}, and that of seed {first} {expected.get(one)}; "
+                "allowed: checkpoints of one architecture; make models of their own of them",
+            )
+
+
+def _seeds_of(config: Config, name: str) -> list[int]:
+    """The runs of a model that experiments compare."""
+    return sorted(
+        {
+            seed
+            for experiment in config.experiments.values()
+            if isinstance(experiment, RunsExperiment)
+            for condition in experiment.conditions.values()
+            if name in condition.models
+            for seed in condition.seeds
+        }
+    )
 
 
 def _check_experiment(config: Config, name: str) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from homolog.config.models import ExternalModel, Model, Recipe, RetrainedModel, TrainedModel, derive
+from homolog.config.networks import NetworkModel
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
 
 
@@ -16,6 +17,8 @@ def check_parents(models: Mapping[str, Model], names: Names) -> Iterator[Problem
         path = ("models", name, "parent", "model")
         if text := names.problem(model.parent.model):
             yield path, text
+        elif isinstance(models.get(model.parent.model), NetworkModel):
+            yield path, f"{model.parent.model} is trained elsewhere, by no task; allowed: a model that is trained here"
         elif isinstance(models.get(model.parent.model), ExternalModel):
             yield (
                 path,

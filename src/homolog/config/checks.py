@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from homolog.config.check_experiments import check_experiment
-from homolog.config.check_external import check_external_experiment
+from homolog.config.check_external import check_external_experiment, check_network
 from homolog.config.check_models import check_model, check_parents, in_order_of_descent
 from homolog.config.check_names import check_names
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import RunsExperiment
 from homolog.config.models import ExternalModel, Recipe
+from homolog.config.networks import NetworkModel
 from homolog.config.problems import Names, Problem
 from homolog.config.root import Config
 
@@ -21,7 +22,10 @@ def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
     recipes: dict[str, Recipe] = {}
     for name in in_order_of_descent(config.models):
         model = config.models[name]
-        yield from () if isinstance(model, ExternalModel) else check_model(name, model, recipes)
+        if isinstance(model, NetworkModel):
+            yield from check_network(name, model)
+        elif not isinstance(model, ExternalModel):
+            yield from check_model(name, model, recipes)
     yield from check_decompositions(config.decompositions)
     yield from check_names(config, names)
     for name, experiment in config.experiments.items():

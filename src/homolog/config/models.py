@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Discriminator, Field, Tag
 
 from homolog.config.base import Count, FilePath, Grid, NonNegative, Options, Positive, Reference, Seed, Several
+from homolog.config.networks import NetworkModel
 from homolog.config.tasks import Task
 
 
@@ -171,6 +172,11 @@ class ExternalOptions(Options):
     n_test: Count | None = None
     """Rows, drawn at random, on which dictionaries are compared and to which none is fitted; null means half of all."""
 
+    @property
+    def listed(self) -> int | None:
+        """How many runs there are, where they are listed."""
+        return len(self.activations) if isinstance(self.activations, list) else None
+
     def source(self, seed: int, hook_point: str) -> str:
         """Path of the file with a hook point of a run. Raises ValueError for a seed beyond the list of paths."""
         path = self.activations
@@ -198,11 +204,13 @@ def filled(path: str, **values: str | int) -> str:
 
 
 def _which_model(value: Any) -> str:
-    if isinstance(value, RetrainedModel | ExternalModel):
+    if isinstance(value, RetrainedModel | ExternalModel | NetworkModel):
         return type(value).__name__
     keys = set(value) if isinstance(value, dict) else set()
     if "external" in keys:
         return "ExternalModel"
+    if "network" in keys:
+        return "NetworkModel"
     return "RetrainedModel" if {"parent", "reinitialise", "widen"} & keys else "TrainedModel"
 
 
@@ -210,7 +218,8 @@ def _which_model(value: Any) -> str:
 Model: TypeAlias = Annotated[
     Annotated[TrainedModel, Tag("TrainedModel")]
     | Annotated[RetrainedModel, Tag("RetrainedModel")]
-    | Annotated[ExternalModel, Tag("ExternalModel")],
+    | Annotated[ExternalModel, Tag("ExternalModel")]
+    | Annotated[NetworkModel, Tag("NetworkModel")],
     Discriminator(_which_model),
 ]
 

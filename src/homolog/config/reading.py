@@ -22,16 +22,33 @@ from homolog.config.trimming import SECTIONS, readable_part
 
 def load_config(path: str | Path) -> Config:
     """Read a YAML file. Raises ConfigError with all its mistakes."""
+    source, text = str(path), _text_of(path)
+    return _parse(_load_yaml(text, source), source, _repeated_keys(text, source))
+
+
+def load_model(path: str | Path, name: str) -> Config:
+    """As much of a YAML file as can be read. Raises ConfigError with the mistakes of one of its models alone."""
     source = str(path)
+    mapping = _load_yaml(_text_of(path), source)
+    config, found_wrong = _readable(mapping, source)
+    of_model = [(where, text) for where, text in found_wrong if where[:2] == ("models", name)]
+    if name not in config.models and not of_model:
+        known = _names("models", mapping.get("models"))
+        of_model = [(("models",), known.problem(name) or f"{shortened(name)} can't be read")]
+    if of_model:
+        raise ConfigError(_lines(source, of_model))
+    return config
+
+
+def _text_of(path: str | Path) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError([f"{source}: no such file; give the path of a config.yaml, or go to its folder"]) from None
+        raise ConfigError([f"{path}: no such file; give the path of a config.yaml, or go to its folder"]) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text in UTF-8"
-        problem = f"{source}: can't be read ({reason}); allowed: a readable YAML file; give another path"
+        problem = f"{path}: can't be read ({reason}); allowed: a readable YAML file; give another path"
         raise ConfigError([problem]) from error
-    return _parse(_load_yaml(text, source), source, _repeated_keys(text, source))
 
 
 def parse_config(mapping: Mapping[str, Any], source: str = "config.yaml") -> Config:
@@ -74,6 +91,14 @@ def parse_decomposition(spec: Mapping[str, Any], source: str = "decomposition") 
 
 
 def _parse(mapping: Any, source: str, problems: list[str]) -> Config:
+    config, found_wrong = _readable(mapping, source)
+    if problems or found_wrong:
+        raise ConfigError([*problems, *_lines(source, found_wrong)])
+    return config
+
+
+def _readable(mapping: Any, source: str) -> tuple[Config, list[Problem]]:
+    """The readable part of a configuration, and all its mistakes."""
     if not isinstance(mapping, dict) or not mapping:
         found = "nothing" if mapping is None else seen(mapping)
         raise ConfigError([f"{source}: holds {found}; allowed: a mapping with the keys {listed(SECTIONS)}; add them"])
@@ -85,10 +110,11 @@ def _parse(mapping: Any, source: str, problems: list[str]) -> Config:
         found_wrong = [explain(detail, schema) for detail in error.errors(include_url=False)]
         config = readable_part(mapping, schema)
     found_wrong += check(config, {section: _names(section, mapping.get(section)) for section in SECTIONS})
-    problems = [*problems, *dict.fromkeys(f"{source}: {dotted(path)}: {text}" for path, text in found_wrong)]
-    if problems:
-        raise ConfigError(problems)
-    return config
+    return config, found_wrong
+
+
+def _lines(source: str, problems: list[Problem]) -> list[str]:
+    return list(dict.fromkeys(f"{source}: {dotted(path)}: {text}" for path, text in problems))
 
 
 @cache

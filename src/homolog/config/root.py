@@ -10,6 +10,7 @@ from homolog.config.base import Count, Name, Options
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import Experiment
 from homolog.config.models import ExternalModel, ExternalOptions, Model, Recipe, TrainedModel, derive
+from homolog.config.networks import NetworkModel
 
 # Targets of the workflow that aren't experiments: an experiment of such a name couldn't be asked for.
 RESERVED = (
@@ -17,6 +18,7 @@ RESERVED = (
     "train",
     "dump_activations",
     "take_activations",
+    "dump_network",
     "decompose",
     "take_dictionaries",
     "decompose_jointly",
@@ -49,16 +51,21 @@ class Config(Options):
     def resolve(self, model: str) -> Recipe:
         """The whole recipe of `model`: task and architecture come from the first ancestor, the rest from the nearest.
 
-        Raises ValueError for a name that isn't defined, and for an external model, which has none.
+        Raises ValueError for a name that isn't defined, and for models that others trained, which have none.
         """
         if model not in self.models:
             raise ValueError(f"no model {model!r}; models are {', '.join(self.models)}.")
         entry = self.models[model]
-        if isinstance(entry, ExternalModel):
-            raise ValueError(f"the model {model!r} is external: its activations are there, and no recipe.")
+        if isinstance(entry, ExternalModel | NetworkModel):
+            raise ValueError(f"others trained the model {model!r}, so there is no recipe.")
         return derive(entry, None if isinstance(entry, TrainedModel) else self.resolve(entry.parent.model))
 
+    def network(self, model: str) -> NetworkModel | None:
+        """What is said of a network from outside that is read here; None of other models."""
+        entry = self.models.get(model)
+        return entry if isinstance(entry, NetworkModel) else None
+
     def external(self, model: str) -> ExternalOptions | None:
-        """What is said of an external model; None of one that is trained here."""
+        """What is said of an external model, whose activations others recorded; None of other models."""
         entry = self.models.get(model)
         return entry.external if isinstance(entry, ExternalModel) else None

@@ -23,7 +23,7 @@ _STAND_INS: dict[str, dict[Any, Any]] = {
     "experiments": {"analysis": {"name": "stability"}, "figure": "stability"},
 }
 # Sizes follow from these: without a part of them, the model would be another one, and messages about it wrong.
-_DECISIVE = frozenset({"task", "architecture", "widen"})
+_DECISIVE = frozenset({"task", "architecture", "widen", "network", "data"})
 
 
 def readable_part(mapping: dict[Any, Any], schema: Node) -> Config:

@@ -65,7 +65,7 @@ def tokenizer_file(reference: str) -> Path:
         path /= "tokenizer.json"
     if path.is_file():
         return path
-    cached = _in_cache(reference)
+    cached = in_cache(reference, "tokenizer.json")
     if cached is None:
         raise ValueError(
             f"tokenizer {reference}: no {path}, and no tokenizer.json of that name in Hugging Face's cache: give "
@@ -75,12 +75,13 @@ def tokenizer_file(reference: str) -> Path:
     return cached
 
 
-def _in_cache(name: str) -> Path | None:
+def in_cache(name: str, file: str, revision: str | None = None) -> Path | None:
+    """A file of a repository of the Hugging Face Hub that was downloaded before, if it was."""
     if not _HUB_NAME.fullmatch(name):
         return None
     try:
         from huggingface_hub import try_to_load_from_cache
     except ModuleNotFoundError:
         return None
-    found = try_to_load_from_cache(name, "tokenizer.json")
+    found = try_to_load_from_cache(name, file, revision=revision)
     return Path(found) if isinstance(found, str) else None

