@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from homolog.config.check_files import check_files
 from homolog.config.networks import PythonNetwork
 from homolog.loading import build
 from homolog.networks.files import module_file
+from homolog.networks.points import parse
 from homolog.networks.reading import Reader
 from homolog.planning import Plan, Run
 from homolog.planning.run_specs import fed_files, network_files
@@ -310,6 +312,41 @@ def test_what_cant_be_listed_is_told(
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
+
+
+# The page
+
+
+PAGE = (ROOT / "docs" / "networks.md").read_text()
+
+
+def blocks(kind: str) -> str:
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_the_pages_model_is_one(here: Path) -> None:
+    mapping = config()
+    mapping["models"] |= yaml.safe_load(blocks("yaml"))["models"]
+    mapping["experiments"]["steps"] |= {"hook_points": ["block_3"]}
+    mapping["experiments"]["steps"]["conditions"]["steps"] |= {"models": ["multiberts"], "seeds": [0, 1]}
+    plan = Plan(parse_config(mapping))
+    spec = json.loads(plan.spec("dump_network", run=Run("multiberts", 1)))
+    assert spec["network"]["name"] == "checkpoints/multibert_1"
+    assert spec["points"] == {"block_3": "bert.encoder.layer.3", "mlp_3": "bert.encoder.layer.3.intermediate"}
+
+
+def test_the_pages_example_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(blocks("python"), "docs/networks.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("0 torch.Size([1000, 16]) tensor([")
+    assert read_activations("activations.h5", "read").rows.label.tolist() == [-1] * 1000
+
+
+def test_every_form_of_a_hook_point_on_the_page_is_one() -> None:
+    forms = re.findall(r"`([^`]*)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)))
+    assert len(forms) >= 8
+    for form in forms:
+        assert str(parse(str(parse(form)))) == str(parse(form))
 
 
 # The workflow

@@ -10,13 +10,17 @@ from homolog.config.base import LONGEST_HOOK_POINT
 from homolog.config.experiments import RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalModel, TrainedModel, filled
+from homolog.config.networks import NetworkModel, PythonNetwork
 from homolog.config.problems import Names, Path, Problem, listed, shortened
 from homolog.config.root import RESERVED, Config
 from homolog.config.tasks import FashionMNISTOptions
 
 _HOOK_POINT = re.compile(r"\w+(\.\w+)*", re.ASCII)
 # What stands beside the hook points of an external run, in its folder and in its activations.h5.
-TAKEN = ("activations.h5", "logs", "benchmarks", "sample", "split", "half", "input_id", "label")
+TAKEN = (
+    *("activations.h5", "logs", "benchmarks", "sample", "split", "half", "input_id", "label"),
+    *("position", "token_id", "document"),
+)
 
 
 def check_names(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
@@ -34,6 +38,11 @@ def check_names(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]
             here = ("models", name, "external", "hook_points")
             yield from _check_hook_points(here, model.external.hook_points)
             yield from _alike(here, model.external.hook_points, str.casefold, "case")
+        elif isinstance(model, NetworkModel):
+            here = ("models", name, "activations", "hook_points")
+            # Of others it is said how a name of one's own is given.
+            yield from _check_hook_points(here, filter(is_hook_point, model.hook_points))
+            yield from _alike(here, model.hook_points, str.casefold, "case")
     for name, experiment in config.experiments.items():
         if isinstance(experiment, RunsExperiment):
             yield from _alike(("experiments", name, "conditions"), experiment.conditions, _composed, "Unicode form")
@@ -46,6 +55,11 @@ def _check_paths(config: Config) -> Iterator[Problem]:
         if isinstance(model, ExternalModel):
             paths = model.external.activations
             yield from _braces(("models", name, "external", "activations"), paths, "seed", "hook_point")
+        elif isinstance(model, NetworkModel):
+            network = model.network
+            places = (network.files or []) if isinstance(network, PythonNetwork) else network.transformers
+            yield from _braces(("models", name, "network"), places, "seed", "step")
+            yield from _braces(("models", name, "data"), getattr(model.data, "path", []))
         elif isinstance(model, TrainedModel) and isinstance(model.task, FashionMNISTOptions):
             yield from _braces(("models", name, "task", "path"), model.task.path)
     for name, one in config.decompositions.items():
@@ -62,9 +76,14 @@ def _braces(here: Path, paths: str | list[str], *known: str) -> Iterator[Problem
             yield here, f"{shortened(path)}; allowed: no braces but {filling}; rename the file or the folder"
 
 
+def is_hook_point(name: str) -> bool:
+    """Whether results can go by this name: letters, digits, underscores and dots between them."""
+    return bool(_HOOK_POINT.fullmatch(name)) and len(name) <= LONGEST_HOOK_POINT
+
+
 def _check_hook_points(path: Path, points: Iterable[str]) -> Iterator[Problem]:
     for point in points:
-        if not _HOOK_POINT.fullmatch(point) or len(point) > LONGEST_HOOK_POINT:
+        if not is_hook_point(point):
             yield (
                 path,
                 f"{shortened(point)}; allowed: letters, digits, underscores and dots between them, at most "

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from homolog.config.base import Count, Options, Positive, Reference
+from homolog.config.base import Count, FilePath, Options, Positive, Reference
 from homolog.config.tasks import DigitsOptions, FashionMNISTOptions
 from homolog.corpora.paths import BUILT_IN_TOKENIZERS, IMAGE_SUFFIXES, TEXT_SUFFIXES, files_of, tokenizer_file
 
@@ -90,7 +90,7 @@ class TextFilesOptions(TextOptions):
 
     name: Literal["text_files"]
     """The corpus."""
-    path: Reference
+    path: FilePath
     """A file, a glob such as texts/**/*.txt, or a folder of .txt files."""
     separator: Annotated[str, Field(min_length=1)] | None = None
     """What stands between documents of one file, such as "\\n\\n", a blank line; null: a document is a file."""
@@ -104,7 +104,7 @@ class SavedTextOptions(TextOptions):
 
     name: Literal["saved_text"]
     """The corpus."""
-    path: Reference
+    path: FilePath
     """The folder of one data set."""
     column: Reference = "text"
     """The column that holds the text."""
@@ -118,7 +118,7 @@ class WorldEnglishBibleOptions(TextOptions):
 
     name: Literal["world_english_bible"]
     """The corpus."""
-    path: Reference = "/usr/share/sword/modules/texts/ztext/engWEB2015eb"
+    path: FilePath = "/usr/share/sword/modules/texts/ztext/engWEB2015eb"
     """Folder of the SWORD module; the default is where the Debian package sword-text-web puts it."""
 
     def text_files(self) -> list[str]:
@@ -147,7 +147,7 @@ class ImagesOptions(_RowsOptions):
 
     name: Literal["images"]
     """The corpus."""
-    path: Reference
+    path: FilePath
     """A folder, with all folders below it, or a glob."""
     mode: Literal["RGB", "L"] = "RGB"
     """Three channels, or one of grey."""
@@ -175,7 +175,7 @@ class ArraysOptions(_RowsOptions):
 
     name: Literal["arrays"]
     """The corpus."""
-    path: Reference
+    path: FilePath
     """The file."""
     keyword: Reference | None = None
     """The model's argument for an .npy; null: it is the only one. Arrays of an .npz are fed by their names."""
@@ -195,7 +195,7 @@ class SavedArraysOptions(_RowsOptions):
 
     name: Literal["saved_arrays"]
     """The corpus."""
-    path: Reference
+    path: FilePath
     """The folder of one data set."""
     columns: Annotated[list[Reference], Field(min_length=1)]
     """The columns that are fed, by their names, such as input_ids and attention_mask; all of one shape in each row."""

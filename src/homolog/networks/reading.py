@@ -127,8 +127,9 @@ class Reader:
             for start in progress(range(0, len(self._order), size)):
                 for inputs, values in self._read_in_parts(hooks, self._order[start : start + size]):
                     keep, numbers = self._places(inputs)
-                    kept = keep.to(self._device)
-                    rows = {name: one[kept].float() for name, one in values.items()}
+                    kept = None if bool(keep.all()) else keep.flatten().nonzero().squeeze(1).to(self._device)
+                    flat = {name: one.flatten(0, 1) for name, one in values.items()}
+                    rows = {name: (one if kept is None else one[kept]).float() for name, one in flat.items()}
                     for name, one in rows.items():
                         check_finite(one, name, first, _UNFIT)
                     first += int(keep.sum())

@@ -61,17 +61,23 @@ def write_blocks(
     """
     # One for each array, so that the hash doesn't depend on the size of the blocks.
     digests: dict[str, Any] = defaultdict(hashlib.sha256)
+    # Kept: h5netcdf takes long to find one.
+    variables: dict[str, Any] = {}
     totals = {hook_point.name: Totals(hook_point) for hook_point in hook_points}
     with new_hdf5(path) as file:
         file.dimensions["sample"] = samples
         for hook_point in hook_points:
-            _create_group(file, hook_point, samples, np.dtype(dtype))
+            variables[f"/{hook_point.name}"] = _create_group(file, hook_point, samples, np.dtype(dtype))
         for block in blocks:
             rows = np.s_[block.start : block.start + len(block.numbers["split"])]
-            for name, numbers in block.numbers.items():
-                _write_part(_numbers_of(file, name, numbers, samples), rows, numbers.numpy(), digests[name])
+            parts = {name: numbers.numpy() for name, numbers in block.numbers.items()}
+            for name in [name for name in parts if name not in variables]:
+                variables[name] = _create_numbers(file, name, parts[name].dtype, samples)
+            parts |= {f"/{name}": _as_dtype(values, dtype, name) for name, values in block.activations.items()}
+            for name, part in parts.items():
+                variables[name][rows] = part
+                digests[name].update(np.ascontiguousarray(part).view(np.uint8))
             for name, values in block.activations.items():
-                _write_part(file[name]["activations"], rows, _as_dtype(values, dtype, name), digests[f"/{name}"])
                 if totals[name].hook_point.symmetry != FREE:
                     totals[name].add(values[block.numbers["split"] == TRAIN])
         for hook_point in hook_points:
@@ -80,32 +86,28 @@ def write_blocks(
         file.attrs.update(header(ARTEFACT, hashlib.sha256(whole.encode()).hexdigest()[:16], provenance))
 
 
-def _write_part(variable: Any, rows: slice, values: np.ndarray, digest: Any) -> None:
-    variable[rows] = values
-    digest.update(values.tobytes())
+def _create_numbers(file: Any, name: str, dtype: np.dtype, samples: int) -> Any:
+    """The variable of whole numbers along `sample`."""
+    # Chunks of 2 MiB: what a block writes stays small beside the activations.
+    rows = max(1, min(samples, CHUNK_BYTES // dtype.itemsize))
+    variable = file.create_variable(name, ("sample",), dtype, chunks=(rows,))
+    meanings = {"split": "train test", "half": "a b"}
+    if name in meanings:
+        variable.attrs.update({"flag_values": np.asarray([0, 1], np.int8), "flag_meanings": meanings[name]})
+    return variable
 
 
-def _numbers_of(file: Any, name: str, numbers: Tensor, samples: int) -> Any:
-    """The variable of whole numbers along `sample`, made when the first of them come."""
-    if name not in file.variables:
-        # Chunks of 2 MiB: what a block writes stays small beside the activations.
-        rows = max(1, min(samples, CHUNK_BYTES // numbers.element_size()))
-        variable = file.create_variable(name, ("sample",), numbers.numpy().dtype, chunks=(rows,))
-        meanings = {"split": "train test", "half": "a b"}
-        if name in meanings:
-            variable.attrs.update({"flag_values": np.asarray([0, 1], np.int8), "flag_meanings": meanings[name]})
-    return file.variables[name]
-
-
-def _create_group(file: Any, hook_point: HookPoint, samples: int, dtype: np.dtype) -> None:
+def _create_group(file: Any, hook_point: HookPoint, samples: int, dtype: np.dtype) -> Any:
+    """The group of a hook point, of which the variable for its activations is given back."""
     group = file.create_group(hook_point.name)
     group.dimensions["unit"] = hook_point.units
     rows = max(1, min(samples, CHUNK_BYTES // (hook_point.units * dtype.itemsize)))
-    group.create_variable("activations", ("sample", "unit"), dtype, chunks=(rows, hook_point.units))
+    activations = group.create_variable("activations", ("sample", "unit"), dtype, chunks=(rows, hook_point.units))
     group.attrs["symmetry"] = hook_point.symmetry
     if hook_point.write_out is not None:
         group.dimensions["next_unit"] = len(hook_point.write_out)
         create_variable(group, "write_out", ("next_unit", "unit"), hook_point.write_out.numpy())
+    return activations
 
 
 def _write_gauge(group: Any, gauge: Gauge) -> None:
@@ -117,7 +119,8 @@ def _write_gauge(group: Any, gauge: Gauge) -> None:
 
 
 def _as_dtype(values: Tensor, dtype: str, name: str) -> np.ndarray:
-    largest, limit = float(values.abs().max()), float(np.finfo(dtype).max)
+    least, most = torch.aminmax(values)
+    largest, limit = max(-float(least), float(most)), float(np.finfo(dtype).max)
     if largest > limit:
         raise ValueError(
             f"activations at {name} reach {largest:.4g}, and {dtype} reaches only to {limit:.5g}: "
