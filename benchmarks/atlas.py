@@ -50,8 +50,8 @@ class Sizes:
     active: int = 32
 
 
-def make_results(root: Path, sizes: Sizes) -> tuple[dict[str, Any], xr.Dataset, list[str]]:
-    """Write the runs below `root`; gives the atlas's spec, the tracks, and the paths of the activation files."""
+def make_results(root: Path, sizes: Sizes) -> tuple[dict[str, Any], xr.Dataset, list[str], torch.Tensor]:
+    """Write the runs below `root`; gives what `build` needs: spec, tracks, paths of activations, images."""
     generator = torch.Generator().manual_seed(0)
     inputs = torch.rand(sizes.rows, SIDE * SIDE, generator=generator)
     labels = torch.arange(sizes.rows) % CLASSES
@@ -74,29 +74,13 @@ def make_results(root: Path, sizes: Sizes) -> tuple[dict[str, Any], xr.Dataset, 
         write_activations(folder / "activations.h5", points, batches, data, "float32", said)
         write_dictionaries(folder / HOOK_POINT / f"{NAME}.h5", [_dictionary(sizes, generator)], {"spec": "{}"})
         paths.append(str(folder / "activations.h5"))
-    np.save(root / "inputs.npy", inputs.numpy())
     spec = {
         "experiment": "made",
         "hook_points": [HOOK_POINT],
         "decompositions": [{"name": NAME, "gauge": "write_out_norm"}],
-        "task": {"target": "benchmarks.atlas:Made", "path": str(root / "inputs.npy")},
         "shown": {"kind": "images", "shape": [SIDE, SIDE]},
     }
-    return spec, _tracks(runs, sizes, generator), paths
-
-
-@dataclass(frozen=True)
-class Made:
-    """A task whose inputs lie in a file."""
-
-    path: str
-
-    def data(self) -> Made:
-        return self
-
-    @property
-    def inputs(self) -> torch.Tensor:
-        return torch.from_numpy(np.load(self.path))
+    return spec, _tracks(runs, sizes, generator), paths, inputs
 
 
 def _dictionary(sizes: Sizes, generator: torch.Generator) -> Dictionary:
@@ -199,11 +183,11 @@ def main() -> None:
     options = parser.parse_args()
     sizes = Sizes(runs=options.runs, tracks=options.tracks, latents=options.tracks * 11 // 10)
     with tempfile.TemporaryDirectory() as folder:
-        spec, tracks, paths = make_results(Path(folder) / "models", sizes)
+        spec, tracks, paths, images = make_results(Path(folder) / "models", sizes)
         seconds = {}
         for name, job in (
             ("floor", lambda: floor(paths)),
-            ("build", lambda: build((options.out or Path(folder)) / "atlas", spec, tracks, paths, PROVENANCE)),
+            ("build", lambda: build((options.out or Path(folder)) / "atlas", spec, tracks, paths, images, PROVENANCE)),
         ):
             start, cpu = time.perf_counter(), time.process_time()
             job()

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from workspace import Workspace
 
@@ -35,6 +36,7 @@ class Made:
     spec: dict[str, Any]
     tracks: xr.Dataset
     paths: list[str]
+    images: torch.Tensor
 
     def page(self, name: str) -> str:
         return f"{self.folder.as_uri()}/{name}"
@@ -47,21 +49,22 @@ class Made:
     def again(self, folder: Path, **shown: Any) -> Made:
         """The same with its inputs shown in another way."""
         spec = {**self.spec, "shown": shown}
-        build(folder, spec, self.tracks, self.paths, PROVENANCE)
-        return Made(folder, spec, self.tracks, self.paths)
+        images = self.images if shown["kind"] == "images" else None
+        build(folder, spec, self.tracks, self.paths, images, PROVENANCE)
+        return Made(folder, spec, self.tracks, self.paths, self.images)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """An atlas in which all names that may be anything are hostile."""
     root = tmp_path_factory.mktemp("made")
-    spec, tracks, paths = make_results(root / "models", SIZES)
+    spec, tracks, paths, images = make_results(root / "models", SIZES)
     spec["experiment"] = HOSTILE
     tracks = tracks.assign_coords(group=["base", HOSTILE])
     tracks = tracks.assign(change_group=("change", np.full(tracks.sizes["change"], HOSTILE, object)))
     provenance = {**PROVENANCE, "spec": json.dumps(spec)}
-    build(root / "atlas", spec, tracks, paths, provenance)
-    return Made(root / "atlas", spec, tracks, paths)
+    build(root / "atlas", spec, tracks, paths, images, provenance)
+    return Made(root / "atlas", spec, tracks, paths, images)
 
 
 @pytest.fixture(scope="module")
@@ -350,8 +353,8 @@ def test_without_its_tables_the_way_out_is_told(made: Made, tmp_path: Path, monk
 def test_where_too_few_runs_count_all_latents_are_alone(made: Made, tmp_path: Path) -> None:
     counted = made.tracks.isel(track=slice(0))[["latent", "similarity", "accepted_run", "runs_in"]]
     counted = counted.assign(accepted_run=("run", [True, True, False, False]), runs_in=("group", [1, 1]))
-    build(tmp_path / "atlas", made.spec, counted.assign_attrs(made.tracks.attrs), made.paths, PROVENANCE)
-    none = Made(tmp_path / "atlas", made.spec, counted, made.paths)
+    build(tmp_path / "atlas", made.spec, counted.assign_attrs(made.tracks.attrs), made.paths, made.images, PROVENANCE)
+    none = Made(tmp_path / "atlas", made.spec, counted, made.paths, made.images)
     assert none.data("tracks")["id"] == []
     active = SIZES.latents * 2 - sum(none.data("about")["series"][0]["silent"])
     assert none.data("alone")["id"] == list(range(active))

@@ -23,7 +23,7 @@ SIZES = Sizes(runs=4, tracks=12, latents=20, rows=40, units=6, active=2)
 def made(tmp_path_factory):
     """The folder of a run, and the tracks of four of them."""
     root = tmp_path_factory.mktemp("made")
-    _, tracks, paths = make_results(root, SIZES)
+    _, tracks, paths, _ = make_results(root, SIZES)
     return root / "made" / "seed_0", tracks, paths
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
 from homolog.atlas.fates import fates
 from homolog.atlas.items import Change, Series, columns, records
@@ -29,19 +31,20 @@ def build(
     spec: dict[str, Any],
     tracks: xr.Dataset,
     activations: Iterable[str],
+    images: Float[Tensor, "samples inputs"] | None,
     provenance: Attributes,
     progress: Progress = iter,
 ) -> None:
     """Write the atlas of `tracks` into `folder`, whole or not at all.
 
-    `activations` are the paths of the activation files of all runs, by which their folders are known. Raises
-    ValueError for files that are absent or don't fit and where the library of tables isn't installed, OSError where
-    the folder can't be written.
+    `activations` are the paths of the activation files of all runs, by which their folders are known; `images` all
+    inputs of the task, where the spec says that they are shown as images. Raises ValueError for files that are absent
+    or don't fit and where the library of tables isn't installed, OSError where the folder can't be written.
     """
     tables = table_library()
     counted = tracks.run.values[tracks.accepted_run.values.astype(bool)].tolist()
     paths = {f"{path.parent.parent.name}/{path.parent.name}": path for path in map(Path, activations)}
-    inputs = Inputs.read(spec, paths[counted[0]])
+    inputs = Inputs.read(spec, paths[counted[0]], images)
     series = _all_series(spec, tracks, [paths[run].parent for run in counted], inputs, progress)
     with new_site(folder) as new:
         data = new / "data"

@@ -39,25 +39,32 @@ class Inputs:
     image_shape: tuple[int, int] | None = None
 
     @classmethod
-    def read(cls, spec: dict[str, Any], activations: str | Path) -> Inputs:
-        """From the rows of one run's activation file, as the spec says that they are shown.
+    def read(cls, spec: dict[str, Any], activations: str | Path, images: torch.Tensor | None) -> Inputs:
+        """The rows of one run's activation file, shown as the spec says.
 
-        ``shown`` is of kind ``images`` with a ``shape`` (the spec names their task), ``text`` with the path of a
-        ``vocabulary``, a JSON list of the text of each token id, or ``numbers``.
+        ``shown`` is of kind ``images`` with a ``shape`` (then `images` are all inputs, (sample, input)), ``text`` with
+        the path of a ``vocabulary``, a JSON list of the text of each token id, or ``numbers``.
         """
         rows = open_activations(activations, spec["hook_points"][0]).rows
         index = rows.where(TEST).numpy()
         draw = torch.randperm(len(index), generator=stream("atlas", spec["experiment"])).numpy()
         how = spec["shown"]
-        if how["kind"] == Images.kind:
-            values = build(spec["task"]).data().inputs
+        if images is not None:
             height, width = how["shape"]
-            images = Images(rows, index, values.numpy(), (height, width))
-            return cls(images, values[torch.from_numpy(index)], draw, (height, width))
+            shown = Images(rows, index, images.numpy(), (height, width))
+            return cls(shown, images[torch.from_numpy(index)], draw, (height, width))
         if how["kind"] == Text.kind:
             vocabulary = list(json.loads(Path(how["vocabulary"]).read_text(encoding="utf-8")))
             return cls(Text(rows, index, vocabulary), None, draw)
         return cls(Numbers(rows, index), None, draw)
+
+
+def read_images(spec: dict[str, Any]) -> Float[torch.Tensor, "samples inputs"] | None:
+    """All inputs of the task that the spec names, where they are images."""
+    if spec["shown"]["kind"] != Images.kind:
+        return None
+    images: torch.Tensor = build(spec["task"]).data().inputs
+    return images
 
 
 @dataclass(frozen=True)
