@@ -9,8 +9,8 @@ import xarray as xr
 
 VALUES = ("fdr", "power", "called")
 MEASURES = {
-    "score": "score: codes on the same rows",
-    "jaccard": "jaccard: rows on which both fire",
+    "score": "score: codes",
+    "jaccard": "jaccard: when both fire",
     "neuron": "neuron: directions",
     "encoder": "encoder rows",
     "neuron_permuted": "neuron, permuted",

@@ -68,7 +68,7 @@ def groups_of_worlds() -> dict[str, str]:
     members: dict[str, Iterable[str]] = {
         "nothing": worlds.NOTHING,
         "trained": trained.NOTHING,
-        "arguable": [*trained.ARGUABLE, *FEATURELESS],
+        "arguable": sorted([*trained.ARGUABLE, *FEATURELESS]),
         "something": worlds.SOMETHING,
     }
     return {name: group for group, names in members.items() for name in names}

@@ -18,6 +18,7 @@ from homolog.analyses.latents import Seen, decide
 from homolog.analyses.traps.codes import Codes, codes_of, halves, turn_stack
 from homolog.analyses.traps.stack import Network, Runs, Stack
 from homolog.analyses.traps.turns import as_the_workflow
+from homolog.analyses.traps.worlds import unit
 from homolog.streams import stream
 
 # Runs of a repetition: a base and as many others as the configuration's first experiment has.
@@ -157,12 +158,12 @@ def _score(side: Side) -> Signatures:
 
 def _neuron(side: Side) -> Signatures:
     """Directions."""
-    return dict.fromkeys(FOLDS, _unit(side.stack.directions))
+    return dict.fromkeys(FOLDS, unit(side.stack.directions))
 
 
 def _write_out(side: Side) -> Signatures:
     """Directions as the next layer receives them."""
-    return dict.fromkeys(FOLDS, _unit(side.stack.directions @ _around(side).out.mT))
+    return dict.fromkeys(FOLDS, unit(side.stack.directions @ _around(side).out.mT))
 
 
 def _read_in(side: Side) -> Signatures:
@@ -171,7 +172,7 @@ def _read_in(side: Side) -> Signatures:
     for fold, index in halves(side.rows.shape[1]).items():
         units_on = (side.rows[:, index] > 0).float()
         gates = (side.codes.values[fold] != 0).float() @ units_on / len(index)
-        result[fold] = _unit((gates * side.stack.encoder) @ _around(side).into)
+        result[fold] = unit((gates * side.stack.encoder) @ _around(side).into)
     return result
 
 
@@ -184,7 +185,7 @@ def _effect(side: Side) -> Signatures:
         codes = side.codes.values[fold]
         change = (codes.mean(-1, keepdim=True) - codes)[..., None] * steps[:, :, None]
         changed = ((entrance + change).relu_() - entrance.relu()) @ network.logits.mT[:, None]
-        result[fold] = _unit((changed - changed.mean(-1, keepdim=True)).flatten(2))
+        result[fold] = unit((changed - changed.mean(-1, keepdim=True)).flatten(2))
     return result
 
 
@@ -201,9 +202,3 @@ def _around(side: Side) -> Network:
     if side.network is None:
         raise ValueError("write_out, read_in and effect need the network around the layer, and these runs have none.")
     return side.network
-
-
-def _unit(rows: Tensor) -> Tensor:
-    """Rows of norm 1; those of zeros stay so."""
-    norms = rows.norm(dim=-1, keepdim=True)
-    return rows / torch.where(norms > 0, norms, 1.0)
