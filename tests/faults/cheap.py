@@ -36,18 +36,18 @@ def {name}(job):
     import time
     from hashlib import sha256
 
-    import h5py
     import numpy as np
     from safetensors.numpy import load_file, save
 
-    from homolog.store.files import atomic, content_hash, create_variable, header, new_hdf5
+    from homolog.provenance.canonical import short_hash
+    from homolog.store.files import atomic, content_hash, header, new_hdf5, open_hdf5
 
     digest = sha256(json.dumps(job.spec, sort_keys=True).encode())
     for path in sorted(set(job.input)):
         if path.endswith(".safetensors"):
             digest.update(load_file(path)["x"].tobytes())
         else:
-            with h5py.File(path, "r") as file:
+            with open_hdf5(path, "stand-in") as file:
                 digest.update(file["x"][...].tobytes())
     for path in job.output:
         digest.update(path.encode())
@@ -63,7 +63,13 @@ def {name}(job):
                 file.attrs.update(said)
         else:
             text = {{name: str(value) for name, value in said.items()}}
-            whole = save({{"x": x}}, text) if path.endswith(".safetensors") else digest.hexdigest().encode()
+            spec, inputs = (short_hash(json.loads(text[name])) for name in ("spec", "inputs"))
+            keywords = f"code {{job.code}}, spec {{spec}}, inputs {{inputs}}, checksum {{text['checksum']}}"
+            wholes = {{
+                "safetensors": save({{"x": x}}, text),
+                "pdf": f"%PDF-1.4 {{digest.hexdigest()}} /Keywords ({{keywords}}) %%EOF".encode(),
+            }}
+            whole = wholes.get(path.rpartition(".")[2], digest.hexdigest().encode())
             with atomic(path) as temporary:
                 for start in range(0, len(whole), 4000):
                     with temporary.open("ab") as stream:
