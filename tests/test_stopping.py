@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ import pytest
 
 from homolog import stopping
 from homolog.killed import killed
+from homolog.stage import words
 from homolog.stopping import VARIABLE, Stopped, Stopping
 from homolog.store.claims import claim
 
@@ -180,3 +182,29 @@ def test_a_log_that_breaks_off_is_told(tmp_path: Path, text: str | None, breaks_
     found = killed([("train", str(path))])
     assert len(found) == breaks_off
     assert all("memory has run out" in line and str(path) in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.EROFS, "Read-only file system", "a.log"),
+            "a.log can't be written: the folder can't be written to",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "a file can't be written: the disk is full, or a quota is"),
+        (
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
+            "out of memory ([Errno 12] Cannot allocate memory): give the",
+        ),
+        (MemoryError(), "out of memory (no more was to be had): give the job more memory"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you"),
+            "out of memory (DefaultCPUAllocator: can't allo",
+        ),
+        (ImportError("_c.so: failed to map segment from shared object"), "out of memory (_c.so: failed to map segment"),
+        (ValueError("foreign"), "unexpected ValueError: foreign; the traceback is in some.log: a defect"),
+        (Stopped("SIGTERM"), "stopped by SIGTERM: no part of an output was left behind; run the same command again"),
+    ],
+)
+def test_what_a_machine_runs_out_of_is_no_defect(error: BaseException, said: str) -> None:
+    assert words(error, "some.log").startswith(said)

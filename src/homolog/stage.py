@@ -214,22 +214,30 @@ def _is_memory(error: BaseException) -> bool:
     )
 
 
+def words(error: BaseException, log: str | None = None) -> str:
+    """What went wrong, in one line: as it is told where it was meant for the user; else what it is, and what helps."""
+    text = " ".join(str(error).split())
+    if isinstance(error, Stopped):
+        return f"stopped by {text}: no part of an output was left behind; run the same command again to go on."
+    if isinstance(error, MemoryError) and error.__cause__ is not None:  # `decompositions.memory`'s: with a way out
+        return text
+    if _is_memory(error):
+        reason = text or "no more was to be had"
+        return f"out of memory ({reason}): give the job more memory, or lower a batch size or a number of latents."
+    if isinstance(error, ValueError | OSError) and _is_ours(error):
+        return text
+    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        from homolog.store.files import reason_of  # imported here: it takes longer than a small job
+
+        return f"{error.filename or 'a file'} can't be written: {reason_of(error)}."
+    where = f"; the traceback is in {log}" if log else ""
+    return f"unexpected {type(error).__name__}: {text}{where}: a defect, please report it."
+
+
 def _end(error: BaseException, log: str | None) -> NoReturn:
     """Say in one line what went wrong and leave at once: after a failed write, h5py can crash while Python winds up."""
     Stopping.over()
-    expected = isinstance(error, ValueError | OSError) and _is_ours(error)
-    if isinstance(error, Stopped):
-        text = f"stopped by {error}: no part of an output was left behind; run the same command again to go on."
-    elif isinstance(error, MemoryError) and error.__cause__ is not None:  # `decompositions.memory`'s: with a way out
-        text = " ".join(str(error).split())
-    elif _is_memory(error):
-        reason = " ".join(str(error).split()) or "no more was to be had"
-        text = f"out of memory ({reason}): give the job more memory, or lower a batch size or a number of latents."
-    elif expected:
-        text = " ".join(str(error).split())
-    else:
-        where = f"; the traceback is in {log}" if log else ""
-        text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{where}: a defect, please report it."
+    text = words(error, log)
     # In one piece: Snakemake writes there at the same time, or is gone.
     with suppress(OSError):
         os.write(2, f"homolog: error: {text}\n".encode(errors="replace"))

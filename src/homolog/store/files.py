@@ -45,12 +45,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
         seal(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise OSError(f"{path} can't be written: {_reason(error)}; no part of it was left behind.") from error
+        raise OSError(f"{path} can't be written: {reason_of(error)}; no part of it was left behind.") from error
     finally:
         temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
+    """Why a file can't be written, and the way out."""
     number = error.errno
     if number in _FULL:
         return "the disk is full, or a quota is reached: free some space (`du -sh results/*` shows where) and run again"
