@@ -147,7 +147,10 @@ CASES: dict[str, tuple[str | None, Callable[[Path], None] | None, str, tuple[str
         f"{RUN}digits_mlp/seed_1/activations.h5",
         truncate,
         f"{RUN}digits_mlp/seed_1/hidden_1/pca.h5",
-        ("can't be read as HDF5: it is truncated or something else", "delete it and build it again with `snakemake "),
+        (
+            "isn't what was written: a part of it is missing or has changed",
+            "delete it and build it again with `snakemake ",
+        ),
     ),
     "foreign HDF5": (
         f"{RUN}digits_mlp_wide_64/seed_0/activations.h5",
@@ -177,7 +180,7 @@ CASES: dict[str, tuple[str | None, Callable[[Path], None] | None, str, tuple[str
         f"{RUN}digits_mlp_retrained_1/seed_0/model.safetensors",
         truncate,
         f"{RUN}digits_mlp_retrained_1/seed_0/activations.h5",
-        ("can't be read as safetensors: it is truncated or something else", "delete it and build it again"),
+        ("isn't what was written: a part of it is missing or has changed", "delete it and build it again"),
     ),
     "foreign safetensors": (
         f"{RUN}digits_mlp-untrained/seed_0/model.safetensors",
@@ -217,13 +220,19 @@ CASES: dict[str, tuple[str | None, Callable[[Path], None] | None, str, tuple[str
         f"{RUN}digits_mlp_retrained/seed_1/hidden_1/topk.h5",
         truncate,
         "results/experiments/stability/stability.nc",
-        ("can't be read as HDF5: it is truncated or something else", "delete it and build it again with `snakemake "),
+        (
+            "isn't what was written: a part of it is missing or has changed",
+            "delete it and build it again with `snakemake ",
+        ),
     ),
     "truncated numbers": (
         "results/experiments/reinit_depth/stability.nc",
         truncate,
         "results/figures/reinit_depth.pdf",
-        ("can't be read as HDF5: it is truncated or something else", "delete it and build it again with `snakemake "),
+        (
+            "isn't what was written: a part of it is missing or has changed",
+            "delete it and build it again with `snakemake ",
+        ),
     ),
 }
 
