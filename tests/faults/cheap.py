@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
@@ -94,7 +95,7 @@ def _reduce(config: dict[str, Any]) -> None:
 
 
 def numbers(workspace: Workspace) -> dict[str, bytes]:
-    """What stands in each file: of array files all arrays, bit by bit; logs and benchmarks are left out."""
+    """What stands in each file but who made it: all arrays, bit by bit; logs and benchmarks are left out."""
     found = {}
     for path in sorted(workspace.results.rglob("*")):
         name = str(path.relative_to(workspace.folder))
@@ -105,7 +106,7 @@ def numbers(workspace: Workspace) -> dict[str, bytes]:
         elif path.suffix in {".h5", ".nc"}:
             found[name] = b"".join(_arrays(path))
         else:
-            found[name] = path.read_bytes()
+            found[name] = re.sub(rb"/Keywords \([^)]*\)", b"", path.read_bytes())
     return found
 
 

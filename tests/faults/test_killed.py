@@ -50,7 +50,7 @@ def build_killing(workspace: Workspace, expected: dict[str, bytes], draw: Random
         killed += hit
         found = numbers(workspace)
         wrong = [name for name, content in found.items() if content != expected[name]]
-        assert wrong == [], f"after {killed} kills: {printed(workspace)}"
+        assert wrong == [], f"{wrong} after {killed} kills: {printed(workspace)}"
         # A job may be killed when it has nothing more to do.
         assert status == (status != 0), printed(workspace)
         assert status == 0 or hit, printed(workspace)
