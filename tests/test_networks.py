@@ -441,6 +441,16 @@ def test_a_class_can_be_named_and_weights_that_lack_are_told(saved: Path) -> Non
         from_transformers(str(saved / "bert"), kind="Bert")
 
 
+def test_a_model_is_fed_no_more_positions_than_it_knows(saved: Path) -> None:
+    class Long(Tokens):
+        positions = LENGTH + 1
+
+    with pytest.raises(
+        ValueError, match=r"bert: inputs have 8 positions, and the model embeddings for 7: set `length`"
+    ):
+        Reader(from_transformers(str(saved / "bert")), Long(), {"x": "embeddings"})
+
+
 def test_weights_are_float32_however_they_are_saved(saved: Path, tmp_path: Path) -> None:
     network = from_transformers(str(saved / "bert")).module.half()
     network.save_pretrained(tmp_path)

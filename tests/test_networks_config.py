@@ -168,6 +168,22 @@ CONFIGS: dict[str, tuple[Change, str]] = {
         "'encoder.layer.*'; allowed: letters, digits, underscores and dots, as results go by it; `python -m homolog "
         "hook-points family 'encoder.layer.*'` lists what it means",
     ),
+    "a name that rows have": (
+        of_activations(hook_points={"position": "0"}),
+        "hook_points: 'position'; allowed: any other name than activations.h5, ",
+    ),
+    "names that differ in their case": (
+        of_activations(hook_points={"hidden": "0", "Hidden": "1"}),
+        "models.family.activations.hook_points.Hidden: differs from 'hidden' by its case alone",
+    ),
+    "braces": (
+        of_network(transformers="{model}"),
+        "models.family.network: '{model}'; allowed: no braces but {seed}, {step}",
+    ),
+    "a line break in a path": (
+        of_network(transformers="a\nb"),
+        "models.family.network.transformers: the text 'a\\nb'; allowed: ",
+    ),
     "an unknown hook point": (
         lambda c: c["experiments"]["steps"].update(hook_points=["hiden"]),
         "experiments.steps.hook_points: 'hiden' isn't a hook point of family; it has: hidden, 0; did you mean hidden?",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
-from homolog.config.base import Count, Grid, Options, Reference, Several, which_form
+from homolog.config.base import Count, FilePath, Grid, Options, Reference, Several, which_form
 from homolog.config.corpora import Corpus
 from homolog.networks.files import checkpoint_folder, module_file, weight_shapes
 
@@ -26,7 +26,7 @@ class PythonNetwork(Options):
     """package.module:function, installed or in the working folder. It returns an nn.Module, or (module, call)."""
     arguments: dict[str, Any] = Field(default={})
     """What it is called with, by keyword. In texts {seed} or {step} is filled in; alone it is the number itself."""
-    files: Several[Reference] | None = None
+    files: Several[FilePath] | None = None
     """Files that it reads, such as weights, with {seed} or {step} filled in: when they change, runs are read again."""
 
     def spec(self, number: int) -> dict[str, Any]:
@@ -61,10 +61,10 @@ class PythonNetwork(Options):
 class TransformersNetwork(Options):
     """A model of Hugging Face transformers, which `pip install 'homolog[transformers]'` brings."""
 
-    transformers: Grid[Reference]
+    transformers: Grid[FilePath]
     """A folder, package:<distribution>/<folder> of an installed package, or a name among the models that were
     downloaded before; {seed} or {step} is filled in. Or one for each run, in order."""
-    revision: Grid[Reference] | None = None
+    revision: Grid[FilePath] | None = None
     """Commit, tag or branch of a downloaded model, with {seed} or {step} filled in; or one for each run, in order."""
     kind: Reference | None = None
     """Class of transformers, such as AutoModel; null means the one that it was saved as."""

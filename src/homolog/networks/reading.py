@@ -209,9 +209,16 @@ def _in_bfloat16(precision: str | None, device: torch.device) -> bool:
 
 
 def _check_embeddings(network: Network, corpus: Corpus) -> None:
+    """Do tokens and positions fit the model, where it says how many it has embeddings for?"""
     embeddings = getattr(network.module, "get_input_embeddings", lambda: None)()
     if isinstance(embeddings, nn.Embedding):
         check_vocabulary(corpus, embeddings.num_embeddings, network.name)
+    most = getattr(getattr(network.module, "config", None), "max_position_embeddings", None)
+    if isinstance(most, int) and corpus.vocabulary is not None and (corpus.positions or 0) > most:
+        raise ValueError(
+            f"{network.name}: inputs have {corpus.positions} positions, and the model embeddings for {most}: set "
+            f"`length` to {most} at most."
+        )
 
 
 def _common_positions(positions: dict[str, int]) -> int:
