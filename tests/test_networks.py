@@ -153,9 +153,12 @@ def test_the_network_is_only_ahead_by_some_batches(monkeypatch: pytest.MonkeyPat
     network = mini()
     reader = Reader(network, Tokens(inputs=400), {"embed": "embed"}, batch_size=4)
     network.module.seen.clear()
-    first = next(iter(reader.blocks()))
-    assert len(first.activations["embed"]) == 8
+    blocks = reader.blocks()
+    assert len(next(blocks).activations["embed"]) == 8
     assert sum(network.module.seen) <= 4 * 6
+    blocks.close()  # As when writing fails: what isn't begun isn't computed.
+    assert sum(network.module.seen) <= 4 * 7
+    assert not any(module._forward_hooks for module in network.module.modules())
 
 
 def test_images_give_a_row_for_each_or_for_each_place_of_a_map() -> None:

@@ -183,11 +183,15 @@ class _Cut:
 def _ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
     """The same items, of which a thread makes the next ones while one is in use."""
     end: Any = object()
-    with ThreadPoolExecutor(1) as thread:
+    thread = ThreadPoolExecutor(1)
+    try:
         coming: deque[Future[T]] = deque(thread.submit(next, items, end) for _ in range(depth))
         while (item := coming.popleft().result()) is not end:
             coming.append(thread.submit(next, items, end))
             yield item
+    finally:
+        # Who stops early doesn't wait for more than what is being made.
+        thread.shutdown(cancel_futures=True)
 
 
 def _narrow(numbers: dict[str, Tensor]) -> dict[str, Tensor]:
