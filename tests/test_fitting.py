@@ -186,7 +186,7 @@ def test_halves_of_a_file_are_those_of_the_array(tmp_path, monkeypatch):
 
 
 def test_a_fit_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("homolog.saved_state.SECONDS", 0.0)
+    monkeypatch.setattr("homolog.store.saved_state.SECONDS", 0.0)
     spec = SHORT | {"steps": 200}
 
     def killed(steps):
@@ -469,9 +469,8 @@ def test_the_page_names_every_argument_and_every_field():
 )
 def test_a_way_out_of_too_little_memory_is_told_once(raised, said):
     """By the stage: what is raised here names its own, what numpy and torch raise doesn't."""
-    script = (
-        f"from homolog.stage import _end\ntry:\n    raise {raised}\nexcept Exception as error:\n    _end(error, None)"
-    )
+    attempt = f"try:\n    raise {raised}\nexcept Exception as error:\n    _end(error, None)"
+    script = f"from homolog.jobs.stage import _end\n{attempt}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == f"homolog: error: {said}"

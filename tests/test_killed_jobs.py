@@ -24,7 +24,7 @@ def test_a_decomposition_that_is_killed_twice_ends_in_the_arrays_of_an_undisturb
     """By SIGKILL to the job, as where memory runs out; states are saved after every chunk here, not every minute."""
     workspace = Workspace.fresh(tmp_path)
     workspace.configure(lambda config: config["decompositions"]["topk"].update(steps=STEPS))
-    module = workspace.module("homolog.saved_state")
+    module = workspace.module("homolog.store.saved_state")
     every_minute = module.read_text()
     module.write_text(every_minute.replace("SECONDS = 60.0", "SECONDS = 0.0"))
     assert module.read_text() != every_minute

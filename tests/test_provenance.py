@@ -391,7 +391,7 @@ def test_every_name_of_the_registry_is_bound(library: Code, target: str) -> None
 def test_no_job_reaches_the_configuration_or_the_registry(library: Code, stage: str) -> None:
     # Else a new option or a new name would make everything stale. Jobs get what they need as arguments.
     modules = set(reach(library, stage, *NAMED).imported)
-    assert "homolog.stage" in modules
+    assert "homolog.jobs.stage" in modules
     assert modules.isdisjoint({"homolog.registry", "homolog.provenance", "homolog.__main__"})
     assert not [name for name in modules if name.startswith(("homolog.config", "homolog.planning", "homolog.results"))]
 

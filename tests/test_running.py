@@ -14,7 +14,7 @@ from homolog.provenance.code import VARIABLE
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)
@@ -58,7 +58,7 @@ exec(compile(open(path).read(), path, "exec"), {"snakemake": snakemake, "__name_
 def sources(tmp_path: Path) -> Path:
     """A package with what every job imports, and a few modules of its own; a script; an empty folder to work in."""
     package = tmp_path / "src" / "homolog"
-    for name in ("stage.py", "stopping.py", "store", "provenance"):
+    for name in ("jobs", "store", "provenance"):
         target = package / name
         target.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-r", ROOT / "src" / "homolog" / name, target], check=True)

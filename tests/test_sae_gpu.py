@@ -12,7 +12,6 @@ from making import seeded
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from homolog import saved_state
 from homolog.config import parse_decomposition
 from homolog.decompositions.base import Member
 from homolog.decompositions.sae import curves, optimiser, training
@@ -23,6 +22,7 @@ from homolog.decompositions.sae.optimiser import after_step, plain_step
 from homolog.decompositions.samples import InMemory, Samples
 from homolog.loading import load
 from homolog.registry import METHODS
+from homolog.store import saved_state
 
 UNITS, LATENTS, BATCH = 24, 80, 96
 COMMON = {"n_latents": LATENTS, "batch_size": BATCH, "steps": 40, "dead_after": 200}

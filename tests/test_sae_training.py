@@ -17,13 +17,13 @@ from making import SPARSE, gaussian, make_member, method_of, mixed
 from test_sae_kernels import RECIPES, planted
 from torch.testing import assert_close
 
-from homolog import saved_state
 from homolog.alignment.similarity import cosine
 from homolog.decompositions.sae import training
 from homolog.decompositions.sae.fast.base import SPLIT, FastStep
 from homolog.decompositions.sae.initial import initial_directions, initialise
 from homolog.decompositions.sae.topk import TopK
 from homolog.decompositions.samples import InMemory, Shuffled
+from homolog.store import saved_state
 
 # Shapes are checked in tests of the steps; here they would take most of the time.
 pytestmark = pytest.mark.usefixtures("no_shape_checks")

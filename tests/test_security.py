@@ -310,7 +310,7 @@ def test_every_target_of_a_registry_is_homologs_own(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["evil:Net", "evil", "os:system", "homolog_evil:Net", "homolog.stage:os", "homolog.models.mlp:torch"]
+    "target", ["evil:Net", "evil", "os:system", "homolog_evil:Net", "homolog.jobs.stage:os", "homolog.models.mlp:torch"]
 )
 def test_no_other_module_is_imported_and_nothing_that_a_module_has_imported_is_handed_out(
     target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from snakemake_interface_executor_plugins.utils import format_cli_arg
 from workspace import ROOT, Workspace, environment
 
-from homolog.command_lines import READ_BY_SHELLS, check_checkout, check_command_lines
 from homolog.config import ConfigError, parse_config
 from homolog.config.base import LONGEST_HOOK_POINT, LONGEST_NAME
 from homolog.config.check_files import check_files
 from homolog.config.check_names import TAKEN
 from homolog.config.root import RESERVED
+from homolog.jobs.command_lines import READ_BY_SHELLS, check_checkout, check_command_lines
 from homolog.planning import Plan
 
 # Texts that mean something somewhere on the way: to a shell, to Snakemake, to YAML, to a file system, to a reader.

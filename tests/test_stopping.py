@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from homolog import stopping
-from homolog.killed import killed
-from homolog.stage import words
-from homolog.stopping import VARIABLE, Stopped, Stopping
-from homolog.store.claims import claim
+from homolog.jobs import stopping
+from homolog.jobs.claims import claim
+from homolog.jobs.killed import killed
+from homolog.jobs.stage import words
+from homolog.jobs.stopping import VARIABLE, Stopped, Stopping
 
 
 @pytest.fixture

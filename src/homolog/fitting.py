@@ -21,7 +21,7 @@ from homolog.decompositions.memory import tell_held, tell_size
 from homolog.decompositions.samples import BLOCK, InMemory, Samples
 from homolog.decompositions.split import halves_of
 from homolog.dictionary import Dictionary
-from homolog.stage import version
+from homolog.jobs.stage import version
 from homolog.store.arrays import samples_of
 
 if TYPE_CHECKING:

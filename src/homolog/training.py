@@ -14,8 +14,8 @@ from torch import Tensor
 
 from homolog.models.build import build_model, load_state
 from homolog.models.symmetry import random_symmetry
-from homolog.saved_state import SavedState
 from homolog.store.files import content_hash
+from homolog.store.saved_state import SavedState
 from homolog.streams import stream
 from homolog.tasks.base import TEST, TRAIN, Data
 

@@ -28,7 +28,7 @@ PAUSE = 0.003
 # In the place of each script: numbers that follow from the spec and from all numbers that are read, written bit by bit.
 _BODY = '''"""A stand-in for one stage of the workflow."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -62,7 +62,7 @@ def test_a_job_that_needs_more_memory_gets_it(
 
 TORCH = """
 import resource, torch
-from homolog.stage import _is_memory
+from homolog.jobs.stage import _is_memory
 torch.ones(3)
 limit = 2**30 * 8
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

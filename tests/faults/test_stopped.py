@@ -41,7 +41,7 @@ def step_of(state: Path, target: str) -> int:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace.fresh(tmp_path_factory.mktemp("undisturbed"))
     workspace.configure(long)
-    module = workspace.module("homolog.saved_state")
+    module = workspace.module("homolog.store.saved_state")
     module.write_text(module.read_text().replace("SECONDS = 60.0", "SECONDS = 0.5"))
     workspace.build("--cores", "1", SPARSE)
     return workspace

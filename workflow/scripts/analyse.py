@@ -1,6 +1,6 @@
 """Compare the runs of one experiment."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

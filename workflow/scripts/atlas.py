@@ -1,6 +1,6 @@
 """Make the atlas of one experiment: a static site of the features that came back, and of those that didn't."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

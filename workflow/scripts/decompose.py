@@ -1,6 +1,6 @@
 """Fit one decomposition to the activations of one run."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -1,6 +1,6 @@
 """Record what the hook points of one run read."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -1,6 +1,6 @@
 """Record what the hook points of a network from outside read of a corpus."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

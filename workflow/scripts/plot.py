@@ -1,6 +1,6 @@
 """Draw the figure of one experiment, and write the same as text and CSV."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -1,6 +1,6 @@
 """Draw which latents the runs of one experiment share."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -1,6 +1,6 @@
 """Draw which latents come back in how many runs of one experiment."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -1,6 +1,6 @@
 """Draw how the dictionaries of one experiment were trained, and what their grids trade."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

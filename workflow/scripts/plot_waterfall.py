@@ -1,6 +1,6 @@
 """Draw what explains the similarities of one experiment, null by null, and what is left."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -1,6 +1,6 @@
 """Take up what others recorded of one run."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

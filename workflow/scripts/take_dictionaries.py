@@ -1,6 +1,6 @@
 """Take up the dictionaries that others trained on the activations of one run."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -1,6 +1,6 @@
 """Track the latents of one experiment over its runs."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -1,6 +1,6 @@
 """Train one run."""
 
-from homolog.stage import stage
+from homolog.jobs.stage import stage
 
 
 @stage(snakemake)

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from homolog.folders import from_future
+from homolog.jobs.folders import from_future
 from homolog.provenance import Code
 from homolog.results.planned import SNAKEFILE, planned
 from homolog.results.prune import FOLDERS, remove, unwanted

@@ -12,9 +12,9 @@ from typing import Any
 import h5py
 from safetensors import SafetensorError, safe_open
 
+from homolog.jobs.stage import recorded_content
 from homolog.provenance.canonical import short_hash
 from homolog.results.planned import PlannedJob
-from homolog.stage import recorded_content
 from homolog.store.checksums import is_intact
 
 Attributes = dict[str, str]

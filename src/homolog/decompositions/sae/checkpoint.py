@@ -9,7 +9,7 @@ from torch import Tensor
 
 from homolog.decompositions.base import Member
 from homolog.decompositions.sae.base import SparseAutoencoder, Stack
-from homolog.saved_state import SavedState
+from homolog.store.saved_state import SavedState
 
 
 class Checkpoint:

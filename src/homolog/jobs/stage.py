@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from homolog.jobs.claims import claim
+from homolog.jobs.stopping import Stopped, Stopping
 from homolog.provenance.running import Running
-from homolog.stopping import Stopped, Stopping
 from homolog.store.checksums import check_intact
-from homolog.store.claims import claim
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -200,7 +200,7 @@ def _to_terminal() -> logging.Handler:
 def _is_ours(error: BaseException) -> bool:
     """Whether the library raised it on purpose, rather than something that it called."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parents[1])
 
 
 def _is_memory(error: BaseException) -> bool:
