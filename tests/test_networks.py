@@ -490,3 +490,16 @@ def test_a_missing_extra_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyP
         ValueError, match=r"transformers isn't installed, .*: run pip install 'homolog\[transformers\]'"
     ):
         from_transformers("anything")
+
+
+def test_code_that_comes_with_weights_is_never_run(tmp_path: Path) -> None:
+    """As transformers would, once somebody answers its question with yes."""
+    folder, ran = tmp_path / "theirs", tmp_path / "ran"
+    folder.mkdir()
+    described = {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.Config", "AutoModel": "theirs.Model"}}
+    (folder / "config.json").write_text(json.dumps(described))
+    (folder / "theirs.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    with pytest.raises(ValueError, match="can't be read by transformers") as caught:
+        from_transformers(str(folder))
+    assert "\n" not in str(caught.value)
+    assert not ran.exists()

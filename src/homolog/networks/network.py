@@ -107,7 +107,8 @@ def from_transformers(
     must be there. Nothing is downloaded unless `local_files_only` is false. Raises ValueError, one line.
     """
     transformers, place = _transformers(), packaged(name)
-    options = {"revision": revision, "local_files_only": local_files_only}
+    # Code that comes with weights is never run.
+    options = {"revision": revision, "local_files_only": local_files_only, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(place, **options)
         model_class = _class(transformers, name, config, kind)
