@@ -105,6 +105,12 @@ def test_what_is_cut_off_is_corrupt_and_what_says_nothing_unknown(tmp_path: Path
     assert status(job(written))[0][0] == "corrupt"
 
 
+def test_a_file_whose_spec_is_broken_is_stale(tmp_path: Path) -> None:
+    path = tmp_path / "some.h5"
+    write_hdf5(path, "anything", VARIABLES, PROVENANCE | {"spec": "{no JSON", "inputs": "{"})
+    assert status(job(path)) == [("stale", "spec: a.b, a.c")]
+
+
 def test_what_a_killed_job_leaves_is_unknown(written: Path) -> None:
     assert status(replace(job(written), ended=False)) == [("unknown", "the job that made it didn't end")]
 

@@ -101,7 +101,7 @@ def _changes(said: dict[str, str], job: PlannedJob, contents: dict[str, str | No
 
 def _changes_of_spec(said: str, planned: str) -> Iterator[str]:
     if said.startswith("{"):
-        before, now = _flat(json.loads(said)), _flat(json.loads(planned))
+        before, now = _flat(_told(said)), _flat(json.loads(planned))
         keys = [key for key in {**before, **now} if before.get(key, ...) != now.get(key, ...)]
         if keys:
             yield f"spec: {', '.join(keys)}"
@@ -109,10 +109,18 @@ def _changes_of_spec(said: str, planned: str) -> Iterator[str]:
         yield "spec"
 
 
+def _told(said: str) -> dict[str, Any]:
+    """What a file says as JSON; nothing where that is broken."""
+    try:
+        return dict(json.loads(said))
+    except ValueError:
+        return {}
+
+
 def _changes_of_inputs(said: str, job: PlannedJob, contents: dict[str, str | None]) -> Iterator[str]:
     now = {path: _content(path, contents) for path in job.inputs}
     if said.startswith("{"):
-        before = json.loads(said)
+        before = _told(said)
         paths = [path for path in {**before, **now} if before.get(path) != now.get(path)]
         if paths:
             yield f"inputs: {', '.join(paths)}"

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from homolog.store.checksums import ATTRIBUTE, UNSEALED, seal
+from homolog.store.recorded import readable
 
 # Raised when a file's layout changes in a way that an older or newer homolog can't read.
 FORMAT = 1
@@ -125,7 +126,7 @@ def check_header(path: str | Path, artefact: str, attributes: Mapping[str, Any])
     seen = attributes.get("homolog_artefact")
     if seen is None:
         raise ValueError(
-            f"{path} was not written by homolog (its attributes: {', '.join(attributes) or 'none'}): {way_out}."
+            f"{path} was not written by homolog (its attributes: {readable([*attributes])}): {way_out}."
         )
     if seen != artefact:
         raise ValueError(f"{path} holds {seen}, but {artefact} is needed here: {way_out}.")
