@@ -125,9 +125,7 @@ def check_header(path: str | Path, artefact: str, attributes: Mapping[str, Any])
     way_out = f"delete it and build it again with `snakemake {path}`"
     seen = attributes.get("homolog_artefact")
     if seen is None:
-        raise ValueError(
-            f"{path} was not written by homolog (its attributes: {readable([*attributes])}): {way_out}."
-        )
+        raise ValueError(f"{path} was not written by homolog (its attributes: {readable([*attributes])}): {way_out}.")
     if seen != artefact:
         raise ValueError(f"{path} holds {seen}, but {artefact} is needed here: {way_out}.")
     if int(attributes["homolog_format"]) != FORMAT:
