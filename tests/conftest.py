@@ -7,7 +7,6 @@ from pathlib import Path
 import jaxtyping
 import pytest
 import torch
-from beartype import BeartypeConf, beartype
 from filelock import FileLock
 from hypothesis import settings
 from workspace import ROOT, Workspace
@@ -28,9 +27,7 @@ CHECKED = [
     for path in SOURCE.rglob("*.py")
     if not {"config", "kernels", "fast", "provenance"} & {*path.parts, path.stem} and path.stem != "__init__"
 ]
-# As for mypy, a whole number is a float too.
-check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
-jaxtyping.install_import_hook(CHECKED, "conftest.check_types")
+jaxtyping.install_import_hook(CHECKED, "shape_checks.check_types")
 
 
 @pytest.fixture
