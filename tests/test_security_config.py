@@ -197,7 +197,9 @@ def test_what_stands_beside_hook_points_is_known(built: Workspace) -> None:
     with h5py.File(folder / "activations.h5") as file:
         there = set(file) - points
     there |= {path.name for path in folder.iterdir()} - points
-    assert there - {"model.safetensors", "training.nc"} == set(TAKEN)
+    # What only networks from outside have.
+    of_corpora = {"position", "token_id", "document"}
+    assert there - {"model.safetensors", "training.nc"} == set(TAKEN) - of_corpora
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ RESERVED = (
     "plot_training",
     "plot_tracks",
     "plot_crosscoder",
+    "atlas",
 )
 
 
