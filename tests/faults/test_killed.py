@@ -42,8 +42,8 @@ def build_killing(workspace: Workspace, expected: dict[str, bytes], draw: Random
 
     Whenever Snakemake has ended, what stands under a final name is what belongs there.
     """
-    killed, builds = 0, 0
-    while killed < kills or builds == 0:
+    killed, done = 0, False
+    while not done:
         with running(workspace, "--cores", "1", EXPERIMENT) as process:
             hit = killed < kills and kill_a_job(process, draw, span)
             status = process.wait(timeout=600)
@@ -57,8 +57,8 @@ def build_killing(workspace: Workspace, expected: dict[str, bytes], draw: Random
         if status == 0:
             assert found == expected
             assert left_over(workspace) == []
-            builds += 1
-            if killed < kills:
+            done = killed == kills
+            if not done:
                 wipe(workspace)
     assert workspace.planned(EXPERIMENT) == set()
 

@@ -55,7 +55,7 @@ def test_a_job_that_needs_more_memory_gets_it(
     assert said in line
     assert "memory" in line
     assert not (workspace.folder / MODEL).exists()
-    twice = workspace.snakemake("--retries", "1", MODEL)
+    twice = workspace.snakemake("--retries", "1", "--resources", "mem_mb=64000", "--", MODEL)
     assert twice.returncode == 0, twice.stdout
     assert numbers(workspace)[MODEL] == expected[MODEL]
 

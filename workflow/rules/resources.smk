@@ -2,8 +2,10 @@
 # And how functions of rules are asked no more than it takes.
 from inspect import signature
 
-# Snakemake calls a function several times for each job that it plans, so that there are none where jobs aren't submitted.
-QUEUED = workflow.resource_settings.nodes is not None or not workflow.is_main_process
+# Snakemake calls a function several times for each job that it plans, so that there are none where jobs aren't submitted,
+# unless memory is shared out here by `--resources mem_mb=...`.
+LIMITED = "mem_mb" in workflow.resource_settings.resources
+QUEUED = workflow.resource_settings.nodes is not None or LIMITED or not workflow.is_main_process
 
 
 def asked_often(function):
