@@ -34,19 +34,19 @@ sources = planned_code(
 if workflow.is_main_process:
     refuse(sources.mistakes)
 
-from homolog.jobs.command_lines import check_checkout, check_command_lines
 from homolog.config import ConfigError, load_config, parse_config
 from homolog.config.check_files import check_files
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions
+from homolog.jobs.command_lines import check_checkout, check_command_lines
 from homolog.jobs.folders import check_clock, check_folders
 from homolog.jobs.killed import killed
+from homolog.jobs.stopping import name_parent
 from homolog.planning import Plan
 from homolog.planning.plan import job_of
 from homolog.registry import ANALYSES
 from homolog.results.benchmarks import all_in_words, in_words, read_benchmark
 from homolog.results.left import Left
 from homolog.results.prune import FOLDERS
-from homolog.jobs.stopping import name_parent
 
 show_to_jobs(ROOT / "src")
 name_parent()

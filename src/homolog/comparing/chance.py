@@ -69,7 +69,7 @@ def chance_sides(side: Side, draws: int, null: str, key: tuple[str | int, ...]) 
 
 def within_labels(side: Side, draws: int, key: tuple[str | int, ...]) -> Iterator[Side]:
     """Draws of a dictionary whose codes are those of other inputs of the same label (within chunks of 8,192 rows)."""
-    labels = side.rows.labels_by_fold
+    labels = side.rows.labels
     if labels is None:
         return
     for draw in range(draws):

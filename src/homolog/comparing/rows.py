@@ -27,6 +27,8 @@ from homolog.streams import stream
 from homolog.tasks.base import HALF_A, HALF_B, TEST
 
 Source = Any
+# Which half of the rows pairs are chosen on, and on which they are scored.
+FOLDS = {"match": "a", "score": "b"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Rows:
 
     `ids` names the inputs, where that is known. `order` lists the model's units as they stand here: the canonical
     order of a file of the pipeline, which also says which rows are which half (`halves`; drawn at random without it).
-    `labels` are the whole numbers within which the conditional null shuffles, by half (``a``, ``b``).
+    `labels` are the whole numbers within which the conditional null shuffles, by fold (``match``, ``score``).
     """
 
     whole: Samples
@@ -47,12 +49,7 @@ class Rows:
     @cached_property
     def folds(self) -> dict[str, Samples]:
         halves = self.halves or halves_of(self.whole)
-        return {"match": halves["a"], "score": halves["b"]}
-
-    @property
-    def labels_by_fold(self) -> dict[str, Int[Tensor, " half"]] | None:
-        """Labels of `match` and of `score`, if there are any."""
-        return None if self.labels is None else {"match": self.labels["a"], "score": self.labels["b"]}
+        return {fold: halves[half] for fold, half in FOLDS.items()}
 
     @cached_property
     def moments(self) -> Moments:
@@ -124,7 +121,7 @@ def _read(source: Source, gauge: str, hook_point: str | None, labels: Source | N
 
 
 def _labels(path: Path | None, given: Source, samples: int) -> dict[str, Tensor]:
-    """Labels of both halves, from an array or, by their name, from the file with the activations."""
+    """Labels of both folds, from an array or, by their name, from the file with the activations."""
     if isinstance(given, str):
         found = None if path is None else along_rows(path, given, samples)
         if found is None:
@@ -138,7 +135,8 @@ def _labels(path: Path | None, given: Source, samples: int) -> dict[str, Tensor]
             f"labels have shape {tuple(labels.shape)} and type {labels.dtype}; allowed: one whole number for each of "
             f"the {samples} rows."
         )
-    return _checked({name: labels[index].long() for name, index in rows_of_halves(samples).items()})
+    rows = rows_of_halves(samples)
+    return _checked({fold: labels[rows[half]].long() for fold, half in FOLDS.items()})
 
 
 def _checked(labels: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -179,6 +177,6 @@ def _from_pipeline(path: Path, gauge: str, hook_point: str | None, labels: Sourc
         if not isinstance(labels, str):
             raise ValueError(f'labels of {path} go by their name there, as "label"; {type(labels).__name__} was given.')
         named = stored.rows.named(labels)
-        rows = {"a": stored.rows.where(TEST, HALF_A), "b": stored.rows.where(TEST, HALF_B)}
-        within = _checked({name: named[index].long() for name, index in rows.items()})
+        rows = {"match": stored.rows.where(TEST, HALF_A), "score": stored.rows.where(TEST, HALF_B)}
+        within = _checked({fold: named[index].long() for fold, index in rows.items()})
     return Rows(choose_samples(stored, test, chosen), stored.rows.input_id[test], order, halves, within)
