@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from peaks import PEAK, needs_peak
 from scipy.optimize import linear_sum_assignment
 from torch.testing import assert_close
 
@@ -185,13 +186,10 @@ def test_two_ways_round_are_one_matching():
     assert forth.index[back.index[matched]].equal(matched)
 
 
-LIMITED = """
+LIMITED = f"""{PEAK}
 import sys, torch
 from homolog.alignment.assignment.assign import sparse_assignment
 from homolog.alignment.assignment.pairs import Cosine
-
-def peak():
-    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
 
 torch.set_num_threads(1)
 a, b = (torch.randn(8000, 32, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
@@ -203,7 +201,7 @@ print(peak() - before, found.gap < 1e-8)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the most memory held is read as Linux tells it")
+@needs_peak
 def test_memory_stays_far_below_that_of_the_matrix() -> None:
     """8,000 by 8,000 similarities are 512 MB in float64; a tile, the candidates and their sorting stay under 96 MiB."""
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)

@@ -13,6 +13,7 @@ import pytest
 import torch
 import xarray as xr
 from making import CLASSES, OPTIONS, gaussian, make_inputs, make_network, make_rows, seeded, spec_of
+from peaks import PEAK, needs_peak
 from scipy import sparse, stats
 from test_foreign import STATES, write_sparsify
 from test_foreign import write as write_dictionary_learning
@@ -177,12 +178,10 @@ def test_blocks_choose_as_one_matrix_does(matching, kind, monkeypatch):
         assert (index[~live_a if len(index) == LATENTS else ~live_b] == -1).all()
 
 
-SCALE = """
+SCALE = f"""{PEAK}
 import torch
 from homolog.comparing.choosing import choose
 from homolog.comparing.likeness import OfDirections
-def held():  # Its own: what getrusage tells begins with what the process held that started it.
-    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 generator = torch.Generator().manual_seed(0)
 a = torch.nn.functional.normalize(torch.randn(6000, 24, generator=generator), dim=1)
 order = torch.randperm(6000, generator=generator)
@@ -191,15 +190,16 @@ live = torch.ones(6000, dtype=torch.bool)
 values = []
 for matching in ("mutual", "hungarian"):
     for part in (slice(2100), slice(None)):  # What imports and compiles is there before it counts.
-        before = held()
+        before = peak()
         likeness = OfDirections(a[part], b[part], signed=True)
         (forth, mutual), (back, _) = choose(likeness, live[part], live[part], matching)
     assert torch.equal(back, order) and torch.equal(forth, order.argsort()) and mutual.all()
-    values.append(held() - before)
+    values.append((peak() - before) // 1024)
 print(max(values))
 """
 
 
+@needs_peak
 def test_six_thousand_latents_are_matched_to_their_namesakes_without_their_matrix():
     """The matrix would take 144,000 kB in float32."""
     made = subprocess.run([sys.executable, "-c", SCALE], capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from making import gaussian
+from peaks import PEAK, needs_peak
 from torch.testing import assert_close
 
 from homolog import alignment
@@ -267,21 +268,20 @@ def test_input_ids_that_are_not_one_for_each_row_are_refused(runs, write):
         RepresentationSet(paths, "x")
 
 
-PEAK = """
+PAIR = f"""{PEAK}
 import sys, h5py, numpy as np, torch
 from homolog.alignment import RepresentationSet
 torch.set_num_threads(1)
-def held():  # Its own: what getrusage tells begins with what the process held that started it.
-    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 names = "cca_r2", "linear_cka", "debiased_cka", "procrustes_similarity", "pwcca"
 few = np.random.default_rng(0).standard_normal((2, 500, 8)).astype(np.float32)
 RepresentationSet([*few]).compare(*names)  # What imports is there before it counts.
-before = held()
+before = peak()
 RepresentationSet(sys.argv[1:]).compare(*names)
-print((held() - before) / 1024)
+print((peak() - before) / 2**20)
 """
 
 
+@needs_peak
 def test_a_pair_from_files_takes_memory_for_blocks_not_for_samples(tmp_path):
     """Twice 128 MB of activations; held are blocks of each (8 MB in float64), a few at a time, and small matrices."""
     paths = []
@@ -292,7 +292,7 @@ def test_a_pair_from_files_takes_memory_for_blocks_not_for_samples(tmp_path):
             for start in range(0, 2**18, 2**15):
                 data[start : start + 2**15] = np.roll(block, start // 2**15, axis=1)
         paths.append(str(tmp_path / name))
-    done = subprocess.run([sys.executable, "-c", PEAK, *paths], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", PAIR, *paths], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 120
 
 
