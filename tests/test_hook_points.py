@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from homolog.networks.hooks import Hooks, check_calls, survey
+from homolog.networks.hooks import Hooks, survey
 from homolog.networks.points import Point, find, parse
+from homolog.networks.seen import check_calls
 
 
 class Attention(nn.Module):

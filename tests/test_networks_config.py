@@ -163,10 +163,9 @@ CONFIGS: dict[str, tuple[Change, str]] = {
         "models.family.activations.hook_points: 'transformer.h.0:in'; allowed: letters, digits, underscores and dots, "
         "as results go by it; write a mapping, such as {my_name: 'transformer.h.0:in'}",
     ),
-    "a glob": (
-        of_activations(hook_points=["encoder.layer.*"]),
-        "'encoder.layer.*'; allowed: letters, digits, underscores and dots, as results go by it; `python -m homolog "
-        "hook-points family 'encoder.layer.*'` lists what it means",
+    "a name of one's own of another form": (
+        of_activations(hook_points={"block/0": "0"}),
+        "'block/0'; allowed: letters, digits, underscores and dots, as results go by it; rename it",
     ),
     "a name that rows have": (
         of_activations(hook_points={"position": "0"}),

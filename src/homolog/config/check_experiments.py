@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import filterfalse
 
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import FIGURE_NEEDS, Condition, RunsExperiment, StabilityOptions
 from homolog.config.models import Recipe
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
 from homolog.config.sparse_autoencoders import JointOptions
+from homolog.networks.points import is_glob
 
 
 def check_experiment(
@@ -110,7 +112,8 @@ def _check_measured(
     """Every run that is compared must have the hook points, and enough dimensions for the latents."""
     compared = _compared(experiment, recipes)
     measured = {name: decompositions[name] for name in experiment.decompositions if name in decompositions}
-    for point in experiment.hook_points:
+    # A glob that is left means nothing, which is said already.
+    for point in filterfalse(is_glob, experiment.hook_points):
         missing = list(_check_recorded((*path, "hook_points"), point, "", compared))
         yield from missing
         for name, decomposition in measured.items():

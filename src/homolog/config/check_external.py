@@ -12,6 +12,7 @@ from homolog.config.models import ExternalModel, ExternalOptions, Model
 from homolog.config.networks import NetworkModel
 from homolog.config.problems import Path, Problem, listed, nearest, shortened
 from homolog.config.sparse_autoencoders import JointOptions
+from homolog.networks.points import is_glob
 
 # What is said of a model that others trained: recorded elsewhere, or read here.
 Outside = ExternalOptions | NetworkModel
@@ -20,12 +21,9 @@ Outside = ExternalOptions | NetworkModel
 def check_network(name: str, model: NetworkModel) -> Iterator[Problem]:
     """Names of hook points become folders and groups, too; options of the corpus must agree."""
     for point, meant in model.activations.named().items():
-        if not is_hook_point(point):
-            way_out = (
-                f"write a mapping, such as {{my_name: {shortened(meant)}}}"
-                if point == meant and not set("*?") & set(meant)
-                else f"`python -m homolog hook-points {name} {shortened(meant)}` lists what it means"
-            )
+        # Globs that are left mean nothing that can be told: why not is said already.
+        if not is_hook_point(point) and not is_glob(point):
+            way_out = f"write a mapping, such as {{my_name: {shortened(meant)}}}" if point == meant else "rename it"
             yield (
                 ("models", name, "activations", "hook_points"),
                 f"{shortened(point)}; allowed: letters, digits, underscores and dots, as results go by it; {way_out}",
@@ -108,7 +106,7 @@ def _check_runs(path: Path, experiment: RunsExperiment, external: Mapping[str, O
 def _check_hook_points(path: Path, experiment: RunsExperiment, external: Mapping[str, Outside]) -> Iterator[Problem]:
     for point in experiment.hook_points:
         for name, one in external.items():
-            if point not in one.hook_points:
+            if not is_glob(point) and not any(map(is_glob, one.hook_points)) and point not in one.hook_points:
                 yield (
                     (*path, "hook_points"),
                     f"{shortened(point)} isn't a hook point of {name}; it has: {listed(one.hook_points)}; "
@@ -120,7 +118,8 @@ def _check_partners(
     path: Path, experiment: RunsExperiment, name: str, partners: list[str], external: Mapping[str, Outside]
 ) -> Iterator[Problem]:
     for partner in partners:
-        lacking = [model for model, one in external.items() if partner not in one.hook_points]
+        told = {model: one for model, one in external.items() if not any(map(is_glob, one.hook_points))}
+        lacking = [model for model, one in told.items() if partner not in one.hook_points]
         if lacking or partner in experiment.hook_points:
             seen = f"isn't a hook point of {listed(lacking)}" if lacking else "is the hook point itself"
             yield (

@@ -15,6 +15,7 @@ from homolog.config.checks import check, check_decompositions
 from homolog.config.decompositions import Decomposition, DecompositionOptions
 from homolog.config.explain import Node, explain
 from homolog.config.given import GivenOptions
+from homolog.config.globs import expand_globs
 from homolog.config.problems import ConfigError, Names, Problem, dotted, listed, seen, shortened
 from homolog.config.root import Config
 from homolog.config.trimming import SECTIONS, readable_part
@@ -27,10 +28,10 @@ def load_config(path: str | Path) -> Config:
 
 
 def load_model(path: str | Path, name: str) -> Config:
-    """As much of a YAML file as can be read. Raises ConfigError with the mistakes of one of its models alone."""
+    """As much of a YAML file as can be read, globs as they stand. Raises ConfigError with the mistakes of one model."""
     source = str(path)
     mapping = _load_yaml(_text_of(path), source)
-    config, found_wrong = _readable(mapping, source)
+    config, found_wrong = _readable(mapping, source, expand=False)
     of_model = [(where, text) for where, text in found_wrong if where[:2] == ("models", name)]
     if name not in config.models and not of_model:
         known = _names("models", mapping.get("models"))
@@ -97,8 +98,8 @@ def _parse(mapping: Any, source: str, problems: list[str]) -> Config:
     return config
 
 
-def _readable(mapping: Any, source: str) -> tuple[Config, list[Problem]]:
-    """The readable part of a configuration, and all its mistakes."""
+def _readable(mapping: Any, source: str, expand: bool = True) -> tuple[Config, list[Problem]]:
+    """The readable part of a configuration, by default with what its globs mean, and all its mistakes."""
     if not isinstance(mapping, dict) or not mapping:
         found = "nothing" if mapping is None else seen(mapping)
         raise ConfigError([f"{source}: holds {found}; allowed: a mapping with the keys {listed(SECTIONS)}; add them"])
@@ -109,6 +110,9 @@ def _readable(mapping: Any, source: str) -> tuple[Config, list[Problem]]:
         schema = _schema(Config)
         found_wrong = [explain(detail, schema) for detail in error.errors(include_url=False)]
         config = readable_part(mapping, schema)
+    if expand:
+        config, unknown = expand_globs(config)
+        found_wrong += unknown
     found_wrong += check(config, {section: _names(section, mapping.get(section)) for section in SECTIONS})
     return config, found_wrong
 

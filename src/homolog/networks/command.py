@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from homolog.config import Config, ConfigError
 from homolog.config.reading import load_model
+from homolog.networks.answering import INPUTS, see
 from homolog.planning import Plan, Run
 
 if TYPE_CHECKING:
-    from homolog.networks.hooks import Seen
-
-# Inputs of the batch in which hook points are seen.
-INPUTS = 2
+    from homolog.networks.seen import Seen
 
 
 def hook_points(options: argparse.Namespace) -> int:
@@ -37,8 +35,6 @@ def hook_points(options: argparse.Namespace) -> int:
 
 def _seen(config: Config, run: Run) -> dict[str, Seen]:
     """The modules of a run in one batch. Of models that are trained here the weights don't matter."""
-    import torch
-
     from homolog.loading import build
     from homolog.models.build import build_model
     from homolog.networks.network import Network
@@ -47,9 +43,7 @@ def _seen(config: Config, run: Run) -> dict[str, Seen]:
         raise ValueError(f"others recorded {run.model}: its hook points are those of its files; there is no network.")
     if config.network(run.model):
         spec = json.loads(Plan(config).spec("dump_network", run=run))
-        corpus = build(spec["corpus"]).corpus()
-        batch = corpus.batches(torch.arange(min(INPUTS, corpus.inputs)))
-        return build(spec["network"]).to("cpu").seen_on(batch)  # type: ignore[no-any-return]
+        return see(spec["network"], spec["corpus"])
     spec = json.loads(Plan(config).spec("dump_activations", run=run))
     data = build(spec["task"]).data()
     model = build_model(spec["architecture"], *data.sizes)

@@ -5,30 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from homolog.networks.points import Point
+from homolog.networks.seen import SCRIPTED, Seen
 
 Forward = Callable[[], Any]
 
 
 class _Done(BaseException):
     """All that was asked for is read. No Exception: code of others may catch these."""
-
-
-@dataclass
-class Seen:
-    """A module in one whole forward pass: its calls, and of the first one what it read and gave, in words."""
-
-    name: str
-    kind: str
-    calls: int = 0
-    read: str = ""
-    gave: str = ""
 
 
 class Hooks:
@@ -105,10 +94,7 @@ def _check_hookable(module: nn.Module, point: Point) -> None:
     for length in range(len(parts) + 1):
         name = ".".join(parts[:length])
         if isinstance(module.get_submodule(name), torch.jit.ScriptModule):
-            raise ValueError(
-                f"hook point {point}: {name or 'the network'} is a ScriptModule, in which hooks don't run: give the "
-                "module as it was before torch.jit.script or torch.jit.trace."
-            )
+            raise ValueError(f"hook point {point}: {name or 'the network'} is a ScriptModule, {SCRIPTED}")
 
 
 def tensor_of(value: Any, point: Point) -> Tensor:
@@ -170,7 +156,10 @@ def describe(value: Any) -> str:
 
 def survey(module: nn.Module, forward: Forward) -> dict[str, Seen]:
     """Every named module in one whole forward pass, in the order of `named_modules`."""
-    seen = {name: Seen(name, type(one).__name__) for name, one in module.named_modules(remove_duplicate=False)}
+    seen = {
+        name: Seen(name, type(one).__name__, scripted=isinstance(one, torch.jit.ScriptModule))
+        for name, one in module.named_modules(remove_duplicate=False)
+    }
     with _all_hooked(module, seen):
         forward()
     return seen
@@ -196,22 +185,9 @@ def _all_hooked(module: nn.Module, seen: Mapping[str, Seen]) -> Iterator[None]:
     try:
         for name, one in seen.items():
             part = module.get_submodule(name)
-            if not isinstance(part, torch.jit.ScriptModule):
+            if not one.scripted:
                 handles += [_register(part, "in", before(one)), _register(part, "out", after(one))]
         yield
     finally:
         for handle in handles:
             handle.remove()
-
-
-def check_calls(points: Sequence[Point], seen: Mapping[str, Seen]) -> None:
-    """Raise ValueError for a module that is called several times where no call is named, and for a call that isn't."""
-    for point in points:
-        calls = seen[point.module].calls
-        if point.call is None and calls > 1:
-            raise ValueError(
-                f"hook point {point}: the module is called {calls} times in a forward pass, so it isn't clear which "
-                f"call is meant: write {point.module}@0 for the first, up to {point.module}@{calls - 1}."
-            )
-        if point.call is not None and point.call >= calls > 0:
-            raise ValueError(f"hook point {point}: the module is called {calls} times; allowed: @0 to @{calls - 1}.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from homolog.networks.hooks import Seen
 from homolog.networks.points import find
+from homolog.networks.seen import Seen
 
 HEADER = ("hook point", "class", "gives", "reads")
 UNREACHED = "not reached"

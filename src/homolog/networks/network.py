@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from homolog.corpora.paths import packaged
 from homolog.loading import load_from_outside
-from homolog.networks.hooks import Seen, survey
+from homolog.networks.hooks import survey
+from homolog.networks.seen import Seen
 
 Batch = dict[str, Tensor] | Tensor
 Call = Callable[[Batch], Any]

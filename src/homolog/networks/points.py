@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 _FORM = re.compile(r"(?P<module>[^@:\[\]]*)(?:@(?P<call>\d+))?(?::(?P<side>in|out))?(?P<path>(?:\[[^\[\]]+\])*)")
 # In nnsight a list's element is told by brackets, and what a module reads or gives like a module within it.
 _ELEMENT_OF_LIST = re.compile(r"\[(\d+)\](?=\.)")
+_WILDCARD, _WILDCARD_KEPT = re.compile(r"\*\*|\*|\?"), re.compile(r"(\*\*|\*|\?)")
 _SIDES = {".output": "out", ".input": "in"}
 FORM = "`module`, then if needed `@call`, `:in` or `:out`, and `[element]`, as in `transformer.h.0:out[0]`"
 
@@ -50,11 +51,18 @@ def find(text: str, modules: Iterable[str]) -> list[Point]:
     as TransformerLens and nnsight have them are understood: ``blocks.0.hook_resid_post``, ``.transformer.h.0.output``,
     ``transformer.h[0].input``. Raises ValueError when nothing is meant, with the nearest names.
     """
+    return [point for point, _ in matched(text, modules)]
+
+
+def matched(text: str, modules: Iterable[str]) -> list[tuple[Point, tuple[str, ...]]]:
+    """The same, each with what the wildcards stand for in it."""
     known, asked = list(modules), parse(text)
     for one in _readings(asked):
         pattern = re.compile(_expression(one.module))
-        if found := [name for name in known if pattern.fullmatch(name)]:
-            return [replace(one, module=name) for name in found]
+        # No glob means the network as a whole.
+        named = filter(None, known) if is_glob(one.module) else known
+        if found := [(name, match) for name in named if (match := pattern.fullmatch(name))]:
+            return [(replace(one, module=name), match.groups()) for name, match in found]
     within = [name for name in known if name.endswith(f".{asked.module}")]
     near = within[:3] or difflib.get_close_matches(asked.module, known, n=3, cutoff=0.4)
     way_out = f"did you mean {' or '.join(near)}?" if near else f"its modules begin with {', '.join(known[1:6])}."
@@ -72,7 +80,32 @@ def _readings(asked: Point) -> Iterable[Point]:
                 yield replace(asked, module=module.removesuffix(ending), side=side)
 
 
+def is_glob(text: str) -> bool:
+    """Whether it may mean several."""
+    return bool(_WILDCARD.search(text))
+
+
+def chosen(glob: str, names: Iterable[str]) -> list[str]:
+    """Those of plain names that a glob means, in their order."""
+    pattern = re.compile(_expression(glob))
+    return [name for name in names if pattern.fullmatch(name)]
+
+
+def filled_in(glob: str, parts: Sequence[str]) -> str:
+    """A glob with its wildcards replaced, one after the other. Raises ValueError unless there are as many parts."""
+    found = _WILDCARD.findall(glob)
+    if len(found) != len(parts):
+        raise ValueError(f"{glob!r} has {len(found)} wildcards, and {len(parts)} are needed.")
+    rest = iter(parts)
+    return _WILDCARD.sub(lambda _: next(rest), glob)
+
+
+def wildcards(glob: str) -> int:
+    """How many there are."""
+    return len(_WILDCARD.findall(glob))
+
+
 def _expression(glob: str) -> str:
-    """The regular expression of a glob."""
-    parts = {"**": ".*", "*": r"[^.]*", "?": r"[^.]"}
-    return "".join(parts.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*|\?)", glob))
+    """The regular expression of a glob, with a group for each wildcard."""
+    parts = {"**": "(.*)", "*": r"([^.]*)", "?": r"([^.])"}
+    return "".join(parts.get(part) or re.escape(part) for part in _WILDCARD_KEPT.split(glob))

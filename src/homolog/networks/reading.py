@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from homolog.activations import FREE, Block, HookPoint, Progress, check_finite
 from homolog.corpora.base import Corpus, check_vocabulary
-from homolog.networks.hooks import Hooks, check_calls
+from homolog.networks.hooks import Hooks
 from homolog.networks.network import Batch, Network
 from homolog.networks.places import as_places
 from homolog.networks.points import Point, find
+from homolog.networks.seen import check_calls
 from homolog.streams import stream
 
 T = TypeVar("T")
