@@ -14,26 +14,29 @@ include: "workflow/rules/experiments.smk"
 include: "workflow/rules/atlas.smk"
 
 
+def all_of(experiments):
+    """What people look at of some experiments."""
+    return [
+        paths(rules.plot.output.pdf, experiment=experiments),
+        paths(rules.plot_waterfall.output.pdf, experiment=with_waterfall(experiments)),
+        paths(rules.plot_training.output.pdf, experiment=with_runs(experiments)),
+        paths(rules.plot_tracks.output.pdf, experiment=with_tracks(experiments)),
+        paths(rules.plot_crosscoder.output.pdf, experiment=with_joint(experiments)),
+    ]
+
+
 # All experiments whose data come with the packages.
 rule all:
     default_target: True
     input:
-        paths(rules.plot.output.pdf, experiment=STANDARD),
-        paths(rules.plot_waterfall.output.pdf, experiment=with_runs(STANDARD)),
-        paths(rules.plot_training.output.pdf, experiment=with_runs(STANDARD)),
-        paths(rules.plot_tracks.output.pdf, experiment=with_tracks(STANDARD)),
-        paths(rules.plot_crosscoder.output.pdf, experiment=with_joint(STANDARD)),
+        all_of(STANDARD),
 
 
-# Each experiment is a target by its name: `snakemake stability`.
-for EXPERIMENT in plan.config.experiments:
+# Each experiment is a target by its name, `snakemake stability`; and so is each collection, `snakemake seeds`.
+for TARGET, MEMBERS in plan.targets().items():
 
     rule:
         name:
-            EXPERIMENT
+            TARGET
         input:
-            paths(rules.plot.output.pdf, experiment=EXPERIMENT),
-            paths(rules.plot_waterfall.output.pdf, experiment=with_runs([EXPERIMENT])),
-            paths(rules.plot_training.output.pdf, experiment=with_runs([EXPERIMENT])),
-            paths(rules.plot_tracks.output.pdf, experiment=with_tracks([EXPERIMENT])),
-            paths(rules.plot_crosscoder.output.pdf, experiment=with_joint([EXPERIMENT])),
+            all_of(MEMBERS),

@@ -24,8 +24,8 @@ from homolog.__main__ import main
 from homolog.analyses.stability import stability
 from homolog.analyses.tracking import track
 from homolog.config import ConfigError, parse_config
+from homolog.config.analyses import OF_ACTIVATIONS, OF_CODES
 from homolog.config.check_files import check_files
-from homolog.config.experiments import OF_ACTIVATIONS, OF_CODES
 from homolog.decompositions.fit import fit
 from homolog.decompositions.given import read_given
 from homolog.dictionary import Dictionary

@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from workspace import ROOT, Workspace, environment, run
+
+from homolog.config import ConfigError, parse_config
+from homolog.planning import Plan
 
 # Two models whose runs were recorded in the same files, and a second one of which dictionaries are given.
 EXTERNAL = {"external": {"activations": "data/run_{seed}.npz", "hook_points": ["resid"], "n_test": 300}}
@@ -133,3 +137,18 @@ def test_the_floor_of_the_benchmark_has_the_same_jobs(tmp_path: Path) -> None:
     ours, bare = re.search(r"^(\d+) jobs, (\d+) in the bare Snakefile$", done.stdout, re.MULTILINE).groups()
     assert ours == bare
     assert int(ours) > 900
+
+
+def test_a_collection_is_a_target_that_builds_its_members():
+    mapping = yaml.safe_load((ROOT / "tests" / "tiny.yaml").read_text())
+    made = {"analysis": {"name": "superposition"}, "figure": "superposition"}
+    mapping["experiments"] |= {
+        "one": made | {"collections": ["toys", "few"]},
+        "other": made | {"collections": ["toys"]},
+    }
+    targets = Plan(parse_config(mapping)).targets()
+    assert targets["toys"] == ["one", "other"]
+    assert targets["few"] == targets["one"] == ["one"]
+    mapping["experiments"]["one"]["collections"] = ["traps"]
+    with pytest.raises(ConfigError, match=r"collections: 'traps', which is the name of a rule or an experiment"):
+        parse_config(mapping)

@@ -33,7 +33,7 @@ from homolog.analyses.traps.rates import false_share, power, rate
 from homolog.analyses.traps.stack import Pair, Runs, Stack
 from homolog.comparing.compare import compare
 from homolog.config import ConfigError, load_config, parse_config
-from homolog.config.experiments import StabilityOptions
+from homolog.config.analyses import StabilityOptions
 from homolog.decompositions.base import Member
 from homolog.decompositions.fit import fit_members
 from homolog.decompositions.sae.initial import initialise
@@ -490,9 +490,9 @@ def problems_of(experiment: dict) -> list[str]:
 def test_an_experiment_without_runs_takes_none_and_one_with_runs_needs_them() -> None:
     worlds_alone = {"analysis": {"name": "traps"}, "figure": "traps"}
     (said,) = problems_of(worlds_alone | {"hook_points": ["hidden_1"]})
-    assert "experiments.traps.hook_points: unknown key; allowed here: analysis, figure, optional" in said
+    assert "experiments.traps.hook_points: unknown key; allowed here: analysis, figure, decompositions" in said
     (said,) = problems_of(worlds_alone | {"figure": "stability"})
-    assert "experiments.traps.figure: the text 'stability'; allowed: traps" in said
+    assert "figure: stability, which doesn't draw what traps finds; allowed: traps" in said
     assert any(
         "conditions: missing" in line for line in problems_of({"analysis": {"name": "stability"}, "figure": "traps"})
     )
@@ -503,7 +503,9 @@ def test_an_experiment_without_runs_takes_none_and_one_with_runs_needs_them() ->
 def test_the_figure_of_worlds_draws_no_runs() -> None:
     mapping = yaml.safe_load((ROOT / "tests" / "tiny.yaml").read_text())
     mapping["experiments"]["stability"]["figure"] = "traps"
-    with pytest.raises(ConfigError, match=r"figure: traps, which draws no runs; allowed: stability, widening"):
+    with pytest.raises(
+        ConfigError, match=r"figure: traps, which doesn't draw what stability finds; allowed: stability, widening"
+    ):
         parse_config(mapping)
 
 

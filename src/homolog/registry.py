@@ -63,6 +63,7 @@ VIEWS: dict[str, str] = {
 ANALYSES: dict[str, str] = {
     "stability": "homolog.analyses.stability:stability",
     "traps": "homolog.analyses.traps.analysis:traps",
+    "superposition": "homolog.analyses.superposition:superposition",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -70,6 +71,13 @@ FIGURES: dict[str, str] = {
     "reinit_depth": "homolog.figures.reinit_depth",
     "stabilisation": "homolog.figures.stabilisation",
     "traps": "homolog.figures.traps",
+    "superposition": "homolog.figures.superposition",
+}
+# The figures that draw what an analysis finds.
+FIGURES_OF: dict[str, tuple[str, ...]] = {
+    "stability": ("stability", "widening", "reinit_depth", "stabilisation"),
+    "traps": ("traps",),
+    "superposition": ("superposition",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

@@ -166,6 +166,10 @@ def with_runs(experiments):
     return [name for name in experiments if plan.experiment(name).compared]
 
 
+def with_waterfall(experiments):
+    return [name for name in with_runs(experiments) if plan.experiment(name).is_stability]
+
+
 def with_tracks(experiments):
     return [name for name in experiments if plan.experiment(name).has_tracks]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import filterfalse
 
+from homolog.config.analyses import StabilityOptions
 from homolog.config.decompositions import Decomposition
-from homolog.config.experiments import FIGURE_NEEDS, Condition, RunsExperiment, StabilityOptions
+from homolog.config.experiments import FIGURE_NEEDS, Condition, MadeExperiment, RunsExperiment
+from homolog.config.given import GivenOptions
 from homolog.config.models import Recipe
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
 from homolog.config.sparse_autoencoders import JointOptions
 from homolog.networks.points import is_glob
+from homolog.registry import FIGURES_OF
 
 
 def check_experiment(
@@ -43,11 +46,30 @@ def _check_tasks(path: Path, experiment: RunsExperiment, recipes: Mapping[str, R
         )
 
 
-def _check_figure(path: Path, experiment: RunsExperiment) -> Iterator[Problem]:
+def check_made(
+    path: Path, experiment: MadeExperiment, decompositions: Mapping[str, Decomposition], names: Mapping[str, Names]
+) -> Iterator[Problem]:
+    """Every contradiction between an experiment on worlds that its analysis makes and the rest."""
+    yield from _check_figure(path, experiment)
+    for name in experiment.decompositions or []:
+        if text := names["decompositions"].problem(name):
+            yield (*path, "decompositions"), text
+        elif isinstance(decompositions.get(name), GivenOptions | JointOptions):
+            yield (
+                (*path, "decompositions"),
+                f"{name}, which isn't fitted to one set of activations; allowed: decompositions that are; leave it out",
+            )
+
+
+def _check_figure(path: Path, experiment: RunsExperiment | MadeExperiment) -> Iterator[Problem]:
     """The analysis must compute what the figure draws."""
-    if experiment.figure not in FIGURE_NEEDS:
-        allowed = listed(FIGURE_NEEDS)
-        yield (*path, "figure"), f"{experiment.figure}, which draws no runs; allowed: {allowed}; take one of these"
+    allowed = FIGURES_OF[experiment.analysis.name]
+    if experiment.figure not in allowed:
+        yield (
+            (*path, "figure"),
+            f"{experiment.figure}, which doesn't draw what {experiment.analysis.name} finds; allowed: "
+            f"{listed(allowed)}; take one of these",
+        )
     if not isinstance(experiment.analysis, StabilityOptions):
         return
     views, matchings = FIGURE_NEEDS.get(experiment.figure, ([], []))

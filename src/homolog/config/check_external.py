@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from homolog.config.analyses import OF_ACTIVATIONS
 from homolog.config.check_names import is_hook_point
 from homolog.config.decompositions import Decomposition
-from homolog.config.experiments import OF_ACTIVATIONS, RunsExperiment
+from homolog.config.experiments import RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalModel, ExternalOptions, Model
 from homolog.config.networks import NetworkModel
@@ -154,7 +155,7 @@ def _check_used(
                     f"{name} has no path for {listed(sorted(lacking))}; it has: {listed(one.by_run)}; add it to "
                     f"decompositions.{name}.by_run",
                 )
-    needing = [view for view in experiment.comparison.views if view not in OF_ACTIVATIONS]
+    needing = [view for view in experiment.views if view not in OF_ACTIVATIONS]
     if needing and "views" in experiment.analysis.model_fields_set:
         yield (
             (*path, "analysis", "views"),

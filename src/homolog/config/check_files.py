@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from homolog.config.experiments import OF_ACTIVATIONS, OF_CODES, RunsExperiment
+from homolog.config.analyses import OF_ACTIVATIONS, OF_CODES
+from homolog.config.experiments import RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.problems import Path as Place
 from homolog.config.problems import Problem, dotted
@@ -131,7 +132,7 @@ def _check_sizes(config: Config, experiment: RunsExperiment, model: str, seed: i
     if not 4 <= n_test <= rows - 4:
         yield here, f"{n_test}, of {rows} rows of seed {seed}; allowed: 4 to {rows - 4}; change it, or give more rows"
         return
-    turned = [view for view in experiment.comparison.views if view in OF_ACTIVATIONS and view not in OF_CODES]
+    turned = [view for view in experiment.views if view in OF_ACTIVATIONS and view not in OF_CODES]
     for point, header in _hook_points(config, model, seed).items():
         units = header.shape[1]
         if turned and point in experiment.hook_points and rows - n_test < FEWEST_ROWS * units:

@@ -31,6 +31,14 @@ def check_names(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]
                 ("experiments", name),
                 f"this is the name of a rule; taken: {listed(RESERVED)}; rename the experiment",
             )
+    for name, experiment in config.experiments.items():
+        for collection in experiment.collections or []:
+            if collection in (*RESERVED, *names["experiments"].known):
+                yield (
+                    ("experiments", name, "collections"),
+                    f"{shortened(collection)}, which is the name of a rule or an experiment; allowed: names that build "
+                    "nothing else; rename the collection",
+                )
     for section in names.values():
         yield from _alike((section.section,), section.known, str.casefold, "case")
     for name, model in config.models.items():

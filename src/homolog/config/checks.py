@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from homolog.config.check_experiments import check_experiment
+from homolog.config.check_experiments import check_experiment, check_made
 from homolog.config.check_external import check_external_experiment, check_network
 from homolog.config.check_models import check_model, check_parents, in_order_of_descent
 from homolog.config.check_names import check_names
 from homolog.config.decompositions import Decomposition
-from homolog.config.experiments import RunsExperiment
+from homolog.config.experiments import MadeExperiment
 from homolog.config.models import ExternalModel, Recipe
 from homolog.config.networks import NetworkModel
 from homolog.config.problems import Names, Problem
@@ -29,8 +29,10 @@ def check(config: Config, names: Mapping[str, Names]) -> Iterator[Problem]:
     yield from check_decompositions(config.decompositions)
     yield from check_names(config, names)
     for name, experiment in config.experiments.items():
-        if isinstance(experiment, RunsExperiment):
-            path = ("experiments", name)
+        path = ("experiments", name)
+        if isinstance(experiment, MadeExperiment):
+            yield from check_made(path, experiment, config.decompositions, names)
+        else:
             yield from check_experiment(path, experiment, config.decompositions, recipes, names)
             yield from check_external_experiment(path, experiment, config.decompositions, config.models)
 

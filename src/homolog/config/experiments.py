@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias, get_args
 
 from pydantic import Discriminator, Field, Tag
 
+from homolog.config.analyses import RunsAnalysis, StabilityOptions, TrapsOptions
 from homolog.config.base import (
     LARGEST,
-    Count,
     Label,
-    NonNegative,
+    Name,
     Options,
     PositiveFraction,
     Reference,
@@ -18,55 +18,12 @@ from homolog.config.base import (
     Several,
     registered,
 )
-from homolog.registry import FIGURES, VIEWS
+from homolog.config.toys import SuperpositionOptions
+from homolog.registry import FIGURES
 
-ViewName: TypeAlias = Annotated[str, *registered(VIEWS)]
 FigureName: TypeAlias = Annotated[str, *registered(FIGURES)]
-Matching: TypeAlias = Literal["rank", "hungarian", "mutual_best", "best", "best_a_to_b", "best_b_to_a", "soft"]
-
-
-class StabilityOptions(Options):
-    """Which latents come back, beside their null and their ceiling?"""
-
-    name: Literal["stability"]
-    """The analysis."""
-    null_draws: Count = 20
-    """Random draws behind each null."""
-    tolerance: NonNegative = 0.05
-    """A retraining counts if |test loss - base loss| <= tolerance * (untrained loss - base loss)."""
-    gaussian: bool = False
-    """Fit every method to Gaussian samples of the runs' mean and covariance too: a null that trains like the rest."""
-    conditional_on: Reference = "label"
-    """What the conditional null keeps: whole numbers along `sample` in activations.h5, a class or a token's id."""
-    documents: Reference | None = None
-    """Such numbers of documents: then nulls shuffle whole documents, since tokens aren't exchangeable."""
-    # Written out, not "whatever is registered": a new view must not make old experiments stale.
-    views: Several[ViewName] = Field(
-        default=["score", "write_out", "read_in", "effect", "neuron", "neuron_permuted", "neuron_procrustes"]
-    )
-    """Spaces in which latents are compared. One that isn't identified between two runs is computed since it is named
-    here, and labelled; of the default ones that is `neuron`, between retrained runs."""
-    matchings: Several[Matching] = Field(default=["rank", "hungarian", "best", "best_a_to_b", "best_b_to_a"])
-    """Ways to decide which latent answers to which."""
-
-
-# Views that need no network. The others aren't identified between runs of which there are activations alone.
-OF_CODES = ("score", "score_spearman", "score_jaccard")
-"""Those whose null permutes inputs, so that it asks for no number of rows."""
-OF_ACTIVATIONS = (*OF_CODES, "neuron", "neuron_permuted", "neuron_procrustes")
-
-
-class TrapsOptions(Options):
-    """How often is each measure fooled, in worlds in which it is known what is stable? It makes its worlds itself."""
-
-    name: Literal["traps"]
-    """The analysis."""
-    repetitions: Count = 1000
-    """Repetitions of each world in which nothing is stable. Other worlds, and the workflow's part, take a tenth."""
-
-
-Analysis: TypeAlias = Annotated[StabilityOptions | TrapsOptions, Field(discriminator="name")]
-
+# In the order of the registry.
+Analysis: TypeAlias = Annotated[StabilityOptions | TrapsOptions | SuperpositionOptions, Field(discriminator="name")]
 
 # What a figure reads of an analysis: views and matchings without which it can't be drawn.
 FIGURE_NEEDS: dict[str, tuple[list[str], list[str]]] = {
@@ -116,29 +73,49 @@ class RunsExperiment(Options):
     """How latents are tracked over all its runs, where there are three or more."""
     optional: bool = False
     """True: not part of `rule all`, e.g. since its data doesn't come with the packages."""
+    collections: Several[Name] | None = None
+    """Targets that build this experiment among others, such as `seeds`."""
 
     @property
-    def comparison(self) -> StabilityOptions:
+    def of_runs(self) -> RunsAnalysis:
         """The analysis: one that makes its worlds itself is that of a `MadeExperiment`."""
-        return cast(StabilityOptions, self.analysis)
+        if not isinstance(self.analysis, RunsAnalysis):
+            raise ValueError(f"{self.analysis.name} makes its worlds itself, and analyses no runs.")
+        return self.analysis
+
+    @property
+    def views(self) -> list[str]:
+        """The views in which it compares latents; none where its analysis compares in its own way."""
+        return self.analysis.views if isinstance(self.analysis, StabilityOptions) else []
 
 
 class MadeExperiment(Options):
-    """A question to worlds that the analysis makes itself: no runs, so no hook points, decompositions or conditions."""
+    """A question to worlds that the analysis makes itself: no runs, so no hook points and no conditions."""
 
-    analysis: TrapsOptions
+    analysis: Analysis
     """What is computed."""
-    figure: Literal["traps"]
+    figure: FigureName
     """How it is drawn."""
+    decompositions: Several[Reference] | None = None
+    """Names of decompositions in this file, which are fitted to the worlds by analyses that ask for some."""
     optional: bool = False
     """True: not part of `rule all`."""
+    collections: Several[Name] | None = None
+    """Targets that build this experiment among others, such as `seeds`."""
+
+
+def _made() -> list[str]:
+    """Names of the analyses that make their worlds themselves."""
+    every = get_args(get_args(Analysis)[0])
+    return [get_args(one.model_fields["name"].annotation)[0] for one in every if not issubclass(one, RunsAnalysis)]
 
 
 def _which_experiment(value: Any) -> str:
     if isinstance(value, MadeExperiment):
         return "MadeExperiment"
     analysis = value.get("analysis") if isinstance(value, dict) else None
-    return "MadeExperiment" if isinstance(analysis, dict) and analysis.get("name") == "traps" else "RunsExperiment"
+    name = analysis.get("name") if isinstance(analysis, dict) else None
+    return "MadeExperiment" if name in _made() else "RunsExperiment"
 
 
 # The tags are the classes' names, by which messages find the branch in the schema.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from homolog.atlas.templating import templates_digest
 from homolog.config import Config
-from homolog.config.experiments import OF_ACTIVATIONS, TrapsOptions
+from homolog.config.analyses import OF_ACTIVATIONS, TrapsOptions
+from homolog.config.experiments import MadeExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions, TopKOptions
 from homolog.planning.experiments import PlannedExperiment
@@ -32,11 +33,12 @@ def analyse(config: Config, experiment: str) -> Spec:
     analysis = planned.options.analysis
     options = analysis.model_dump(mode="json", exclude={"name"})
     spec = {"experiment": experiment, "analysis": ANALYSES[analysis.name], "options": options}
-    if isinstance(analysis, TrapsOptions):
-        return {**spec, "autoencoder": _autoencoder()}
-    if any(is_external(config, run) for run in planned.compared):
-        options["views"] = [view for view in options["views"] if view in OF_ACTIVATIONS]
-    options["views"] = [VIEWS[view] for view in options["views"]]
+    if isinstance(planned.options, MadeExperiment):
+        return {**spec, **_made(config, planned.options)}
+    if views := planned.options.views:
+        if any(is_external(config, run) for run in planned.compared):
+            views = [view for view in views if view in OF_ACTIVATIONS]
+        options["views"] = [VIEWS[view] for view in views]
     return {
         **spec,
         "hook_points": planned.hook_points,
@@ -58,7 +60,7 @@ def track(config: Config, experiment: str) -> Spec:
         "experiment": experiment,
         "options": {
             **options.tracks.model_dump(mode="json"),
-            **options.comparison.model_dump(mode="json", include={"tolerance", "conditional_on", "documents"}),
+            **options.of_runs.model_dump(mode="json", include={"tolerance", "conditional_on", "documents"}),
         },
         "hook_points": planned.hook_points,
         "decompositions": [_named(config, key) for key in planned.decompositions],
@@ -114,6 +116,14 @@ def _networks(planned: PlannedExperiment) -> list[str]:
     """What analyses restore from the files of runs, which name it: its code can change what is found, too."""
     own = [run for run in planned.runs if not is_external(planned.config, run)]
     return sorted({architecture(recipe(planned.config, run))["target"] for run in own})
+
+
+def _made(config: Config, experiment: MadeExperiment) -> Spec:
+    """What is fitted to worlds that an analysis makes itself."""
+    if isinstance(experiment.analysis, TrapsOptions):
+        return {"autoencoder": _autoencoder()}
+    named = {name: fitted(config, name) for name in experiment.decompositions or []}
+    return {"decompositions": [{**method(one, name), "seeds": one.member_seeds()} for name, one in named.items()]}
 
 
 def _named(config: Config, decomposition: str) -> Spec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from homolog.config import Config
+from homolog.config.analyses import StabilityOptions
 from homolog.config.experiments import RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.methods import NMFOptions
@@ -59,7 +60,7 @@ class PlannedExperiment:
         Where a symmetry of the network describes a hook point anew; logits have but a shift, external runs none.
         """
         control = next(iter(self.compared), None)
-        if control is None or is_external(self.config, control):
+        if control is None or not self.is_stability or is_external(self.config, control):
             return {}
         described = recipe(self.config, control).architecture.with_symmetry()
         return {point: [control, control.regauge(point)] for point in self.hook_points if point in described}
@@ -67,13 +68,19 @@ class PlannedExperiment:
     @property
     def with_gaussian(self) -> list[Run]:
         """Runs that stand second in a pair, whose dictionaries the Gaussian null replaces, if it is asked for."""
-        asked = isinstance(self.options, RunsExperiment) and self.options.comparison.gaussian
+        analysis = self.options.analysis
+        asked = isinstance(analysis, StabilityOptions) and analysis.gaussian
         return list(dict.fromkeys(pair.b for pair in self.pairs)) if asked else []
+
+    @property
+    def is_stability(self) -> bool:
+        """Whether it asks which latents come back, so that there are a waterfall, a gauge control and tracks."""
+        return isinstance(self.options.analysis, StabilityOptions)
 
     @property
     def has_tracks(self) -> bool:
         """Whether it compares enough runs for latents to be tracked; two can only be matched."""
-        return len(self.compared) >= FEWEST_TRACKED
+        return self.is_stability and len(self.compared) >= FEWEST_TRACKED
 
     @property
     def tracked(self) -> list[Run]:

@@ -48,6 +48,15 @@ class Plan:
             self._specs[key] = canonical_json({"threads": self.config.threads, **SPECS[rule](self.config, **job)})
         return self._specs[key]
 
+    def targets(self) -> dict[str, list[str]]:
+        """The experiments that a name builds: its own for each of them, and those of each collection."""
+        experiments = self.config.experiments
+        found = {name: [name] for name in experiments}
+        for name, experiment in experiments.items():
+            for collection in experiment.collections or []:
+                found.setdefault(collection, []).append(name)
+        return found
+
     def experiment(self, name: str) -> PlannedExperiment:
         """What an experiment reads and compares."""
         return PlannedExperiment(self.config, name)

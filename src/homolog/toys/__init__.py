@@ -1,0 +1,1 @@
+"""Networks so small that hundreds train as one tensor program: those of toy worlds, for analyses that make them."""
