@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from homolog.alignment.gauge import Gauge
@@ -21,6 +21,8 @@ from homolog.store.activations import Activations
 from homolog.store.models import SavedModel
 from homolog.tasks.base import TEST, TRAIN, Data
 
+# Of rows of units, others of equal shape.
+Replacement = Callable[[Tensor], Tensor]
 # Rows that run through the network at once.
 BATCH = 1024
 # Below 2 standard errors over the test rows a harm isn't told from 0, and a ratio with it has no finite moments to
@@ -85,21 +87,44 @@ def loss_recovered(
     rows and one dictionary are in use at a time.
     """
     model = model.to(device).eval()
-    original = losses_of(model, data, hook_point, lambda values: values, device)
-    ablated = losses_of(model, data, hook_point, lambda values: mean.to(values).expand_as(values), device)
+
+    def losses(replacement: Replacement) -> Tensor:
+        return losses_of(model, data, hook_point, replacement, device)
+
+    original, ablated = losses(lambda values: values), losses(ablation(mean))
+    return facts_by(losses, original, ablated, gauge, dictionaries, device)
+
+
+def ablation(mean: Float[Tensor, " units"]) -> Replacement:
+    """Puts the mean in the place of each row."""
+    return lambda values: mean.to(values).expand_as(values)
+
+
+def facts_by(
+    losses: Callable[[Replacement], Float[Tensor, " rows"]],
+    original: Float[Tensor, " rows"],
+    ablated: Float[Tensor, " rows"],
+    gauge: Gauge,
+    dictionaries: list[Dictionary],
+    device: str | torch.device,
+    inputs: Int[Tensor, " rows"] | None = None,
+) -> list[dict[str, float]]:
+    """The facts of `loss_recovered` for each dictionary, where `losses` gives those of all rows under a replacement.
+
+    `inputs` says to which input each row belongs, where rows of one input aren't independent.
+    """
     facts = []
     for dictionary in dictionaries:
         spliced = torch.full_like(original, torch.nan)
         if not dictionary.diverged:
-            reconstruct = _reconstruction(dictionary.to(device), gauge)
-            spliced = losses_of(model, data, hook_point, reconstruct, device)
-        facts.append(facts_of(original, ablated, spliced))
+            spliced = losses(_reconstruction(dictionary.to(device), gauge))
+        facts.append(facts_of(original, ablated, spliced, inputs))
     return facts
 
 
 @torch.no_grad()
 def losses_of(
-    model: Any, data: Data, hook_point: str, replacement: Callable[[Tensor], Tensor], device: str | torch.device
+    model: Any, data: Data, hook_point: str, replacement: Replacement, device: str | torch.device
 ) -> Float[Tensor, " rows"]:
     """The loss of each test row, float64, when a hook point's activations make way for their `replacement`."""
     calls = 0
@@ -135,7 +160,7 @@ def _module_at(model: Any, hook_point: str) -> nn.Module:
     return modules[hook_point]
 
 
-def _reconstruction(dictionary: Dictionary, gauge: Gauge) -> Callable[[Tensor], Tensor]:
+def _reconstruction(dictionary: Dictionary, gauge: Gauge) -> Replacement:
     def reconstruct(values: Tensor) -> Tensor:
         codes = dictionary.codes(gauge.fix(values).to(dictionary.encoder))
         return out_of_gauge(gauge, dictionary.reconstruct(codes).to(values), values)
@@ -160,11 +185,17 @@ def out_of_gauge(
 
 
 def facts_of(
-    original: Float[Tensor, " rows"], ablated: Float[Tensor, " rows"], spliced: Float[Tensor, " rows"]
+    original: Float[Tensor, " rows"],
+    ablated: Float[Tensor, " rows"],
+    spliced: Float[Tensor, " rows"],
+    inputs: Int[Tensor, " rows"] | None = None,
 ) -> dict[str, float]:
-    """Means of three losses of each row, and what share of the ablation's harm the dictionary undoes."""
+    """Means of three losses of each row, and what share of the ablation's harm the dictionary undoes.
+
+    `inputs` says which rows belong to one input (tokens of a sequence); None: each is one of its own.
+    """
     harm = ablated - original
-    limit = max(_HARM_ERRORS * float(harm.std()) / len(harm) ** 0.5, _ROUNDING * abs(float(ablated.mean())))
+    limit = max(_HARM_ERRORS * _standard_error(harm, inputs), _ROUNDING * abs(float(ablated.mean())))
     # Not `<`: a NaN is no harm that is told from 0.
     clear = float(harm.mean()) > limit
     return {
@@ -173,3 +204,13 @@ def facts_of(
         "loss_spliced": float(spliced.mean()),
         "loss_recovered": float((ablated - spliced).mean() / harm.mean()) if clear else math.nan,
     }
+
+
+def _standard_error(values: Float[Tensor, " rows"], inputs: Int[Tensor, " rows"] | None) -> float:
+    """Of the mean; over inputs, within which rows may depend on each other in any way (Liang & Zeger, 1986)."""
+    if inputs is None:
+        return float(values.std()) / math.sqrt(len(values))
+    groups = int(inputs.max()) + 1
+    sums = values.new_zeros(groups).index_add_(0, inputs, values - values.mean())
+    there = int((torch.bincount(inputs, minlength=groups) > 0).sum())
+    return math.sqrt(float(sums.square().sum()) * there / (there - 1)) / len(values) if there > 1 else math.inf

@@ -25,7 +25,7 @@ class Hooks:
 
     def __init__(self, module: nn.Module, points: Sequence[Point]) -> None:
         for point in points:
-            _check_hookable(module, point)
+            check_hookable(module, point)
         self._module, self._points = module, tuple(dict.fromkeys(points))
         self._calls: Counter[tuple[str, str]] = Counter()
         self._values: dict[Point, Tensor] = {}
@@ -33,7 +33,7 @@ class Hooks:
 
     def __enter__(self) -> Hooks:
         for name, side in dict.fromkeys((point.module, point.side) for point in self._points):
-            self._handles.append(_register(self._module.get_submodule(name), side, self._keep(name, side)))
+            self._handles.append(register(self._module.get_submodule(name), side, self._keep(name, side)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,7 +77,7 @@ class Hooks:
         return keep
 
 
-def _register(module: nn.Module, side: str, keep: Callable[[Any], None]) -> Any:
+def register(module: nn.Module, side: str, keep: Callable[[Any], None]) -> Any:
     """Hand on what a module gives; or what it reads: its arguments by place and by name."""
     if side == "out":
         return module.register_forward_hook(lambda _module, _arguments, output: keep(output))
@@ -88,7 +88,7 @@ def _register(module: nn.Module, side: str, keep: Callable[[Any], None]) -> Any:
     return module.register_forward_pre_hook(before, with_kwargs=True)
 
 
-def _check_hookable(module: nn.Module, point: Point) -> None:
+def check_hookable(module: nn.Module, point: Point) -> None:
     """Inside of what is compiled to TorchScript no hook runs."""
     parts = point.module.split(".")
     for length in range(len(parts) + 1):
@@ -103,35 +103,43 @@ def tensor_of(value: Any, point: Point) -> Tensor:
     Without an element: the tensor itself, the only tensor of a tuple or dict, or the first argument. Raises ValueError
     otherwise, which lists the elements.
     """
+    return located(value, point)[1]
+
+
+def located(value: Any, point: Point) -> tuple[tuple[str, ...], Tensor]:
+    """The same tensor, behind the whole path that leads to it."""
     path = point.path
     if point.side == "in" and not path:
         path = tuple(value)[:1]
     for element in path:
-        inside = _elements(value)
+        inside = elements(value)
         if element not in inside:
             rest = "is a tensor, which has none" if isinstance(value, Tensor) else f"has {_listed(inside)}"
             raise ValueError(
                 f"hook point {point}: no element [{element}]; it {rest}: correct or leave out [{element}]."
             )
         value = inside[element]
-    found = value if isinstance(value, Tensor) else _only(value, point)
-    if not found.is_floating_point():
-        raise ValueError(f"hook point {point} holds {found.dtype}, and activations are real numbers: choose another.")
-    return found
+    if not isinstance(value, Tensor):
+        only = _only(value, point)
+        path, value = (*path, only), elements(value)[only]
+    if not value.is_floating_point():
+        raise ValueError(f"hook point {point} holds {value.dtype}, and activations are real numbers: choose another.")
+    return path, value
 
 
-def _only(value: Any, point: Point) -> Tensor:
-    inside = {name: one for name, one in _elements(value).items() if isinstance(one, Tensor)}
+def _only(value: Any, point: Point) -> str:
+    """The name of the only tensor in what holds several things."""
+    inside = {name: one for name, one in elements(value).items() if isinstance(one, Tensor)}
     if len(inside) != 1:
         what = "no tensor" if not inside else f"several: {_listed(inside)}"
         raise ValueError(
             f"hook point {point}: one tensor is needed, and there is {what} in this {type(value).__name__}"
             + (f"; say which, as in {point}[{next(iter(inside))}]." if inside else "; choose another hook point.")
         )
-    return next(iter(inside.values()))
+    return next(iter(inside))
 
 
-def _elements(value: Any) -> dict[str, Any]:
+def elements(value: Any) -> dict[str, Any]:
     """What a tuple, a dict or an object holds, by place or name."""
     if isinstance(value, Mapping):
         return {str(name): one for name, one in value.items()}
@@ -150,7 +158,7 @@ def describe(value: Any) -> str:
     """The shape of a tensor; of what holds several the shapes of all."""
     if isinstance(value, Tensor):
         return str(tuple(value.shape))
-    inside = {name: one for name, one in _elements(value).items() if isinstance(one, Tensor | tuple | list | dict)}
+    inside = {name: one for name, one in elements(value).items() if isinstance(one, Tensor | tuple | list | dict)}
     return ", ".join(f"[{name}] {describe(one)}" for name, one in inside.items()) or type(value).__name__
 
 
@@ -186,7 +194,7 @@ def _all_hooked(module: nn.Module, seen: Mapping[str, Seen]) -> Iterator[None]:
         for name, one in seen.items():
             part = module.get_submodule(name)
             if not one.scripted:
-                handles += [_register(part, "in", before(one)), _register(part, "out", after(one))]
+                handles += [register(part, "in", before(one)), register(part, "out", after(one))]
         yield
     finally:
         for handle in handles:

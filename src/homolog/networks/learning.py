@@ -19,6 +19,8 @@ from homolog.tasks.base import TEST, TRAIN, UNKNOWN
 MEASURED = 256
 # Inputs that are measured at once.
 AT_ONCE = 32
+# Logits that are held in float64 at once: 64 MiB.
+NUMBERS = 2**23
 # What isn't to be predicted: torch's own mark.
 NOTHING = -100
 
@@ -55,11 +57,39 @@ class Lesson:
         rows = self.rows(split)
         return rows[torch.randperm(len(rows), generator=stream("measured", split))[:MEASURED]]
 
+    @torch.no_grad()
+    def losses(
+        self, call: Callable[[Batch], Any], inputs: Int[Tensor, " inputs"]
+    ) -> tuple[Float[Tensor, " predicted"], Int[Tensor, " predicted"]]:
+        """Cross-entropy (nats, float64) of each thing that is to be predicted, and of which of the inputs it is."""
+        flat, right, of = self._predicted(call, inputs)
+        at_once = max(1, NUMBERS // flat.shape[-1])
+        parts = zip(torch.split(flat, at_once), torch.split(right, at_once), strict=True)
+        each = [functional.cross_entropy(one.double(), wanted, reduction="none") for one, wanted in parts]
+        return torch.cat(each), of
+
     def _sums(
         self, call: Callable[[Batch], Any], inputs: Int[Tensor, " inputs"]
     ) -> tuple[Float[Tensor, ""], Tensor, int]:
         """Sum of losses, number of right predictions, and how many there were."""
-        batch = _to(self.corpus.batches(inputs), self.device)
+        flat, right, _ = self._predicted(call, inputs)
+        self.check_any(len(right), inputs)
+        return (
+            functional.cross_entropy(flat.float(), right, reduction="sum"),
+            (flat.argmax(-1) == right).sum(),
+            len(right),
+        )
+
+    def check_any(self, predicted: int, inputs: Int[Tensor, " inputs"]) -> None:
+        """Raise ValueError where nothing is to be predicted of some inputs."""
+        if not predicted:
+            raise ValueError(f"objective {self.objective}: nothing is to be predicted of {len(inputs)} inputs.")
+
+    def _predicted(
+        self, call: Callable[[Batch], Any], inputs: Int[Tensor, " inputs"]
+    ) -> tuple[Float[Tensor, "predicted classes"], Int[Tensor, " predicted"], Int[Tensor, " predicted"]]:
+        """Logits and right answer of each thing that is to be predicted, and of which of the inputs it is."""
+        batch = on_device(self.corpus.batches(inputs), self.device)
         outputs = logits_of(call(batch))
         wanted = OBJECTIVES[self.objective](self.corpus, inputs).to(outputs.device)
         if outputs.shape[:-1] != wanted.shape:
@@ -69,18 +99,12 @@ class Lesson:
             )
         known = wanted != NOTHING
         flat, right = outputs[known], wanted[known]
-        if not len(right):
-            raise ValueError(f"objective {self.objective}: nothing is to be predicted of {len(inputs)} inputs.")
-        if int(right.max()) >= flat.shape[-1]:
+        if len(right) and int(right.max()) >= flat.shape[-1]:
             raise ValueError(
                 f"objective {self.objective}: {int(right.max())} is to be predicted, and the network tells "
                 f"{flat.shape[-1]} apart: give it more outputs."
             )
-        return (
-            functional.cross_entropy(flat.float(), right, reduction="sum"),
-            (flat.argmax(-1) == right).sum(),
-            len(right),
-        )
+        return flat, right, known.nonzero()[:, 0]
 
 
 def logits_of(output: Any) -> Float[Tensor, "... classes"]:
@@ -113,7 +137,8 @@ def _label(corpus: Corpus, inputs: Int[Tensor, " inputs"]) -> Int[Tensor, " inpu
 OBJECTIVES = {"next_token": _next_token, "label": _label}
 
 
-def _to(batch: Batch, device: str | torch.device) -> Batch:
+def on_device(batch: Batch, device: str | torch.device) -> Batch:
+    """What a network is fed, on a device."""
     if isinstance(batch, Tensor):
         return batch.to(device)
     return {name: values.to(device) for name, values in batch.items()}

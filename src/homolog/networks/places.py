@@ -34,3 +34,10 @@ def as_places(
         + f"; allowed: {allowed}, a row for each {'position' if positions else 'input or position'}: choose another "
         "hook point, or make all inputs of a batch equally long."
     )
+
+
+def laid_out_as(
+    value: Float[Tensor, ...], places: Float[Tensor, "inputs positions units"], positions: int | None
+) -> Float[Tensor, ...]:
+    """What `as_places` undoes: places of units in the shape of a hook point's tensor."""
+    return (places.mT if positions is None and value.dim() == 4 else places).reshape(value.shape)

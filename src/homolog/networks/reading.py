@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from homolog.activations import FREE, Block, HookPoint, Progress, check_finite
 from homolog.corpora.base import Corpus, check_vocabulary
 from homolog.networks.hooks import Hooks
+from homolog.networks.learning import on_device
 from homolog.networks.network import Batch, Network
 from homolog.networks.places import as_places
-from homolog.networks.points import Point, find
-from homolog.networks.seen import check_calls
+from homolog.networks.points import Point
+from homolog.networks.seen import one_point
 from homolog.streams import stream
 
 T = TypeVar("T")
@@ -83,18 +84,13 @@ class Reader:
         batch = self._batch(inputs)
         with self._precision():
             seen = self._network.seen_on(batch)
-        found = {name: _only(text, find(text, seen)) for name, text in points.items()}
-        check_calls([*found.values()], seen)
-        return found
+        return {name: one_point(text, seen) for name, text in points.items()}
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._half_precision)
 
     def _batch(self, inputs: Int[Tensor, " inputs"]) -> Batch:
-        batch = self._corpus.batches(inputs)
-        if isinstance(batch, Tensor):
-            return batch.to(self._device)
-        return {name: values.to(self._device) for name, values in batch.items()}
+        return on_device(self._corpus.batches(inputs), self._device)
 
     @torch.no_grad()
     def _read(self, hooks: Hooks, inputs: Int[Tensor, " inputs"]) -> dict[str, Float[Tensor, "inputs positions units"]]:
@@ -198,13 +194,6 @@ def _ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
 def _narrow(numbers: dict[str, Tensor]) -> dict[str, Tensor]:
     """The two that are 0 or 1 in a byte each, as all files have them."""
     return {name: one.to(torch.int8) if name in ("split", "half") else one for name, one in numbers.items()}
-
-
-def _only(text: str, found: list[Point]) -> Point:
-    if len(found) > 1:
-        names = ", ".join(map(str, found[:4])) + (", ..." if len(found) > 4 else "")
-        raise ValueError(f"hook point {text!r} means {len(found)} ({names}), and one is needed here: name one of them.")
-    return found[0]
 
 
 def _in_bfloat16(precision: str | None, device: torch.device) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from homolog.networks.points import Point
+from homolog.networks.points import Point, find
 
 SCRIPTED = "in which hooks don't run: give the module as it was before torch.jit.script or torch.jit.trace."
 
@@ -55,3 +55,16 @@ def reached(glob: str, points: Sequence[Point], seen: Mapping[str, Seen]) -> lis
         )
     check_calls(found, seen)
     return found
+
+
+def one_point(text: str, seen: Mapping[str, Seen]) -> Point:
+    """The hook point that a name, or a glob, means in a network of which all modules were seen.
+
+    Raises ValueError where it means none or several, and for a call that isn't there or isn't named.
+    """
+    found = find(text, seen)
+    if len(found) > 1:
+        names = ", ".join(map(str, found[:4])) + (", ..." if len(found) > 4 else "")
+        raise ValueError(f"hook point {text!r} means {len(found)} ({names}), and one is needed here: name one of them.")
+    check_calls(found, seen)
+    return found[0]
