@@ -52,14 +52,24 @@ def added_to_logits(
         return found - found.mean(1, keepdim=True)
 
     directions = dictionary.directions.double()
+    own = _mean_change(logits, samples, directions, sample)
+    others = of_partners(directions, generator)
+    return own, np.full_like(own, np.nan) if others is None else _mean_change(logits, samples, others, sample)
+
+
+def of_partners(
+    directions: Float[Tensor, "latents units"], generator: torch.Generator
+) -> Float[Tensor, "latents units"] | None:
+    """For each latent the direction of another, at its own direction's size, no two the same; None of one alone."""
     latents = len(directions)
+    if latents < 2:
+        return None
     norms = directions.norm(dim=1, keepdim=True)
     order = torch.randperm(latents, generator=generator)
     partner = torch.empty_like(order)
     partner[order] = order.roll(1)
-    others = directions[partner] * norms / norms[partner].clamp(min=torch.finfo(norms.dtype).tiny)
-    own = _mean_change(logits, samples, directions, sample)
-    return own, _mean_change(logits, samples, others, sample) if latents > 1 else np.full_like(own, np.nan)
+    found: Tensor = directions[partner] * norms / norms[partner].clamp(min=torch.finfo(norms.dtype).tiny)
+    return found
 
 
 def _mean_change(

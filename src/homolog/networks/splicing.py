@@ -41,9 +41,14 @@ class Opened:
         self.point: Point = one_point(point, network.seen_on(batch))
 
     @property
+    def positions_at_once(self) -> int:
+        """How many positions a batch has."""
+        return POSITIONS_AT_ONCE[self.device.type]
+
+    @property
     def inputs_at_once(self) -> int:
         """How many inputs a batch has."""
-        return max(1, POSITIONS_AT_ONCE[self.device.type] // (self.corpus.positions or 1))
+        return max(1, self.positions_at_once // (self.corpus.positions or 1))
 
     def call(self, inputs: Int[Tensor, " inputs"], replacement: Replacement) -> Callable[[Batch], Any]:
         """Runs the network on a batch of these `inputs`, with the kept rows (row, unit) at the hook point replaced."""
