@@ -23,12 +23,16 @@ _DIVERGED = "look at the run's training.nc, and lower its learning rate if it di
 
 @dataclass(frozen=True)
 class HookPoint:
-    """A hook point's fixed facts: its units, its symmetry, and the map to the next layer (None at the output)."""
+    """A hook point's fixed facts: its units, its symmetry, and the map to the next layer (None at the output).
+
+    `basis` names the weights that fix its basis, where they are known without the network.
+    """
 
     name: str
     units: int
     symmetry: str
     write_out: Float[Tensor, "next_units units"] | None
+    basis: str = ""
 
 
 def describe_hook_points(model: Any, names: list[str]) -> list[HookPoint]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,20 +18,45 @@ from homolog.models.symmetry import random_symmetry
 from homolog.store.files import content_hash
 from homolog.store.saved_state import SavedState
 from homolog.streams import stream
-from homolog.tasks.base import TEST, TRAIN, Data
+from homolog.tasks.base import TRAIN, Data
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW}
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
+@runtime_checkable
+class Lesson(Protocol):
+    """What a network learns from, and is judged by: a task's `Data`, or a corpus with an objective."""
+
+    def rows(self, split: int) -> Tensor:
+        """Numbers of the inputs of a split, ascending."""
+
+    def loss(self, call: Callable[[Any], Any], rows: Tensor, /) -> Tensor:
+        """The mean loss on some inputs of a network that is called on what the lesson feeds."""
+
+    def measure(self, call: Callable[[Any], Any]) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Loss and accuracy, each on the training and on the test split."""
+
+
 @dataclass
 class Curve:
-    """Mean cross-entropy (nats) and accuracy on train and test rows, by optimiser step; step 0 is before training."""
+    """Mean loss and accuracy on train and test rows, by optimiser step; step 0 is before training.
+
+    The loss is a cross-entropy (nats), unless the objective says else. `parent_loss` is that of the network from which
+    parts were taken over, where that is measured.
+    """
 
     step: list[int] = field(default_factory=list)
     loss: list[tuple[float, float]] = field(default_factory=list)
     accuracy: list[tuple[float, float]] = field(default_factory=list)
+    parent_loss: tuple[float, float] | None = None
+
+    def add(self, step: int, measured: tuple[tuple[float, float], tuple[float, float]]) -> None:
+        """What was measured at a step."""
+        self.step.append(step)
+        self.loss.append(measured[0])
+        self.accuracy.append(measured[1])
 
 
 @dataclass
@@ -43,7 +69,8 @@ class _State:
     step: int = 0
 
     def arrays(self) -> dict[str, Tensor]:
-        model = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        # Copies: weights that are tied share memory, which no file of tensors can say.
+        model = {f"model.{name}": tensor.clone() for name, tensor in self.model.state_dict().items()}
         moments = self.optimizer.state_dict()["state"]
         optimizer = {f"optimizer.{i}.{name}": value for i, held in moments.items() for name, value in held.items()}
         curve = {
@@ -96,7 +123,7 @@ def train(
     begins = content_hash((name, tensor.numpy()) for name, tensor in model.state_dict().items())
     saved = SavedState(checkpoint, [fingerprint, torch.__version__, str(device), spec, data.digest(), begins])
     model.to(device)
-    curve = _optimise(model, trainable, spec["training"], data, device, run, progress, saved)
+    curve = optimise(model, trainable, spec["training"], data.to(device), run, progress, saved)
     saved.remove()
     return model.cpu().eval(), curve
 
@@ -120,39 +147,50 @@ def _prepare(
     return model, drawn
 
 
-def _optimise(
+def _as_it_is(_step: int) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def optimise(
     model: Any,
     trainable: set[str],
     training: dict[str, Any],
-    data: Data,
-    device: str | torch.device,
+    lesson: Lesson,
     run: tuple[str, int],
     progress: Progress,
     saved: SavedState,
+    call: Callable[[Any], Any] | None = None,
+    during: Callable[[int], AbstractContextManager[None]] = _as_it_is,
 ) -> Curve:
+    """Train some parameters of a model, and return the curve; after n steps it is as after the first n of more.
+
+    `call` runs the model on what the lesson feeds (the model itself, if not said), `during` is what each step, by its
+    number, is made in. Raises ValueError when the loss is no longer finite.
+    """
+    call = call or model
     parameters = []
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable)
         parameters += [parameter] if name in trainable else []
-    data = data.to(device)
     curve = Curve()
-    _record(curve, model, 0, data)
+    curve.add(0, lesson.measure(call))
     if not training["steps"] or not parameters:
         return curve
     optimizer = OPTIMIZERS[training["optimizer"]](parameters, lr=training["lr"], weight_decay=training["weight_decay"])
     state = _State(model, optimizer, curve)
     state.restore(saved.read())
-    batches = islice(_batches(data.rows(TRAIN), training["batch_size"], stream("order", *run)), state.step, None)
+    batches = islice(_batches(lesson.rows(TRAIN), training["batch_size"], stream("order", *run)), state.step, None)
     steps = progress(range(state.step + 1, training["steps"] + 1))
     for step in saved.between(steps, state.arrays):
         batch = next(batches)
         optimizer.zero_grad(set_to_none=True)
-        loss: Any = data.losses(model(data.inputs[batch]), data.labels[batch]).mean()
-        loss.backward()
+        with during(step):
+            loss: Any = lesson.loss(call, batch)
+            loss.backward()
         optimizer.step()
         state.step = step
         if step % training["log_every"] == 0 or step == training["steps"]:
-            _record(curve, model, step, data)
+            curve.add(step, lesson.measure(call))
             if not all(map(math.isfinite, curve.loss[-1])):
                 raise ValueError(
                     f"training of {run[0]}, seed {run[1]}, diverged: the loss is {curve.loss[-1][0]} at step {step} "
@@ -169,16 +207,3 @@ def _batches(rows: Tensor, batch_size: int, generator: torch.Generator) -> Itera
         order = torch.randperm(len(rows), generator=generator).to(rows.device)
         for start in range(0, len(rows) - size + 1, size):
             yield rows[order[start : start + size]]
-
-
-@torch.no_grad()
-def _record(curve: Curve, model: Any, step: int, data: Data) -> None:
-    losses, accuracies = [], []
-    for split in (TRAIN, TEST):
-        rows = data.rows(split)
-        outputs, labels = model(data.inputs[rows]), data.labels[rows]
-        losses.append(float(data.losses(outputs, labels).mean()))
-        accuracies.append(float((outputs.argmax(1) == labels).float().mean()))
-    curve.step.append(step)
-    curve.loss.append((losses[0], losses[1]))
-    curve.accuracy.append((accuracies[0], accuracies[1]))

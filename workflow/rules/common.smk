@@ -103,7 +103,7 @@ if not QUEUED and workflow.resource_settings.default_resources is None:
 
 
 wildcard_constraints:
-    model=r"[A-Za-z]\w*(-untrained|-gaussian|-regauged-[\w.]+)?",
+    model=r"[A-Za-z]\w*(-untrained|-gaussian|-step_\d+|-regauged-[\w.]+)?",
     seed=r"\d+",
     hook_point=r"[\w.]+",
     decomposition=r"\w+",
@@ -116,8 +116,10 @@ wildcard_constraints:
 EXTERNAL = "|".join(name for name in plan.config.models if plan.config.external(name)) or "(?!)"
 NETWORK = "|".join(name for name in plan.config.models if plan.config.network(name)) or "(?!)"
 OUTSIDE = f"{EXTERNAL}|{NETWORK}"
+# One that is trained here, before the end of it too.
+NETWORK_RUN = rf"({NETWORK})(-untrained|-step_\d+)?"
 GIVEN = "|".join(name for name, one in plan.config.decompositions.items() if one.method == "given") or "(?!)"
-OWN_MODEL = rf"(?!(?:{OUTSIDE})/)[A-Za-z]\w*(-untrained|-regauged-[\w.]+)?"
+OWN_MODEL = rf"(?!(?:{OUTSIDE})[/-])[A-Za-z]\w*(-untrained|-step_\d+|-regauged-[\w.]+)?"
 OWN_DECOMPOSITION = rf"(?!(?:{GIVEN})\.)\w+"
 
 

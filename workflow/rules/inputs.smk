@@ -4,7 +4,7 @@ from functools import cache
 from snakemake.io import strip_wildcard_constraints
 
 from homolog.planning.run_specs import fed_files, given_files, network_files, recorded_files
-from homolog.planning.runs import is_external, parent, recipe
+from homolog.planning.runs import is_external, is_trained, parent, recipe
 from homolog.registry import DRAWN_WITH_TRACKS
 
 
@@ -25,8 +25,8 @@ def experiment_of(wildcards):
 
 
 def trained(runs):
-    """Of external runs there is no network."""
-    return [run for run in runs if not is_external(plan.config, run)]
+    """Of runs that others trained there are no weights here."""
+    return [run for run in runs if is_trained(plan.config, run)]
 
 
 def of_runs(pattern, runs, **more):
@@ -56,7 +56,13 @@ def dictionaries_of_run(run, hook_points, decompositions):
 @asked_often
 def parent_model(wildcards):
     found = parent(plan.config, run_of(wildcards))
-    return of_run(rules.train.output.model, found) if found else []
+    return of_run(rules.train.output.model, found) if found and is_trained(plan.config, found) else []
+
+
+@asked_often
+def own_weights(wildcards):
+    run = run_of(wildcards)
+    return of_run(rules.train.output.model, run) if is_trained(plan.config, run) else []
 
 
 # What others made is read where the config says it is, not in a storage.
@@ -163,7 +169,7 @@ def looked_dictionaries(wildcards):
 
 
 def looked_data(wildcards):
-    known = trained(experiment_of(wildcards).compared)
+    known = [run for run in experiment_of(wildcards).compared if not is_external(plan.config, run)]
     return [local(path) for run in known[:1] for path in recipe(plan.config, run).task.files()]
 
 

@@ -30,6 +30,36 @@ rule train:
         "../scripts/train.py"
 
 
+rule train_network:
+    input:
+        parent=parent_model,
+        network=network_made_of,
+        data=network_fed,
+    output:
+        model=f"{RUN}/model.safetensors",
+        curve=f"{RUN}/training.nc",
+    log:
+        f"{RUN}/logs/train_network.log",
+    benchmark:
+        f"{RUN}/benchmarks/train_network.tsv"
+    wildcard_constraints:
+        model=NETWORK_RUN,
+    conda:
+        "../../environment.yml"
+    threads: plan.config.threads
+    resources:
+        **DEVICE,
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=spec("train_network"),
+        code=code("train_network"),
+    message:
+        "train the network {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../scripts/train_network.py"
+
+
 rule dump_activations:
     input:
         model=rules.train.output.model,
@@ -87,6 +117,7 @@ rule take_activations:
 
 rule dump_network:
     input:
+        weights=own_weights,
         network=network_made_of,
         data=network_fed,
     output:
@@ -96,7 +127,7 @@ rule dump_network:
     benchmark:
         f"{RUN}/benchmarks/dump_network.tsv"
     wildcard_constraints:
-        model=NETWORK,
+        model=NETWORK_RUN,
     conda:
         "../../environment.yml"
     threads: plan.config.threads

@@ -180,7 +180,12 @@ def _frames(model: Any, hook_point: str) -> Frames:
 
 
 def _frames_of_activations(activations: Activations) -> Frames:
-    """Without a network: the basis is one where the activations are, and nothing is known of the layers around."""
+    """Without a network: the basis is one where the activations are, and nothing is known of the layers around.
+
+    Or where the file says that the same weights fix it, as they do a stream of which but a part was retrained.
+    """
+    if basis := activations.attributes.get("basis"):
+        return Frames(f"unknown, of {activations.run}", f"unknown, of {activations.run}", str(basis))
     own = hashlib.sha256(activations.values.contiguous().numpy().tobytes()).hexdigest()
     return Frames(f"unknown, of {activations.run}", f"unknown, of {activations.run}", own)
 

@@ -18,13 +18,11 @@ def acceptance(spec: dict[str, Any], runs: dict[str, StoredRun]) -> xr.Dataset:
     """Which runs count: those whose held-out loss matches their reference's within a share of what was learned."""
     names = list(spec["references"])
     known = {name for name in names if spec["references"][name]}
-    losses = {name: runs[name].final_loss() for name in {*known, *chain(*spec["references"].values())}}
-    # What others trained has no loss to match, and is taken as it is.
+    # What others trained has no curve, and is taken as it is.
+    curves = {*known, *chain(*spec["references"].values())} - (set(names) - known)
+    losses = {name: runs[name].final_loss() for name in curves}
+    reference = [_reference(losses, name, spec["references"][name]) for name in names]
     losses |= {name: FinalLoss(name, np.nan, np.nan, np.nan) for name in names if name not in known}
-    reference = [
-        float(np.median([losses[other].last for other in spec["references"][name]])) if name in known else np.nan
-        for name in names
-    ]
     last, first = ([getattr(losses[name], end) for name in names] for end in ("last", "first"))
     tolerance = spec["options"]["tolerance"]
     columns = {
@@ -38,6 +36,13 @@ def acceptance(spec: dict[str, Any], runs: dict[str, StoredRun]) -> xr.Dataset:
         ],
     }
     return xr.Dataset({k: ("run", v) for k, v in columns.items()}, {"run": names})
+
+
+def _reference(losses: dict[str, FinalLoss], name: str, others: list[str]) -> float:
+    """The loss that a run must match; of a base that others trained, as the run itself has measured it."""
+    if not others:
+        return np.nan
+    return float(np.median([losses[other].last if other in losses else losses[name].parent for other in others]))
 
 
 def check_same_inputs(layers: Iterable[Layer]) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from itertools import filterfalse
 
 from homolog.config.analyses import StabilityOptions
+from homolog.config.check_networks import check_steps
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import FIGURE_NEEDS, Condition, MadeExperiment, RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.models import Recipe
+from homolog.config.network_models import NetworkRecipe
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
 from homolog.config.sparse_autoencoders import JointOptions
 from homolog.networks.points import is_glob
@@ -21,12 +23,13 @@ def check_experiment(
     experiment: RunsExperiment,
     decompositions: Mapping[str, Decomposition],
     recipes: Mapping[str, Recipe],
+    networks: Mapping[str, NetworkRecipe],
     names: Mapping[str, Names],
 ) -> Iterator[Problem]:
-    """Every contradiction between an experiment and the rest; only models in `recipes` are looked into."""
+    """Every contradiction between an experiment and the rest; only models in `recipes` or `networks` are looked into."""
     yield from _check_references(path, experiment, names)
     for label, condition in experiment.conditions.items():
-        yield from _check_condition((*path, "conditions", label), condition, recipes)
+        yield from _check_condition((*path, "conditions", label), condition, {**recipes, **networks})
     yield from _check_tasks(path, experiment, recipes)
     yield from _check_figure(path, experiment)
     yield from _check_joint(path, experiment, decompositions)
@@ -96,7 +99,9 @@ def _check_references(path: Path, experiment: RunsExperiment, names: Mapping[str
                 yield (*path, "conditions", label, "models"), text
 
 
-def _check_condition(path: Path, condition: Condition, recipes: Mapping[str, Recipe]) -> Iterator[Problem]:
+def _check_condition(
+    path: Path, condition: Condition, recipes: Mapping[str, Recipe | NetworkRecipe]
+) -> Iterator[Problem]:
     """Runs of one condition must be comparable, and there must be two of them to compare."""
     found = {name: recipes[name] for name in condition.models if name in recipes}
     retrained = [name for name, recipe in found.items() if recipe.parent]
@@ -107,7 +112,9 @@ def _check_condition(path: Path, condition: Condition, recipes: Mapping[str, Rec
             f"models with a parent ({listed(retrained)}) beside models without ({listed(scratch)}); allowed: all of "
             "one kind, since retrained runs are compared with their parent run; make conditions of their own of them",
         )
-    if scratch and len(condition.models) * len(condition.seeds) == 1:
+    trained = {name: recipe.training and recipe.training.steps for name, recipe in found.items()}
+    yield from check_steps((*path, "steps"), condition.steps, trained)
+    if scratch and not condition.steps and len(condition.models) * len(condition.seeds) == 1:
         yield path, "one run, so nothing to compare it with; allowed: at least two runs; add a seed or a model"
 
 

@@ -1,44 +1,35 @@
-"""Can an experiment compare runs that others trained, of which no loss is known?"""
+"""Can an experiment compare runs without a task: networks by their modules, and what others recorded?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from homolog.config.analyses import OF_ACTIVATIONS
-from homolog.config.check_names import is_hook_point
+from homolog.config.check_networks import check_steps, fed
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalModel, ExternalOptions, Model
-from homolog.config.networks import NetworkModel
+from homolog.config.network_models import NetworkRecipe
 from homolog.config.problems import Path, Problem, listed, nearest, shortened
 from homolog.config.sparse_autoencoders import JointOptions
 from homolog.networks.points import is_glob
 
-# What is said of a model that others trained: recorded elsewhere, or read here.
-Outside = ExternalOptions | NetworkModel
-
-
-def check_network(name: str, model: NetworkModel) -> Iterator[Problem]:
-    """Names of hook points become folders and groups, too; options of the corpus must agree."""
-    for point, meant in model.activations.named().items():
-        # Globs that are left mean nothing that can be told: why not is said already.
-        if not is_hook_point(point) and not is_glob(point):
-            way_out = f"write a mapping, such as {{my_name: {shortened(meant)}}}" if point == meant else "rename it"
-            yield (
-                ("models", name, "activations", "hook_points"),
-                f"{shortened(point)}; allowed: letters, digits, underscores and dots, as results go by it; {way_out}",
-            )
-    for key, text in model.data.contradictions():
-        yield ("models", name, "data", key), text
+# What is said of a model without a task: recorded elsewhere, or read here.
+Outside = ExternalOptions | NetworkRecipe
 
 
 def check_external_experiment(
-    path: Path, experiment: RunsExperiment, decompositions: Mapping[str, Decomposition], models: Mapping[str, Model]
+    path: Path,
+    experiment: RunsExperiment,
+    decompositions: Mapping[str, Decomposition],
+    models: Mapping[str, Model],
+    networks: Mapping[str, NetworkRecipe],
 ) -> Iterator[Problem]:
     """Every contradiction of an experiment with external models; nothing of one without, but that none is given."""
     named = list(dict.fromkeys(name for condition in experiment.conditions.values() for name in condition.models))
-    external = {name: one for name in named if (one := _outside(models.get(name)))}
+    named += [one.parent.model for name in named if (one := networks.get(name)) and one.parent]
+    external = {name: one for name in named if (one := _outside(models.get(name)) or networks.get(name))}
     used = {name: decompositions[name] for name in experiment.decompositions if name in decompositions}
     if not external:
         given = [name for name, one in used.items() if isinstance(one, GivenOptions)]
@@ -53,7 +44,7 @@ def check_external_experiment(
     if trained:
         yield (
             (*path, "conditions"),
-            f"external models ({listed(external)}) beside models that are trained here ({listed(trained)}); allowed: "
+            f"external models ({listed(external)}) beside models with a task ({listed(trained)}); allowed: "
             "all of one kind, as they must see the same inputs; make experiments of their own of them",
         )
     yield from _check_data(path, external)
@@ -63,16 +54,14 @@ def check_external_experiment(
 
 
 def _outside(model: Model | None) -> Outside | None:
-    """What is said of a model that others trained."""
-    if isinstance(model, ExternalModel):
-        return model.external
-    return model if isinstance(model, NetworkModel) else None
+    """What is said of a model that others recorded."""
+    return model.external if isinstance(model, ExternalModel) else None
 
 
 def _check_data(path: Path, external: Mapping[str, Outside]) -> Iterator[Problem]:
     """Networks from outside must be fed the same; what others recorded can't be told to be."""
-    fed = {name: one.data.model_dump_json() for name, one in external.items() if isinstance(one, NetworkModel)}
-    if fed and (len(fed) < len(external) or len(set(fed.values())) > 1):
+    data = {name: fed(one) for name, one in external.items() if isinstance(one, NetworkRecipe)}
+    if data and (len(data) < len(external) or len(set(data.values())) > 1):
         yield (
             (*path, "conditions"),
             f"models that are fed different data ({listed(external)}); allowed: networks with equal `data`, so that "
@@ -86,13 +75,16 @@ def _check_runs(path: Path, experiment: RunsExperiment, external: Mapping[str, O
         for name in condition.models:
             runs = external[name].listed if name in external else None
             if runs is not None and max(condition.seeds) >= runs:
-                where = "network" if isinstance(external[name], NetworkModel) else "external.activations"
+                where = "network" if isinstance(external[name], NetworkRecipe) else "external.activations"
                 yield (
                     (*here, "seeds"),
                     f"{max(condition.seeds)}, of {name}, which has {runs} paths; allowed: 0 to {runs - 1}; "
                     f"add a path to models.{name}.{where}",
                 )
-        if len(condition.models) * len(condition.seeds) == 1:
+        recorded = [name for name in condition.models if isinstance(external.get(name), ExternalOptions)]
+        yield from check_steps((*here, "steps"), condition.steps, dict.fromkeys(recorded))
+        alone = len(condition.models) * len(condition.seeds) == 1
+        if alone and recorded == condition.models:
             yield here, "one run, so nothing to compare it with; allowed: at least two runs; add a seed or a model"
     n_test = {name: one.n_test for name, one in external.items() if isinstance(one, ExternalOptions)}
     if len(set(n_test.values())) > 1:

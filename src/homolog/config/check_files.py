@@ -40,10 +40,11 @@ def _check_network(config: Config, name: str) -> Iterator[Problem]:
         return
     known: tuple[int, dict[str, list[int]]] | None = None
     for seed in _seeds_of(config, name):
-        if problem := model.network.problem(seed):
-            yield ("models", name, "network"), f"seed {seed}: {problem}"
+        number = model.number(seed)
+        if problem := model.network.problem(number):
+            yield ("models", name, "network"), f"seed {number}: {problem}"
             continue
-        shapes = model.network.shapes(seed)
+        shapes = model.network.shapes(number)
         first, expected = known = known or (seed, shapes)
         if shapes != expected:
             one = min(key for key in shapes.keys() | expected.keys() if shapes.get(key) != expected.get(key))

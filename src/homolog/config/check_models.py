@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from homolog.config.models import ExternalModel, Model, Recipe, RetrainedModel, TrainedModel, derive
-from homolog.config.networks import NetworkModel
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
 
 
@@ -17,12 +16,10 @@ def check_parents(models: Mapping[str, Model], names: Names) -> Iterator[Problem
         path = ("models", name, "parent", "model")
         if text := names.problem(model.parent.model):
             yield path, text
-        elif isinstance(models.get(model.parent.model), NetworkModel):
-            yield path, f"{model.parent.model} is trained elsewhere, by no task; allowed: a model that is trained here"
         elif isinstance(models.get(model.parent.model), ExternalModel):
             yield (
                 path,
-                f"{model.parent.model} is external, so there are no weights; allowed: a model that is trained here",
+                f"{model.parent.model} is external, so there are no weights; allowed: a model with weights",
             )
         line = _line_of_parents(name, models)
         if line[-1] in line[:-1] and line[-1] not in in_a_cycle:
@@ -31,7 +28,7 @@ def check_parents(models: Mapping[str, Model], names: Names) -> Iterator[Problem
             yield (
                 ("models", cycle[0], "parent", "model"),
                 f"parents in a circle: {' -> '.join(cycle)}; allowed: a line of parents that ends in a model with "
-                "a task and an architecture; give one of these a task and an architecture instead of a parent",
+                "a task and an architecture, or a network; give one of these that instead of a parent",
             )
 
 
@@ -55,6 +52,11 @@ def check_model(name: str, model: TrainedModel | RetrainedModel, recipes: dict[s
         if parent is None:
             return  # What is wrong with the parent is told already.
         here = ("models", name, "reinitialise")
+        if model.objective is not None:
+            yield (
+                ("models", name, "objective"),
+                f"{model.objective}, of a model with a task; allowed: none, for it learns the labels; leave it out",
+            )
         problems = [*_check_known(here, model.reinitialise, parent), *_check_widened(name, model, parent)]
         yield from problems
         if problems:

@@ -10,7 +10,8 @@ from homolog.config.base import LONGEST_HOOK_POINT
 from homolog.config.experiments import RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalModel, TrainedModel, filled
-from homolog.config.networks import NetworkModel, PythonNetwork
+from homolog.config.network_models import NetworkModel
+from homolog.config.networks import PythonNetwork
 from homolog.config.problems import Names, Path, Problem, listed, shortened
 from homolog.config.root import RESERVED, Config
 from homolog.config.tasks import FashionMNISTOptions
@@ -67,7 +68,8 @@ def _check_paths(config: Config) -> Iterator[Problem]:
             network = model.network
             places = (network.files or []) if isinstance(network, PythonNetwork) else network.transformers
             yield from _braces(("models", name, "network"), places, "seed", "step")
-            yield from _braces(("models", name, "data"), getattr(model.data, "path", []))
+            for key, corpus in (("data", model.data), ("fallback", model.fallback)):
+                yield from _braces(("models", name, key), getattr(corpus, "path", []))
         elif isinstance(model, TrainedModel) and isinstance(model.task, FashionMNISTOptions):
             yield from _braces(("models", name, "task", "path"), model.task.path)
     for name, one in config.decompositions.items():

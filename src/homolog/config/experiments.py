@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag
 from homolog.config.analyses import RunsAnalysis, StabilityOptions, TrapsOptions
 from homolog.config.base import (
     LARGEST,
+    Amount,
     Label,
     Name,
     Options,
@@ -51,9 +52,12 @@ class Condition(Options):
     """Runs that are compared with each other and, where they are retrained, with their parent run."""
 
     models: Several[Reference]
-    """Names of models in this file: all with a parent or all without, and all of one task."""
+    """Names of models in this file: all with a parent or all without, and all of one task or fed the same."""
     seeds: Several[Seed]
     """Seeds: every model is run with each of them."""
+    steps: Several[Amount] | None = None
+    """Steps of training: each run is compared with itself as it was after so many, 0 being before the first; null:
+    runs are compared with each other. Each of them is a training of its own, to the same bits."""
 
 
 class RunsExperiment(Options):

@@ -8,7 +8,7 @@ from typing import Any
 from homolog.config.check_names import is_hook_point
 from homolog.config.experiments import RunsExperiment
 from homolog.config.models import ExternalModel, Model, RetrainedModel, TrainedModel
-from homolog.config.networks import NetworkModel
+from homolog.config.network_models import NetworkModel
 from homolog.config.problems import Problem, listed, shortened
 from homolog.config.root import Config
 from homolog.networks.asking import modules_of
@@ -51,7 +51,7 @@ def _expanded(config: Config, name: str, model: NetworkModel, ask: Ask) -> tuple
     if problem := model.network.problem(number or 0):
         # What is wrong with files of runs that nothing asks for is no mistake.
         return model, [] if number is None else [(("models", name, "network"), f"seed {number}: {problem}")]
-    data = model.data.model_dump(mode="json")
+    data = model.fed.model_dump(mode="json")
     corpus = {"target": CORPORA[data.pop("name")], **data}
     try:
         seen = ask(model.network.spec(number or 0), corpus, model.network.inputs(number or 0))

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
-from homolog.config.base import Count, FilePath, Grid, NonNegative, Options, Positive, Reference, Seed, Several
-from homolog.config.networks import NetworkModel
+from homolog.config.base import Count, FilePath, Grid, Options, Reference, Several
+from homolog.config.network_models import NetworkModel, Objective
 from homolog.config.tasks import Task
+from homolog.config.training import Parent, TrainingOptions
 
 
 class _Layered(Options):
@@ -96,23 +97,6 @@ class ResidualOptions(_Layered):
 Architecture: TypeAlias = Annotated[MLPOptions | ResidualOptions, Field(discriminator="name")]
 
 
-class TrainingOptions(Options):
-    """The optimiser and how long it runs."""
-
-    steps: Count
-    """Optimiser steps, each on one batch."""
-    batch_size: Count = 128
-    """Training rows per step."""
-    optimizer: Literal["adamw"] = "adamw"
-    """The optimiser: AdamW (Loshchilov & Hutter, 2019)."""
-    lr: Positive = 3.0e-3
-    """Learning rate."""
-    weight_decay: NonNegative = 1.0e-2
-    """Decoupled weight decay."""
-    log_every: Count = 50
-    """Steps between two points of the loss curve."""
-
-
 class ActivationsOptions(Options):
     """Where activations are read and how they are stored."""
 
@@ -122,15 +106,6 @@ class ActivationsOptions(Options):
     """Rows per forward pass: memory, not results, depends on it."""
     hook_points: Several[Reference] | None = None
     """Hook points to record; null means every one of the architecture."""
-
-
-class Parent(Options):
-    """The finished run that a retrained model starts from."""
-
-    model: Reference
-    """Name of a model in this file."""
-    seed: Seed
-    """Which of its runs."""
 
 
 class TrainedModel(Options):
@@ -152,13 +127,16 @@ class RetrainedModel(Options):
     parent: Parent
     """The run to start from; it gives the task and the architecture."""
     reinitialise: Several[Reference]
-    """Hook points to train again: the weights into and out of them and their own bias; all else is frozen."""
+    """Hook points to train again: the weights into and out of them and their own bias; all else is frozen. Of a
+    network by its modules: names or globs of modules, or of single parameters."""
     widen: dict[Reference, Count] = Field(default={})
     """New numbers of units for some of the reinitialised hook points."""
+    objective: Objective | None = None
+    """Of a network by its modules alone: what it is trained for; null means the parent's objective."""
     training: TrainingOptions | None = None
     """Replaces the parent's training as a whole; null means the parent's."""
     activations: ActivationsOptions | None = None
-    """Replaces the parent's activations as a whole; null means the parent's."""
+    """Replaces the parent's activations as a whole; null means the parent's, as it is with networks by their modules."""
 
 
 class ExternalOptions(Options):

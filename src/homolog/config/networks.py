@@ -1,23 +1,14 @@
-"""Which networks can be read that others made, on what, and which files are they?"""
+"""Where do networks come from that are read by their modules, and which files are they made of?"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
-from homolog.config.base import Count, FilePath, Grid, Options, Reference, Several, which_form
-from homolog.config.corpora import Corpus
+from homolog.config.base import FilePath, Grid, Options, Reference, Several
 from homolog.networks.files import checkpoint_folder, module_file, weight_shapes
-
-# A list of names of modules, or a mapping from names of one's own.
-HookPoints: TypeAlias = Annotated[
-    Annotated[dict[Reference, Reference], Field(min_length=1), Tag("value")]
-    | Annotated[Several[Reference], Tag("list")],
-    Discriminator(which_form),
-]
-
 
 class PythonNetwork(Options):
     """A network that a function of one's own returns."""
@@ -40,7 +31,9 @@ class PythonNetwork(Options):
 
     def inputs(self, number: int) -> list[str]:
         """The files that a run's network is made of: the module, and those that are named."""
-        module = module_file(self.python.partition(":")[0])
+        name = self.python.partition(":")[0]
+        # The fingerprint of the code holds what is homolog's own.
+        module = None if name.partition(".")[0] == "homolog" else module_file(name)
         return [*([str(module)] if module else []), *(str(_of_run(one, number)) for one in self.files or [])]
 
     def problem(self, number: int) -> str | None:
@@ -68,6 +61,8 @@ class TransformersNetwork(Options):
     """Commit, tag or branch of a downloaded model, with {seed} or {step} filled in; or one for each run, in order."""
     kind: Reference | None = None
     """Class of transformers, such as AutoModel; null means the one that it was saved as."""
+    sha256: Grid[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] | None = None
+    """SHA-256 of the file of weights, which is checked before they are read; or one for each run, in order."""
 
     def spec(self, number: int) -> dict[str, Any]:
         """How the network of a run is made."""
@@ -75,6 +70,7 @@ class TransformersNetwork(Options):
             "target": "homolog.networks.network:from_transformers",
             **dict(zip(("name", "revision"), self._place(number), strict=True)),
             "kind": self.kind,
+            "sha256": None if self.sha256 is None else _one(self.sha256, number),
         }
 
     def inputs(self, number: int) -> list[str]:
@@ -117,49 +113,6 @@ NetworkSource: TypeAlias = Annotated[
     Annotated[PythonNetwork, Tag("PythonNetwork")] | Annotated[TransformersNetwork, Tag("TransformersNetwork")],
     Discriminator(lambda value: _which_source(value)),
 ]
-
-
-class ReadingOptions(Options):
-    """Which hook points of such a network are read, and how rows are stored."""
-
-    hook_points: HookPoints = Field(default=[])
-    """Names of modules, by which results go; or a mapping from names of your own to hook points of any form, such as
-    {block_3: "transformer.h.3:out[0]"}. `python -m homolog hook-points <model>` lists them."""
-    dtype: Literal["float32", "float16"] = "float32"
-    """Number format in the file; a value that float16 can't hold is an error, never an infinity."""
-    precision: Literal["float32", "bfloat16"] | None = None
-    """In which products are computed; null means bfloat16 on a GPU that has it, and float32 elsewhere."""
-    batch_size: Count | None = None
-    """Inputs of a forward pass; null finds how many: about 2,048 positions on a CPU, on a GPU 16,384 or what fits."""
-
-    def named(self) -> dict[str, str]:
-        """Hook points by the names that results go by."""
-        points = self.hook_points
-        return dict(points) if isinstance(points, dict) else {point: point for point in points}
-
-
-class NetworkModel(Options):
-    """A network that others made, read here on a corpus; its runs are checkpoints: seeds, or steps of training."""
-
-    network: NetworkSource
-    """Where it comes from."""
-    data: Corpus
-    """What it is fed, equal for all runs."""
-    activations: ReadingOptions = ReadingOptions()
-    """What is recorded."""
-
-    @property
-    def hook_points(self) -> list[str]:
-        """The names of what is recorded."""
-        return list(self.activations.named())
-
-    @property
-    def listed(self) -> int | None:
-        """How many runs there are, where they are listed."""
-        source = self.network
-        lists = [source.transformers, source.revision] if isinstance(source, TransformersNetwork) else []
-        counts = [len(one) for one in lists if isinstance(one, list)]
-        return min(counts) if counts else None
 
 
 def _which_source(value: Any) -> str:

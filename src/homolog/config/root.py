@@ -9,13 +9,14 @@ from pydantic import ConfigDict, Field
 from homolog.config.base import Count, Name, Options
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import Experiment
-from homolog.config.models import ExternalModel, ExternalOptions, Model, Recipe, TrainedModel, derive
-from homolog.config.networks import NetworkModel
+from homolog.config.models import ExternalModel, ExternalOptions, Model, Recipe, RetrainedModel, TrainedModel, derive
+from homolog.config.network_models import NetworkModel, NetworkRecipe, network_recipe, retrained_recipe
 
 # Targets of the workflow that aren't experiments: an experiment of such a name couldn't be asked for.
 RESERVED = (
     "all",
     "train",
+    "train_network",
     "dump_activations",
     "take_activations",
     "dump_network",
@@ -52,19 +53,23 @@ class Config(Options):
     def resolve(self, model: str) -> Recipe:
         """The whole recipe of `model`: task and architecture come from the first ancestor, the rest from the nearest.
 
-        Raises ValueError for a name that isn't defined, and for models that others trained, which have none.
+        Raises ValueError for a name that isn't defined, and for models without a task, which have none.
         """
         if model not in self.models:
             raise ValueError(f"no model {model!r}; models are {', '.join(self.models)}.")
         entry = self.models[model]
         if isinstance(entry, ExternalModel | NetworkModel):
-            raise ValueError(f"others trained the model {model!r}, so there is no recipe.")
+            raise ValueError(f"the model {model!r} has no task, so there is no recipe.")
         return derive(entry, None if isinstance(entry, TrainedModel) else self.resolve(entry.parent.model))
 
-    def network(self, model: str) -> NetworkModel | None:
-        """What is said of a network from outside that is read here; None of other models."""
+    def network(self, model: str) -> NetworkRecipe | None:
+        """All that is said of a network that is read by its modules; None of other models."""
         entry = self.models.get(model)
-        return entry if isinstance(entry, NetworkModel) else None
+        if isinstance(entry, NetworkModel):
+            return network_recipe(entry)
+        if not isinstance(entry, RetrainedModel) or (parent := self.network(entry.parent.model)) is None:
+            return None
+        return retrained_recipe(parent, entry.parent, entry.reinitialise, entry.objective, entry.training)
 
     def external(self, model: str) -> ExternalOptions | None:
         """What is said of an external model, whose activations others recorded; None of other models."""

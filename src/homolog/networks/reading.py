@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ class Reader:
     `points` are names of hook points, or globs that mean one, by the names that they go by. The network is moved to
     `device`, and computes in `precision`: ``float32`` or ``bfloat16`` (torch's autocast); None is the latter on a GPU
     that has it. `batch_size` counts inputs; None takes about 2,048 positions at a time on a CPU and 16,384 on a GPU,
-    and fewer where its memory doesn't hold what they need. Raises ValueError, one line, for names that don't lead to
+    and fewer where its memory doesn't hold what they need. Of `streams` it is known which weights fix their basis. Raises ValueError, one line, for names that don't lead to
     one tensor each, and where hook points differ in their positions.
     """
 
@@ -52,6 +52,7 @@ class Reader:
         batch_size: int | None = None,
         precision: str | None = None,
         device: str | torch.device = "cpu",
+        streams: Sequence[str] = (),
     ) -> None:
         self._network, self._corpus, self._device = network.to(device), corpus, torch.device(device)
         self._half_precision = _in_bfloat16(precision, self._device)
@@ -64,7 +65,10 @@ class Reader:
             found = self._read(hooks, first)
         shapes = {name: tuple(values.shape[1:]) for name, values in found.items()}
         self._positions = _common_positions({name: shape[0] for name, shape in shapes.items()})
-        self.hook_points = [HookPoint(name, units, FREE, None) for name, (_, units) in shapes.items()]
+        basis = dict.fromkeys(streams, network.fixed_by() if streams else "")
+        self.hook_points = [
+            HookPoint(name, units, FREE, None, basis.get(name, "")) for name, (_, units) in shapes.items()
+        ]
         self._most = batch_size or max(1, POSITIONS_AT_ONCE[self._device.type] // self._positions)
         self.rows = self._count()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from homolog.alignment.gauge import Gauge
 from homolog.corpora.base import Batch, Corpus
 from homolog.dictionary import Dictionary
-from homolog.networks.learning import Lesson, logits_of, on_device
+from homolog.networks.learning import Lesson, on_device
 from homolog.networks.network import Network
 from homolog.networks.places import as_places, laid_out_as
 from homolog.networks.points import Point
@@ -124,8 +124,8 @@ def loss_recovered(
 def _check_read(opened: Opened, lesson: Lesson, inputs: Int[Tensor, " inputs"]) -> None:
     """Raise ValueError unless what is predicted depends on the hook point: layers that give a constant do."""
     batch = on_device(lesson.corpus.batches(inputs), opened.device)
-    if not is_read(opened.network.module, opened.point, lambda: logits_of(opened.network(batch))):
+    if not is_read(opened.network.module, opened.point, lambda: lesson.judged(opened.network(batch))):
         raise ValueError(
-            f"{opened.network.name}: the logits don't depend on hook point {opened.point}, so that no loss is "
+            f"{opened.network.name}: what it predicts doesn't depend on hook point {opened.point}, so that no loss is "
             "recovered there: choose one that is read on the way to them, or leave out `objective`."
         )

@@ -11,7 +11,7 @@ from homolog.config.given import GivenOptions
 from homolog.config.methods import NMFOptions
 from homolog.config.sparse_autoencoders import JointOptions
 from homolog.planning.pairs import Pair, pairs_of
-from homolog.planning.runs import Run, is_external, parent, recipe
+from homolog.planning.runs import Run, is_external, is_trained, parent, recipe
 
 # Two runs can only be matched: a third one says which matches to trust.
 FEWEST_TRACKED = 3
@@ -92,14 +92,16 @@ class PlannedExperiment:
     def references(self) -> dict[str, list[str]]:
         """For each run, the runs whose loss it must match: its base; or, trained independently, all of its model.
 
-        None for external runs, whose losses nobody knows.
+        What others trained need match nothing: none. A run before the end of its training is taken as it is: itself.
         """
-        parents = {run: parent(self.config, run) for run in self.compared}
-        known = [run for run in self.compared if not is_external(self.config, run)]
-        return {
-            str(run): [str(base)] if base else [str(other) for other in known if other.model == run.model]
-            for run, base in parents.items()
-        }
+        known = [run for run in self.compared if is_trained(self.config, run)]
+        found = {}
+        for run in self.compared:
+            others = [other for other in known if other.model == run.model]
+            base = parent(self.config, run)
+            others = [run] if run.step is not None else [base] if base else others
+            found[str(run)] = [str(other) for other in others]
+        return found
 
     # Decompositions
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from homolog.config.decompositions import DecompositionOptions
-from homolog.planning.pairs import Pair
+from homolog.planning.pairs import EARLIER, Pair
 from homolog.planning.runs import Spec
 
 # The group of the runs that others were retrained from, beside the conditions.
 BASE = "base"
+# And that of finished runs which stand in no condition but beside what they were at some step.
+FINISHED = "finished"
 
 
 def groups_of(pairs: list[Pair]) -> list[tuple[str, list[Spec]]]:
@@ -24,20 +26,27 @@ def groups_of(pairs: list[Pair]) -> list[tuple[str, list[Spec]]]:
         ends = [(pair.b, pair.initial_b, pair.unit_b)]
         if pair.kind == "independent":
             ends.insert(0, (pair.a, pair.initial_a, pair.unit_a))
+        elif pair.kind == EARLIER:
+            ends = [(pair.a, pair.initial_a, pair.unit_a)]
         if pair.kind != "retrained-retrained":
             for run, initial, unit in ends:
                 facts = {"run": str(run), "unit": unit, "base": base, "initial": str(initial or "")}
                 groups.setdefault(pair.condition, {})[str(run)] = facts
+    grouped = {run for members in groups.values() for run in members}
+    for pair in pairs:
+        if pair.kind == EARLIER and str(pair.b) not in grouped:
+            facts = {"run": str(pair.b), "unit": pair.unit_b, "base": "", "initial": str(pair.initial_a or "")}
+            groups.setdefault(FINISHED, {})[str(pair.b)] = facts
     return [(name, list(members.values())) for name, members in groups.items()]
 
 
 def changes_of(pairs: list[Pair]) -> list[Spec]:
-    """From a base to its retrainings, and from a run before its redrawn weights were trained to what it became."""
-    found = []
+    """From a base to its retrainings, from a run before it was trained to what it became, and from a step to the end."""
+    found = [("trained", pair.condition, str(pair.a), str(pair.b)) for pair in pairs if pair.kind == EARLIER]
     for name, members in groups_of(pairs):
         if name != BASE:
             found += [("retrained", name, one["base"], one["run"]) for one in members if one["base"]]
-            found += [("trained", name, one["initial"], one["run"]) for one in members if one["initial"]]
+            found += [("trained", name, one["initial"], one["run"]) for one in members if one["initial"] not in ("", one["run"])]
     return [dict(zip(("kind", "group", "before", "after"), one, strict=True)) for one in dict.fromkeys(found)]
 
 

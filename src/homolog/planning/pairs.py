@@ -7,7 +7,10 @@ from itertools import combinations
 
 from homolog.config import Config
 from homolog.config.experiments import RunsExperiment
-from homolog.planning.runs import Run, Spec, is_external, parent
+from homolog.planning.runs import Run, Spec, is_trained, parent
+
+# A run as it was at some step of its training, beside itself at the end.
+EARLIER = "earlier-finished"
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,16 @@ class Pair:
 
 
 def pairs_of(config: Config, experiment: RunsExperiment) -> list[Pair]:
-    """Base against retrained and retrained against retrained of one base; or all pairs trained independently."""
+    """Base against retrained and retrained against retrained of one base; or all pairs trained independently.
+
+    Where a condition has steps: each run as it was then against the finished one.
+    """
     found = []
     for label, condition in experiment.conditions.items():
+        if condition.steps:
+            runs = [Run(model, seed) for model in condition.models for seed in condition.seeds]
+            found += [_with_end(label, run, step) for step in condition.steps for run in runs]
+            continue
         groups = {model: [Run(model, seed) for seed in condition.seeds] for model in condition.models}
         bases = {model: parent(config, runs[0]) for model, runs in groups.items()}
         several = len({base for base in bases.values() if base}) > 1
@@ -41,7 +51,7 @@ def pairs_of(config: Config, experiment: RunsExperiment) -> list[Pair]:
             kind = "retrained-retrained" if base else "independent"
             for a, b in combinations(runs, 2):
                 units = [str(base)] * 2 if several and base else [str(a), str(b)]
-                before = [None if is_external(config, run) else run.untrained() for run in (a, b)]
+                before = [run.untrained() if is_trained(config, run) else None for run in (a, b)]
                 found.append(Pair(label, kind, a, b, before[0], before[1], units[0], units[1]))
     return found
 
@@ -50,3 +60,9 @@ def _with_base(condition: str, base: Run, run: Run, several: bool) -> Pair:
     """A retraining beside its base. With several bases, these are what is replicated; else the retrainings are."""
     unit = str(base) if several else str(run)
     return Pair(condition, "base-retrained", base, run, base, run.untrained(), str(base), unit)
+
+
+def _with_end(condition: str, run: Run, step: int) -> Pair:
+    """A run at a step of its training beside its end; before that step was made, it was untrained."""
+    where = f"{condition}, step {step}"
+    return Pair(where, EARLIER, run.at_step(step), run, run.untrained(), run, str(run), str(run))

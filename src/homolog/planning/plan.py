@@ -14,6 +14,7 @@ from homolog.provenance import canonical_json
 # A rule, its script and what makes its spec share one name.
 SPECS: dict[str, Callable[..., Spec]] = {
     "train": run_specs.train,
+    "train_network": run_specs.train_network,
     "dump_activations": run_specs.dump_activations,
     "take_activations": run_specs.take_activations,
     "dump_network": run_specs.dump_network,

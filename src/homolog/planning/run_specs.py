@@ -9,19 +9,19 @@ from homolog.config import Config
 from homolog.config.decompositions import Fitted
 from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalOptions
-from homolog.config.networks import NetworkModel
+from homolog.config.network_models import NetworkRecipe
+from homolog.config.training import TrainingOptions
 from homolog.planning.runs import Run, Spec, architecture, is_external, recipe, task
 from homolog.registry import CORPORA, METHODS
 
 
 def train(config: Config, run: Run) -> Spec:
     given = recipe(config, run)
-    still = run.is_untrained or run.regauged
     return {
         "run": {"model": run.source, "seed": run.seed},
         "task": task(given),
         "architecture": architecture(given),
-        "training": {"steps": 0} if still else given.training.model_dump(mode="json"),
+        "training": _training(given.training, 0 if run.regauged else run.step),
         "reinitialise": [] if run.regauged else given.reinitialise,
         "symmetry": [run.regauged] if run.regauged else [],
     }
@@ -48,20 +48,50 @@ def take_activations(config: Config, run: Run) -> Spec:
     }
 
 
+def train_network(config: Config, run: Run) -> Spec:
+    given = _network(config, run)
+    if given.training is None:
+        raise ValueError(f"{run} isn't trained here.")
+    return {
+        "run": {"model": run.source, "seed": run.seed},
+        "network": given.network.spec(given.number(run.seed)),
+        "corpus": _corpus(given),
+        "objective": given.objective,
+        "training": _training(given.training, run.step),
+        # Its weights are an input, where there are any that were found here.
+        "parent": given.parent and f"{given.parent.model}/seed_{given.parent.seed}",
+        "reinitialise": given.reinitialise,
+    }
+
+
+def _training(given: TrainingOptions, step: int | None) -> Spec:
+    """The whole training, or its first steps; nothing else matters where there are none."""
+    if step == 0:
+        return {"steps": 0}
+    return given.model_dump(mode="json") | ({} if step is None else {"steps": step})
+
+
+def _corpus(given: NetworkRecipe) -> Spec:
+    """What a network is fed, as jobs build it."""
+    data = given.data.model_dump(mode="json")
+    return {"target": CORPORA[data.pop("name")], **data}
+
+
 def dump_network(config: Config, run: Run) -> Spec:
     given = _network(config, run)
-    data = given.data.model_dump(mode="json")
     return {
-        "network": given.network.spec(run.seed),
-        "corpus": {"target": CORPORA[data.pop("name")], **data},
-        **given.activations.model_dump(mode="json", exclude={"hook_points"}),
+        "network": given.network.spec(given.number(run.seed)),
+        "corpus": _corpus(given),
+        **given.activations.model_dump(mode="json", exclude={"hook_points", "streams"}),
         "points": given.activations.named(),
+        "streams": given.activations.streams or [],
     }
 
 
 def network_files(config: Config, run: Run) -> list[str]:
-    """Files of a network from outside: its weights, its configuration, its module."""
-    return _network(config, run).network.inputs(run.seed)
+    """Files that a network is made of: its weights, its configuration, its module."""
+    given = _network(config, run)
+    return given.network.inputs(given.number(run.seed))
 
 
 def fed_files(config: Config, run: Run) -> list[str]:
@@ -80,8 +110,8 @@ def decompose(config: Config, run: Run, hook_point: str, decomposition: str) -> 
     given = None if is_external(config, run) else recipe(config, run)
     return {
         # Untrained and regauged share the streams of their source: one is its step 0, the other must equal it. A null
-        # must share none.
-        "run": {"model": run.model if run.is_gaussian else run.source, "seed": run.seed},
+        # must share none, nor a step that is compared with the end.
+        "run": {"model": run.model if run.is_gaussian or run.step else run.source, "seed": run.seed},
         **({"gaussian": True} if run.is_gaussian else {}),
         # In networks that others made no reconstruction is spliced: what they were trained for isn't known.
         "task": given and task(given),
@@ -140,10 +170,10 @@ def _external(config: Config, run: Run) -> ExternalOptions:
     return external
 
 
-def _network(config: Config, run: Run) -> NetworkModel:
-    network = config.network(run.model)
+def _network(config: Config, run: Run) -> NetworkRecipe:
+    network = config.network(run.source)
     if network is None:
-        raise ValueError(f"{run} is no run of a network from outside.")
+        raise ValueError(f"{run} is no run of a network by its modules.")
     return network
 
 

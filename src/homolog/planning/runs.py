@@ -10,6 +10,7 @@ from homolog.config.models import Recipe
 from homolog.registry import ARCHITECTURES, TASKS
 
 UNTRAINED = "-untrained"
+STEP = "-step_"
 REGAUGED = "-regauged-"
 GAUSSIAN = "-gaussian"
 Spec = dict[str, Any]
@@ -19,7 +20,7 @@ Spec = dict[str, Any]
 class Run:
     """A model's recipe and a seed. Variants of a model: ``<model>-untrained``, ``<model>-regauged-<hook_point>``.
 
-    ``<model>-gaussian`` has dictionaries only, fitted to Gaussian samples of its source's mean and covariance.
+    ``<model>-step_<n>`` is the same run after so many steps of its training. ``<model>-gaussian`` has dictionaries only, fitted to Gaussian samples of its source's mean and covariance.
     """
 
     model: str
@@ -38,6 +39,12 @@ class Run:
         return self.model.endswith(UNTRAINED)
 
     @property
+    def step(self) -> int | None:
+        """The step of training that it stands at, where that isn't the last."""
+        step = self.model.partition(STEP)[2]
+        return int(step) if step else 0 if self.is_untrained else None
+
+    @property
     def is_gaussian(self) -> bool:
         return self.model.endswith(GAUSSIAN)
 
@@ -54,6 +61,10 @@ class Run:
     def untrained(self) -> Run:
         return Run(self.source + UNTRAINED, self.seed)
 
+    def at_step(self, step: int) -> Run:
+        """The same run after so many steps of its training."""
+        return Run(f"{self.source}{STEP}{step}", self.seed) if step else self.untrained()
+
     def gaussian(self) -> Run:
         return Run(self.source + GAUSSIAN, self.seed)
 
@@ -62,17 +73,23 @@ class Run:
 
 
 def is_external(config: Config, run: Run) -> bool:
-    """Whether others trained the run, and recorded it unless that is done here: there is no loss and no step 0."""
+    """Whether it has no task: others recorded it, or it is a network that is known by its modules alone."""
     return config.external(run.source) is not None or config.network(run.source) is not None
+
+
+def is_trained(config: Config, run: Run) -> bool:
+    """Whether it is trained here, so that there are weights, a loss and a step 0."""
+    network = config.network(run.source)
+    return network.training is not None if network else config.external(run.source) is None
 
 
 def parent(config: Config, run: Run) -> Run | None:
     """The finished run that this one starts from."""
     if run.regauged:
         return Run(run.source, run.seed)
-    if is_external(config, run):
+    if config.external(run.source) is not None:
         return None
-    given = recipe(config, run).parent
+    given = (config.network(run.source) or recipe(config, run)).parent
     return Run(given.model, given.seed) if given else None
 
 

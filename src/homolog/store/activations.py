@@ -104,6 +104,8 @@ def _create_group(file: Any, hook_point: HookPoint, samples: int, dtype: np.dtyp
     rows = max(1, min(samples, CHUNK_BYTES // (hook_point.units * dtype.itemsize)))
     activations = group.create_variable("activations", ("sample", "unit"), dtype, chunks=(rows, hook_point.units))
     group.attrs["symmetry"] = hook_point.symmetry
+    if hook_point.basis:
+        group.attrs["basis"] = hook_point.basis
     if hook_point.write_out is not None:
         group.dimensions["next_unit"] = len(hook_point.write_out)
         create_variable(group, "write_out", ("next_unit", "unit"), hook_point.write_out.numpy())
@@ -231,5 +233,5 @@ def facts_of(file: h5py.File, group: h5py.Group) -> dict[str, Any]:
             rotation=torch.from_numpy(group["gauge_rotation"][...]) if "gauge_rotation" in group else None,
         ),
         "write_out": torch.from_numpy(group["write_out"][...]) if "write_out" in group else None,
-        "attributes": plain_attributes(file),
+        "attributes": plain_attributes(file) | ({"basis": group.attrs["basis"]} if "basis" in group.attrs else {}),
     }

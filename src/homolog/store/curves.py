@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,22 +16,25 @@ ARTEFACT = "training curve"
 
 @dataclass(frozen=True)
 class FinalLoss:
-    """Held-out cross-entropy (nats) before the first and after the last step of a run."""
+    """Held-out loss before the first and after the last step of a run; of its `parent`, if that was measured, too."""
 
     run: str
     first: float
     last: float
     accuracy: float
+    parent: float = math.nan
 
 
 def write_curve(path: str | Path, curve: Curve, provenance: Attributes) -> None:
-    """Write `loss` and `accuracy` with dims (step, split)."""
-    variables = {
+    """Write `loss` and `accuracy` with dims (step, split), and `parent_loss` (split) where it is known."""
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
         "step": (("step",), np.asarray(curve.step, np.int64)),
         "split": (("split",), np.asarray(["train", "test"], object)),
         "loss": (("step", "split"), np.asarray(curve.loss, np.float64)),
         "accuracy": (("step", "split"), np.asarray(curve.accuracy, np.float64)),
     }
+    if curve.parent_loss is not None:
+        variables["parent_loss"] = (("split",), np.asarray(curve.parent_loss, np.float64))
     write_hdf5(path, ARTEFACT, variables, provenance)
 
 
@@ -38,4 +42,5 @@ def read_final_loss(path: str | Path) -> FinalLoss:
     """Read the held-out loss at the two ends of the curve, and the final held-out accuracy."""
     with open_hdf5(path, ARTEFACT) as file:
         loss, accuracy = file["loss"][:, 1], file["accuracy"][-1, 1]
-        return FinalLoss(str(file.attrs["run"]), float(loss[0]), float(loss[-1]), float(accuracy))
+        parent = float(file["parent_loss"][1]) if "parent_loss" in file else math.nan
+        return FinalLoss(str(file.attrs["run"]), float(loss[0]), float(loss[-1]), float(accuracy), parent)

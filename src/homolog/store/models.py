@@ -17,17 +17,19 @@ ARTEFACT = "model"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """Weights by parameter name; the network's numbers of inputs and classes; the file's metadata."""
+    """Weights by parameter name; the network's numbers of inputs and classes, of a task's; the file's metadata."""
 
     state: dict[str, Tensor]
     sizes: tuple[int, int]
     attributes: dict[str, str]
 
 
-def write_model(path: str | Path, state: dict[str, Tensor], sizes: tuple[int, int], provenance: Attributes) -> None:
-    """Write weights (contiguous CPU tensors), whole or not at all."""
+def write_model(
+    path: str | Path, state: dict[str, Tensor], sizes: tuple[int, int] | None, provenance: Attributes
+) -> None:
+    """Write weights (contiguous CPU tensors), whole or not at all; a network by its modules knows its `sizes` itself."""
     content = content_hash((name, tensor.numpy()) for name, tensor in state.items())
-    metadata = header(ARTEFACT, content, provenance) | {"sizes": json.dumps(sizes)}
+    metadata = header(ARTEFACT, content, provenance) | {"sizes": json.dumps(sizes or (0, 0))}
     with atomic(path) as temporary:
         temporary.write_bytes(save(dict(state), {key: str(value) for key, value in sorted(metadata.items())}))
 

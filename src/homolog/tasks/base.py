@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -45,6 +46,21 @@ class Data:
     def losses(self, outputs: Float[Tensor, "rows outputs"], labels: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
         """The network's loss on each of some rows: cross-entropy in nats. Training lowers its mean."""
         return functional.cross_entropy(outputs, labels, reduction="none")
+
+    def loss(self, call: Callable[[Tensor], Tensor], rows: Int[Tensor, " rows"]) -> Float[Tensor, ""]:
+        """The mean loss on some rows of a network that is called on inputs."""
+        return self.losses(call(self.inputs[rows]), self.labels[rows]).mean()
+
+    @torch.no_grad()
+    def measure(self, call: Callable[[Tensor], Tensor]) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Mean loss and accuracy of a network, each on all rows of the training and of the test split."""
+        losses, accuracies = [], []
+        for split in (TRAIN, TEST):
+            rows = self.rows(split)
+            outputs, labels = call(self.inputs[rows]), self.labels[rows]
+            losses.append(float(self.losses(outputs, labels).mean()))
+            accuracies.append(float((outputs.argmax(1) == labels).float().mean()))
+        return (losses[0], losses[1]), (accuracies[0], accuracies[1])
 
     def to(self, device: str | torch.device) -> Data:
         """The same data on another device."""
