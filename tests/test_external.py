@@ -496,7 +496,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
             c["models"]["mine"]["external"].update(hook_points=["resid", "hidden_0"]),
             c["experiments"]["three"].update(hook_points=["hidden_0"]),
         ],
-        "experiments.three.conditions: external models (mine) beside models that are trained here (ours); ",
+        "experiments.three.conditions: external models (mine) beside models with a task (ours); ",
     ),
     "given of trained ones": (
         lambda c: [

@@ -156,7 +156,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "no function": (of_network(python="mine.networks"), "models.family.network.python: the text 'mine.networks'; "),
     "a key too many": (
         of_network(transformers="x", files=["y"]),
-        "models.family.network.files: unknown key; allowed here: transformers, revision, kind; ",
+        "models.family.network.files: unknown key; allowed here: transformers, revision, kind, sha256; ",
     ),
     "a hook point of another form": (
         of_activations(hook_points=["transformer.h.0:in"]),
@@ -205,7 +205,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     ),
     "retrained from it": (
         lambda c: c["models"].update(again={"parent": {"model": "family", "seed": 10}, "reinitialise": ["hidden"]}),
-        "models.again.parent.model: family is trained elsewhere, by no task; allowed: a model that is trained here",
+        "models.again.objective: nothing, nor with family; allowed: next_token, label, or imitate, which is to ",
     ),
 }
 

@@ -24,8 +24,8 @@ STAGES = (
 )  # fmt: skip
 # Further ones, of experiments that decompose all runs together; the tiny configuration has none.
 JOINT = ("decompose_jointly", "plot_crosscoder")
-# And those of runs that others trained.
-TAKEN = ("take_activations", "take_dictionaries", "dump_network")
+# And those of runs that others trained, or that are known by their modules.
+TAKEN = ("take_activations", "take_dictionaries", "train_network", "dump_network")
 # And one that is asked for by the path of what it makes.
 BROWSED = ("atlas",)
 
@@ -34,6 +34,7 @@ _RUN = r"(?P<model>[\w.-]+), seed (?P<seed>\d+)"
 _MESSAGES = {
     "train": rf"train {_RUN}",
     "dump_activations": rf"dump activations of {_RUN}",
+    "train_network": rf"train the network {_RUN}",
     "dump_network": rf"dump activations of the network {_RUN}",
     "decompose": rf"decompose (?P<hook_point>[\w.]+) of {_RUN}, by (?P<decomposition>\w+)",
     "take_activations": rf"take activations of {_RUN}",
@@ -51,6 +52,7 @@ _MESSAGES = {
 _NAMES = {
     "train": "{model}/seed_{seed}",
     "dump_activations": "{model}/seed_{seed}",
+    "train_network": "{model}/seed_{seed}",
     "dump_network": "{model}/seed_{seed}",
     "decompose": "{model}/seed_{seed}/{hook_point}/{decomposition}",
     "take_activations": "{model}/seed_{seed}",

@@ -26,7 +26,7 @@ def check_experiment(
     networks: Mapping[str, NetworkRecipe],
     names: Mapping[str, Names],
 ) -> Iterator[Problem]:
-    """Every contradiction between an experiment and the rest; only models in `recipes` or `networks` are looked into."""
+    """Every contradiction between an experiment and the rest; only models with a recipe are looked into."""
     yield from _check_references(path, experiment, names)
     for label, condition in experiment.conditions.items():
         yield from _check_condition((*path, "conditions", label), condition, {**recipes, **networks})
@@ -112,7 +112,7 @@ def _check_condition(
             f"models with a parent ({listed(retrained)}) beside models without ({listed(scratch)}); allowed: all of "
             "one kind, since retrained runs are compared with their parent run; make conditions of their own of them",
         )
-    trained = {name: recipe.training and recipe.training.steps for name, recipe in found.items()}
+    trained = {name: recipe.training.steps if recipe.training else None for name, recipe in found.items()}
     yield from check_steps((*path, "steps"), condition.steps, trained)
     if scratch and not condition.steps and len(condition.models) * len(condition.seeds) == 1:
         yield path, "one run, so nothing to compare it with; allowed: at least two runs; add a seed or a model"

@@ -28,7 +28,7 @@ def check_external_experiment(
 ) -> Iterator[Problem]:
     """Every contradiction of an experiment with external models; nothing of one without, but that none is given."""
     named = list(dict.fromkeys(name for condition in experiment.conditions.values() for name in condition.models))
-    named += [one.parent.model for name in named if (one := networks.get(name)) and one.parent]
+    named += [known.parent.model for name in named if (known := networks.get(name)) and known.parent]
     external = {name: one for name in named if (one := _outside(models.get(name)) or networks.get(name))}
     used = {name: decompositions[name] for name in experiment.decompositions if name in decompositions}
     if not external:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from homolog.config.check_names import is_hook_point
-from homolog.config.corpora import CorpusOptions, DigitImagesOptions, FashionMNISTImagesOptions, ImagesOptions, TextOptions
+from homolog.config.corpora import (
+    CorpusOptions,
+    DigitImagesOptions,
+    FashionMNISTImagesOptions,
+    ImagesOptions,
+    TextOptions,
+)
 from homolog.config.models import RetrainedModel
 from homolog.config.network_models import NetworkModel, NetworkRecipe, network_recipe, retrained_recipe
 from homolog.config.problems import Path, Problem, listed, nearest, shortened
@@ -37,8 +43,8 @@ def check_network(name: str, model: NetworkModel, networks: dict[str, NetworkRec
     for section, corpus in (("data", model.data), ("fallback", model.fallback)):
         for key, text in corpus.contradictions() if corpus else ():
             yield (*path, section, key), text
-        if corpus and model.objective and (text := _unfit(model.objective, corpus)):
-            yield (*path, "objective"), text
+        if corpus and model.objective and (unfit := _unfit(model.objective, corpus)):
+            yield (*path, "objective"), unfit
     if model.training and model.objective is None:
         yield (
             (*path, "training"),
@@ -53,7 +59,10 @@ def check_retrained(name: str, model: RetrainedModel, networks: dict[str, Networ
     found = retrained_recipe(parent, model.parent, model.reinitialise, model.objective, model.training)
     networks[name] = found
     if model.widen:
-        yield (*path, "widen"), "of a network by its modules; allowed: none, for it is made by its function; leave it out"
+        yield (
+            (*path, "widen"),
+            "of a network by its modules; allowed: none, for it is made by its function; leave it out",
+        )
     if model.activations is not None:
         yield (
             (*path, "activations"),
@@ -62,8 +71,8 @@ def check_retrained(name: str, model: RetrainedModel, networks: dict[str, Networ
     if found.objective is None:
         yield (
             (*path, "objective"),
-            f"nothing, nor with {model.parent.model}; allowed: next_token, label, or imitate, which is to give what the "
-            "parent gives; add one",
+            f"nothing, nor with {model.parent.model}; allowed: next_token, label, or imitate, which is to give what "
+            "the parent gives; add one",
         )
     elif text := _unfit(found.objective, found.data):
         yield (*path, "objective"), text
@@ -91,12 +100,13 @@ def fed(recipe: NetworkRecipe) -> str:
     return recipe.data.model_dump_json()
 
 
-def check_steps(
-    path: Path, steps: list[int] | None, trained: Mapping[str, int | None]
-) -> Iterator[Problem]:
+def check_steps(path: Path, steps: list[int] | None, trained: Mapping[str, int | None]) -> Iterator[Problem]:
     """Steps of training must lie before the end of that of each model: `trained`, None where others trained it."""
     for name, total in trained.items():
         if steps and total is None:
             yield path, f"of {name}, which others trained; allowed: models that are trained here; leave it out"
         elif steps and total is not None and max(steps) >= total:
-            yield path, f"{max(steps)}, of {name}, which is trained for {total} steps; allowed: less than that; lower it"
+            yield (
+                path,
+                f"{max(steps)}, of {name}, which is trained for {total} steps; allowed: less than that; lower it",
+            )

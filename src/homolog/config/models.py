@@ -136,7 +136,7 @@ class RetrainedModel(Options):
     training: TrainingOptions | None = None
     """Replaces the parent's training as a whole; null means the parent's."""
     activations: ActivationsOptions | None = None
-    """Replaces the parent's activations as a whole; null means the parent's, as it is with networks by their modules."""
+    """Replaces the parent's activations as a whole; null means the parent's, as with all networks by their modules."""
 
 
 class ExternalOptions(Options):

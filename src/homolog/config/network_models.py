@@ -1,4 +1,4 @@
-"""What may be said of a network that is read by its modules: its data, its training if it is trained here, its parent?"""
+"""What may be said of a network that is known by its modules: its data, its training, what it was retrained of?"""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag
 from homolog.config.base import FilePath, Grid, Options, Reference, Several
 from homolog.networks.files import checkpoint_folder, module_file, weight_shapes
 
+
 class PythonNetwork(Options):
     """A network that a function of one's own returns."""
 

@@ -40,8 +40,9 @@ class Reader:
     `points` are names of hook points, or globs that mean one, by the names that they go by. The network is moved to
     `device`, and computes in `precision`: ``float32`` or ``bfloat16`` (torch's autocast); None is the latter on a GPU
     that has it. `batch_size` counts inputs; None takes about 2,048 positions at a time on a CPU and 16,384 on a GPU,
-    and fewer where its memory doesn't hold what they need. Of `streams` it is known which weights fix their basis. Raises ValueError, one line, for names that don't lead to
-    one tensor each, and where hook points differ in their positions.
+    and fewer where its memory doesn't hold what they need. Of `streams` it is known which weights fix their basis.
+    Raises ValueError, one line, for names that don't lead to one tensor each, and where hook points differ in their
+    positions.
     """
 
     def __init__(

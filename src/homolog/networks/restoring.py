@@ -16,7 +16,8 @@ from homolog.store.models import read_model
 def restore_network(made: dict[str, Any], weights: str | Path | None = None) -> Network:
     """The network of a run, on the CPU: `made` is the ``network`` of its spec, `weights` its ``model.safetensors``.
 
-    Without weights (nothing, or an empty list) it is as its source makes it: others trained it. Raises ValueError where the weights are those of another network.
+    Without weights (nothing, or an empty list) it is as its source makes it: others trained it. Raises ValueError where
+    the weights are those of another network.
     """
     # What a source draws is written over, or is nobody's: torch's own generator is left alone.
     with drawn_by("made"):

@@ -91,9 +91,7 @@ def _from_start(spec: dict[str, Any], corpus: Corpus, device: str | torch.device
     return _Begun(network, every, Lesson(corpus, spec["objective"], device), None, None)
 
 
-def _retrained(
-    spec: dict[str, Any], weights: str | Path | None, corpus: Corpus, device: str | torch.device
-) -> _Begun:
+def _retrained(spec: dict[str, Any], weights: str | Path | None, corpus: Corpus, device: str | torch.device) -> _Begun:
     """Some modules are drawn anew; the parent is measured before."""
     network = restore_network(spec["network"], weights)
     teacher = copy.deepcopy(network).to(device)

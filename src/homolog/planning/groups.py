@@ -41,12 +41,16 @@ def groups_of(pairs: list[Pair]) -> list[tuple[str, list[Spec]]]:
 
 
 def changes_of(pairs: list[Pair]) -> list[Spec]:
-    """From a base to its retrainings, from a run before it was trained to what it became, and from a step to the end."""
+    """From a base to its retrainings, from a run before its training to what it became, and from a step to the end."""
     found = [("trained", pair.condition, str(pair.a), str(pair.b)) for pair in pairs if pair.kind == EARLIER]
     for name, members in groups_of(pairs):
         if name != BASE:
             found += [("retrained", name, one["base"], one["run"]) for one in members if one["base"]]
-            found += [("trained", name, one["initial"], one["run"]) for one in members if one["initial"] not in ("", one["run"])]
+            found += [
+                ("trained", name, one["initial"], one["run"])
+                for one in members
+                if one["initial"] not in ("", one["run"])
+            ]
     return [dict(zip(("kind", "group", "before", "after"), one, strict=True)) for one in dict.fromkeys(found)]
 
 

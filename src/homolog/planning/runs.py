@@ -20,7 +20,8 @@ Spec = dict[str, Any]
 class Run:
     """A model's recipe and a seed. Variants of a model: ``<model>-untrained``, ``<model>-regauged-<hook_point>``.
 
-    ``<model>-step_<n>`` is the same run after so many steps of its training. ``<model>-gaussian`` has dictionaries only, fitted to Gaussian samples of its source's mean and covariance.
+    ``<model>-step_<n>`` is the same run after so many steps of its training. ``<model>-gaussian`` has dictionaries
+    only, fitted to Gaussian samples of its source's mean and covariance.
     """
 
     model: str

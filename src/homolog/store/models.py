@@ -27,7 +27,7 @@ class SavedModel:
 def write_model(
     path: str | Path, state: dict[str, Tensor], sizes: tuple[int, int] | None, provenance: Attributes
 ) -> None:
-    """Write weights (contiguous CPU tensors), whole or not at all; a network by its modules knows its `sizes` itself."""
+    """Write weights (contiguous CPU tensors), whole or not at all; a network without a task needs no `sizes`."""
     content = content_hash((name, tensor.numpy()) for name, tensor in state.items())
     metadata = header(ARTEFACT, content, provenance) | {"sizes": json.dumps(sizes or (0, 0))}
     with atomic(path) as temporary:
