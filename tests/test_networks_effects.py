@@ -130,7 +130,7 @@ class Pictures(Corpus):
 
 def test_a_place_of_a_map_is_one_of_its_pixels_and_the_logits_are_those_of_the_image() -> None:
     torch.manual_seed(0)
-    network, corpus = Network(convnet(1, 8, 3, [4, 6], 10), "convnet"), Pictures()
+    network, corpus = Network(convnet(1, 3, [4, 6], 10), "convnet"), Pictures()
     changes = Changes(Opened(network, corpus, "stages.0"))
     assert (changes.positions, changes.classes) == (16, 3)
     step = torch.randn(1, 1, 4)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from homolog.corpora.base import Corpus
-from homolog.networks.convnet import convnet
+from homolog.networks.convnet import Quarters, convnet
 from homolog.networks.gpt import gpt
 from homolog.networks.learning import Lesson, logits_of
 
@@ -99,12 +99,19 @@ def test_a_gpt_reads_no_later_token_and_learns_to_count():
 
 def test_a_convnet_gives_logits_of_square_images():
     torch.manual_seed(0)
-    network = convnet(channels=1, side=8, classes=3, widths=[4, 6], hidden=10)
+    network = convnet(channels=1, classes=3, widths=[4, 6], hidden=10)
     found = network(torch.randn(5, 1, 8, 8))
     assert found.shape == (5, 3)
     moved = network(torch.zeros(1, 1, 8, 8))
     torch.testing.assert_close(moved, network(torch.zeros(1, 1, 8, 8)))
     assert network.stages[1](network.stages[0](torch.zeros(1, 1, 8, 8))).shape == (1, 6, 2, 2)
+    assert network(torch.zeros(1, 1, 28, 28)).shape == (1, 3)
+
+
+def test_quarters_are_means_in_the_order_of_reading():
+    image = torch.tensor([[1.0, 1, 2], [1, 1, 2], [3, 3, 4]])
+    found = Quarters()(torch.stack([image, -image])[None])
+    torch.testing.assert_close(found, torch.tensor([[1.0, -1, 2, -2, 3, -3, 4, -4]]))
 
 
 BAD = {
@@ -126,6 +133,8 @@ def test_sizes_that_dont_fit_are_told():
         gpt(width=10)
     with pytest.raises(ValueError, match=r"inputs have 9 tokens, the network places for 8"):
         gpt(length=8, width=8)(torch.zeros(1, 9, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"images of 3 pixels can't be halved 2 times"):
-        convnet(side=3)
+    with pytest.raises(
+        ValueError, match=r"images of \(7, 9\) pixels can't be halved 2 times and quartered, which takes 8"
+    ):
+        convnet()(torch.zeros(1, 1, 7, 9))
     assert logits_of(torch.ones(2, 3)).shape == (2, 3)

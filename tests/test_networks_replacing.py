@@ -70,9 +70,9 @@ NETWORKS: dict[str, Any] = {
     "in place": (InPlace, lambda: {"x": torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(1))}),
     "bert": (bert, tokens),
     "gpt": (lambda: gpt(vocabulary=11, length=5, width=8, blocks=2, heads=2), tokens),
-    "convnet": (lambda: convnet(1, 8, 3, [4, 6], 10), images),
+    "convnet": (lambda: convnet(1, 3, [4, 6], 10), images),
     "convnet, channels last": (
-        lambda: convnet(1, 8, 3, [4, 6], 10).to(memory_format=torch.channels_last),
+        lambda: convnet(1, 3, [4, 6], 10).to(memory_format=torch.channels_last),
         lambda: images().contiguous(memory_format=torch.channels_last),
     ),
 }

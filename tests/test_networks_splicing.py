@@ -210,7 +210,7 @@ class Aside(nn.Module):
 def test_a_hook_point_that_the_logits_dont_depend_on_is_refused_and_a_constant_one_isnt() -> None:
     torch.manual_seed(0)
     network, lesson, mean = Network(Aside(), "aside"), Lesson(Tokens(), "next_token"), torch.zeros(8)
-    text = "aside: the logits don't depend on hook point aside, so that no loss is recovered there: choose one that is"
+    text = "aside: what it predicts doesn't depend on hook point aside, so that no loss is recovered there: choose one"
     with pytest.raises(ValueError, match=text):
         loss_recovered(lesson, network, "aside", no_gauge(8), mean, [])
     constant = network.module.still.bias.detach()
