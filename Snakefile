@@ -12,6 +12,7 @@ include: "workflow/rules/inputs.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/atlas.smk"
+include: "workflow/rules/export.smk"
 
 
 def all_of(experiments):

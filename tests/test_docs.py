@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -107,6 +108,14 @@ def test_every_snakemake_target_that_is_named_exists():
     targets = experiments | {f"results/figures/{name}.pdf" for name in experiments}
     targets |= {f"results/atlas/{name}/index.html" for name in experiments}
     targets |= {name for one in CONFIG["experiments"].values() for name in one.get("collections", [])}
+    targets |= {f"results/export/{name}/tracks.{kind}" for name in experiments for kind in ("csv", "parquet")}
+    targets |= {
+        f"results/export/{name}/{model}/seed_{seed}/{hook_point}/{decomposition}/README.md"
+        for name, experiment in {**CONFIG["experiments"], **example()["experiments"]}.items()
+        for condition in experiment.get("conditions", {}).values()
+        for model, seed in product(condition["models"], condition["seeds"])
+        for hook_point, decomposition in product(experiment["hook_points"], experiment["decompositions"])
+    }
     named = arguments("snakemake")
     assert {"results/figures/stability.pdf", "narrow"} <= named <= targets
     assert set(CONFIG["experiments"]) - {"stability"} <= named, "an experiment isn't named in the documents"

@@ -87,7 +87,7 @@ def test_the_table_is_written_and_read_back(made, tmp_path):
 
 def test_without_pyarrow_the_way_out_is_told(made, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ValueError, match="pip install pyarrow"):
+    with pytest.raises(ValueError, match=r"run pip install 'homolog\[parquet\]'"):
         write_track_table(tmp_path / "tracks.parquet", made[1])
     assert list(tmp_path.iterdir()) == []
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workspace import BROWSED, JOINT, ROOT, STAGES, TAKEN
+from workspace import BROWSED, EXPORTED, JOINT, ROOT, STAGES, TAKEN
 
 from homolog.__main__ import main
 from homolog.provenance import Code, canonical_json, libraries, planned_code
@@ -387,7 +387,7 @@ def test_every_name_of_the_registry_is_bound(library: Code, target: str) -> None
     assert not name or name in library.modules[module].bound
 
 
-@pytest.mark.parametrize("stage", [*STAGES, *JOINT, *TAKEN, *BROWSED])
+@pytest.mark.parametrize("stage", [*STAGES, *JOINT, *TAKEN, *BROWSED, *EXPORTED])
 def test_no_job_reaches_the_configuration_or_the_registry(library: Code, stage: str) -> None:
     # Else a new option or a new name would make everything stale. Jobs get what they need as arguments.
     modules = set(reach(library, stage, *NAMED).imported)
@@ -398,7 +398,11 @@ def test_no_job_reaches_the_configuration_or_the_registry(library: Code, stage: 
 
 def test_few_modules_are_taken_whole(library: Code) -> None:
     targets = [*NAMED, *ARCHITECTURES.values()]
-    whole = {name for stage in [*STAGES, *JOINT, *TAKEN, *BROWSED] for name in reach(library, stage, *targets).whole}
+    whole = {
+        name
+        for stage in [*STAGES, *JOINT, *TAKEN, *BROWSED, *EXPORTED]
+        for name in reach(library, stage, *targets).whole
+    }
     # Targets are found by their name, and figures are handed on as they are.
     figures = {module_of(target) for target in FIGURES.values()}
     figures |= {f"homolog.figures.{name}" for name in ("report", "traps_report", "waterfall")}

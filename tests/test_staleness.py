@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workspace import BROWSED, JOINT, ROOT, STAGES, TAKEN, Workspace, environment, run
+from workspace import BROWSED, EXPORTED, JOINT, ROOT, STAGES, TAKEN, Workspace, environment, run
 
 from homolog.registry import FIGURES
 
@@ -266,7 +266,7 @@ RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 def test_every_rule_with_a_script_carries_its_spec_and_its_fingerprint() -> None:
     texts = [path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")]
     rules = dict(match for text in texts for match in RULE.findall(text))
-    assert set(rules) == {*STAGES, *JOINT, *TAKEN, *BROWSED}
+    assert set(rules) == {*STAGES, *JOINT, *TAKEN, *BROWSED, *EXPORTED}
     for name, body in rules.items():
         assert re.search(rf'^    script:\n        "\.\./scripts/{name}\.py"', body, re.MULTILINE), name
         params = rf'^    params:\n        spec=spec\("{name}"\),\n        code=code\("{name}"\),$'

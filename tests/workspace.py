@@ -28,6 +28,8 @@ JOINT = ("decompose_jointly", "plot_crosscoder")
 TAKEN = ("take_activations", "take_dictionaries", "train_network", "dump_network")
 # And one that is asked for by the path of what it makes.
 BROWSED = ("atlas",)
+# And those that make what others load.
+EXPORTED = ("export", "export_tracks")
 
 # The message of each rule, which is all that a dry run shows of a job's wildcards.
 _RUN = r"(?P<model>[\w.-]+), seed (?P<seed>\d+)"
@@ -48,6 +50,8 @@ _MESSAGES = {
     "decompose_jointly": r"decompose the runs of (?P<experiment>\w+) together, by (?P<decomposition>\w+)",
     "plot_crosscoder": r"draw what the runs of (?P<experiment>\w+) share",
     "atlas": r"make the atlas of (?P<experiment>\w+)",
+    "export": rf"export (?P<decomposition>\w+) at (?P<hook_point>[\w.]+) of {_RUN}, with what (?P<experiment>\w+) says",
+    "export_tracks": r"export the tracks of (?P<experiment>\w+) as (?P<kind>\w+)",
 }
 _NAMES = {
     "train": "{model}/seed_{seed}",
@@ -66,6 +70,8 @@ _NAMES = {
     "decompose_jointly": "{experiment}/{decomposition}",
     "plot_crosscoder": "{experiment}",
     "atlas": "{experiment}",
+    "export": "{experiment}/{model}/seed_{seed}/{hook_point}/{decomposition}",
+    "export_tracks": "{experiment}/{kind}",
 }
 
 

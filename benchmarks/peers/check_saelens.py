@@ -19,6 +19,7 @@ from torch import Tensor
 
 import homolog
 from benchmarks.peers.task import planted
+from homolog.export.raw import in_pairs
 
 LIMIT = 1e-5
 UNITS, LATENTS, K = 64, 256, 8
@@ -32,6 +33,8 @@ METHODS = {
     "gated_sae": {"coefficient": 0.05},
     "matryoshka_sae": {"k": K},
     "archetypal_sae": {"k": K},
+    # Each latent twice, once for either sign.
+    "pca": {"n_latents": 16},
 }
 INFERENCE = ("standard", "topk", "jumprelu", "gated")
 TRAINING = (*INFERENCE, "batchtopk", "matryoshka_batchtopk")
@@ -44,7 +47,9 @@ def difference(a: Tensor, b: Tensor) -> float:
 
 def written(method: str, x: Tensor) -> tuple[float, float]:
     """Differences of codes and reconstructions after one of ours is written and loaded there."""
-    (ours,) = homolog.fit(x, {"method": method.partition(",")[0], **COMMON, **METHODS[method]})
+    common = {} if method == "pca" else COMMON
+    (ours,) = homolog.fit(x, {"method": method.partition(",")[0], **common, **METHODS[method]})
+    ours = in_pairs(ours) if ours.activation == "identity" else ours
     with tempfile.TemporaryDirectory() as folder:
         homolog.write_saelens(folder, ours, {"model_name": "made", "hook_name": "hidden"})
         theirs = SAE.load_from_disk(folder)

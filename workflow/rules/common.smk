@@ -26,6 +26,14 @@ def refuse(problems):
         sys.exit("\n".join(f"homolog: error: {problem}" for problem in problems))
 
 
+def refused(function, *arguments, **named):
+    """What a function gives; where it raises a ValueError, one line and the end."""
+    try:
+        return function(*arguments, **named)
+    except ValueError as error:
+        refuse([str(error)])
+
+
 # Kept for jobs, which hold what they run against it.
 sources = planned_code(
     ROOT / "src", ROOT / "workflow" / "scripts", Path(".snakemake/homolog"), workflow.is_main_process

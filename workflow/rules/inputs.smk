@@ -173,6 +173,18 @@ def looked_data(wildcards):
     return [local(path) for run in known[:1] for path in recipe(plan.config, run).task.files()]
 
 
+def exported_dictionaries(wildcards):
+    # Asked first: it says what is there where a path names something else.
+    refused(plan.spec, "export", **job_of(wildcards))
+    wanted = {"hook_point": wildcards.hook_point, "decomposition": wildcards.decomposition}
+    (path,) = of_runs(rules.decompose.output.dictionaries, [run_of(wildcards)], **wanted)
+    return path
+
+
+def exported_activations(wildcards):
+    return of_run(rules.dump_activations.output.activations, run_of(wildcards))
+
+
 def tracks_of(wildcards):
     return paths(rules.track.output.tracks, experiment=with_tracks([wildcards.experiment]))
 

@@ -31,6 +31,8 @@ RESERVED = (
     "plot_tracks",
     "plot_crosscoder",
     "atlas",
+    "export",
+    "export_tracks",
 )
 
 

@@ -11,7 +11,7 @@ from homolog.config.sparse_autoencoders import SparseAutoencoderOptions, TopKOpt
 from homolog.planning.experiments import PlannedExperiment
 from homolog.planning.groups import changes_of, groups_of, wider
 from homolog.planning.run_specs import fitted, method
-from homolog.planning.runs import Spec, architecture, is_external, recipe, task
+from homolog.planning.runs import Run, Spec, architecture, is_external, recipe, task
 from homolog.registry import ANALYSES, FIGURES, METHODS, VIEWS
 
 
@@ -110,6 +110,49 @@ def atlas(config: Config, experiment: str) -> Spec:
         "networks": _networks(planned),
         "templates": templates_digest(),
     }
+
+
+def export(config: Config, experiment: str, run: Run, hook_point: str, decomposition: str) -> Spec:
+    planned = PlannedExperiment(config, experiment)
+    lacking = [
+        f"{what} {wanted!r}, of {', '.join(known)}"
+        for what, wanted, known in (
+            ("run", str(run), [str(one) for one in planned.compared]),
+            ("hook point", hook_point, planned.hook_points),
+            ("decomposition", decomposition, planned.decompositions),
+        )
+        if wanted not in known
+    ]
+    if lacking:
+        raise ValueError(
+            f"export of experiment {experiment}: it compares no {'; no '.join(lacking)}: name one of these."
+        )
+    return {
+        "experiment": experiment,
+        "run": str(run),
+        "hook_point": hook_point,
+        "decomposition": _named(config, decomposition),
+        "about": _about(config, run, hook_point),
+    }
+
+
+def export_tracks(config: Config, experiment: str) -> Spec:
+    return {"experiment": experiment}
+
+
+def _about(config: Config, run: Run, hook_point: str) -> Spec:
+    """What a reader is told of a run: its network, where it is read, and what it was fed."""
+    if external := config.external(run.model):
+        return {"network": run.model, "module": hook_point, "activations": external.source(run.seed, hook_point)}
+    if network := config.network(run.model):
+        source = network.network.spec(run.seed)
+        name = source.get("function") or source.get("name")
+        given = {key: value for key, value in source.items() if key not in ("target", "function", "name")}
+        data = network.data.model_dump(mode="json", exclude_none=True)
+        return {"network": name, "given": given, "module": network.activations.named()[hook_point], "data": data}
+    ours = recipe(config, run)
+    options = {"network": ours.architecture, "data": ours.task}
+    return {"module": hook_point, **{name: one.model_dump(mode="json") for name, one in options.items()}}
 
 
 def _networks(planned: PlannedExperiment) -> list[str]:

@@ -29,6 +29,8 @@ SPECS: dict[str, Callable[..., Spec]] = {
     "plot_tracks": experiment_specs.plot_tracks,
     "plot_crosscoder": experiment_specs.plot_crosscoder,
     "atlas": experiment_specs.atlas,
+    "export": experiment_specs.export,
+    "export_tracks": experiment_specs.export_tracks,
 }
 
 
@@ -65,8 +67,8 @@ class Plan:
 
 def job_of(wildcards: Mapping[str, str]) -> dict[str, Any]:
     """What the wildcards of a path name, as specs are asked for: a run in place of a model and a seed."""
-    # The name of an analysis follows from its experiment.
-    job: dict[str, Any] = {name: value for name, value in wildcards.items() if name != "analysis"}
+    # The name of an analysis follows from its experiment, and the kind of a table is no content.
+    job: dict[str, Any] = {name: value for name, value in wildcards.items() if name not in ("analysis", "kind")}
     if "model" in job:
         job["run"] = Run(job.pop("model"), int(job.pop("seed")))
     return job

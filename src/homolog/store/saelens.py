@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ def _check_writable(d: Dictionary) -> None:
 
 def _config_of(d: Dictionary, metadata: Mapping[str, Any]) -> str:
     latents, units = d.directions.shape
+    # JSON has no NaN: what isn't known is left out.
+    known = {name: value for name, value in d.member.items() if not (isinstance(value, float) and math.isnan(value))}
     config: dict[str, Any] = {
         "architecture": WRITTEN[d.activation],
         "d_in": units,
@@ -77,7 +80,7 @@ def _config_of(d: Dictionary, metadata: Mapping[str, Any]) -> str:
         "apply_b_dec_to_input": True,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        "metadata": {"sae_lens_version": VERSION, "homolog": d.member, **metadata},
+        "metadata": {"sae_lens_version": VERSION, "homolog": known, **metadata},
     }
     if d.activation == "topk":
         config |= {"k": d.k, "rescale_acts_by_decoder_norm": False}

@@ -56,8 +56,10 @@ def write_track_table(path: str | Path, tracks: xr.Dataset) -> None:
         try:
             table.to_parquet(temporary, engine="pyarrow", index=False)
         except ImportError as error:
-            raise ValueError(f"{path}: Parquet is written by pyarrow, which isn't installed: pip install pyarrow, or "
-                             "let the name end in .csv.") from error  # fmt: skip
+            raise ValueError(
+                f"{path}: Parquet is written by pyarrow, which isn't installed: run pip install 'homolog[parquet]', or "
+                "let the name end in .csv."
+            ) from error
 
 
 def _text(tracks: xr.Dataset, name: str, track: np.ndarray) -> np.ndarray:
