@@ -33,6 +33,12 @@ rule all:
         all_of(STANDARD),
 
 
+# What one browses of each experiment that may have it, optional ones included.
+rule atlases:
+    input:
+        paths(rules.atlas.output.index, experiment=with_tracks(plan.config.experiments)),
+
+
 # Each experiment is a target by its name, `snakemake stability`; and so is each collection, `snakemake seeds`.
 for TARGET, MEMBERS in plan.targets().items():
 

@@ -25,10 +25,15 @@ import xarray as xr
 from benchmarks.browser import CHROMIUM, Browser
 from homolog.activations import describe_hook_points, stream_activations
 from homolog.atlas.build import build
+from homolog.atlas.reading import Source
+from homolog.corpora.base import Corpus
 from homolog.decompositions.samples import InMemory
 from homolog.dictionary import Dictionary
+from homolog.loading import build as build_from
 from homolog.models.mlp import MLP
-from homolog.store.activations import write_activations
+from homolog.networks.network import Network
+from homolog.networks.reading import Reader
+from homolog.store.activations import write_activations, write_blocks
 from homolog.store.dictionaries import read_dictionaries, write_dictionaries
 from homolog.store.models import write_model
 from homolog.tasks.base import TEST, split_at_random
@@ -50,37 +55,74 @@ class Sizes:
     active: int = 32
 
 
-def make_results(root: Path, sizes: Sizes) -> tuple[dict[str, Any], xr.Dataset, list[str], torch.Tensor]:
-    """Write the runs below `root`; gives what `build` needs: spec, tracks, paths of activations, images."""
+# What networks from outside may be fed, by how it is shown.
+TOPICS = {
+    "target": "homolog.corpora.python_topics:PythonTopics", "tokenizer": "words", "vocabulary": 1024, "length": 64,
+    "test_fraction": 0.25,
+}  # fmt: skip
+FED: dict[str, dict[str, Any]] = {"text": TOPICS, "images": {"target": "homolog.corpora.task_images:DigitImages"}}
+
+
+def make_results(
+    root: Path, sizes: Sizes, shown: str = "task", fed: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], xr.Dataset, list[str], Source]:
+    """Write the runs below `root`; gives what `build` needs: spec, tracks, paths of activations, what they are read on.
+
+    `shown`: ``task`` (networks that are trained here, on noise that looks like images), or of networks from outside
+    ``text`` or ``images``, which `fed` may replace.
+    """
     generator = torch.Generator().manual_seed(0)
+    spec: dict[str, Any] = {
+        "experiment": "made",
+        "hook_points": [HOOK_POINT],
+        "decompositions": [{"name": NAME, "gauge": "none" if shown in FED else "write_out_norm"}],
+        "corpus": fed or FED.get(shown),
+        "within": "token_id" if shown == "text" else "label",
+        "shown": {"kind": shown} if shown in FED else {"kind": "images", "shape": [SIDE, SIDE]},
+    }
     inputs = torch.rand(sizes.rows, SIDE * SIDE, generator=generator)
-    labels = torch.arange(sizes.rows) % CLASSES
-    data = split_at_random(inputs, labels, sizes.rows // 2, "benchmark")
-    architecture = {"target": "homolog.models.mlp:MLP", "widths": [sizes.units, sizes.units]}
+    source: Source = build_from(spec["corpus"]).corpus() if shown in FED else inputs
     runs, paths = [f"made/seed_{seed}" for seed in range(sizes.runs)], []
     for run in runs:
         folder = root / run
-        network = MLP(SIDE * SIDE, CLASSES, [sizes.units, sizes.units])
-        network.initialise(generator)
-        write_model(
-            folder / "model.safetensors",
-            network.state_dict(),
-            data.sizes,
-            {"spec": json.dumps({"architecture": architecture})},
-        )
-        points = describe_hook_points(network, [HOOK_POINT])
-        said = {"spec": json.dumps({"hook_points": [HOOK_POINT]}), "run": run}
-        batches = stream_activations(network, inputs, [HOOK_POINT], 4096)
-        write_activations(folder / "activations.h5", points, batches, data, "float32", said)
+        if isinstance(source, Corpus):
+            _read(folder, run, source, sizes, generator)
+        else:
+            _train(folder, run, source, sizes, generator)
         write_dictionaries(folder / HOOK_POINT / f"{NAME}.h5", [_dictionary(sizes, generator)], {"spec": "{}"})
         paths.append(str(folder / "activations.h5"))
-    spec = {
-        "experiment": "made",
-        "hook_points": [HOOK_POINT],
-        "decompositions": [{"name": NAME, "gauge": "write_out_norm"}],
-        "shown": {"kind": "images", "shape": [SIDE, SIDE]},
-    }
-    return spec, _tracks(runs, sizes, generator), paths, inputs
+    return spec, _tracks(runs, sizes, generator), paths, source
+
+
+def _train(folder: Path, run: str, inputs: torch.Tensor, sizes: Sizes, generator: torch.Generator) -> None:
+    """A network of homolog's own, with weights as they are drawn, and what it reads of images."""
+    network = MLP(SIDE * SIDE, CLASSES, [sizes.units, sizes.units])
+    network.initialise(generator)
+    data = split_at_random(inputs, torch.arange(sizes.rows) % CLASSES, sizes.rows // 2, "benchmark")
+    architecture = {"target": "homolog.models.mlp:MLP", "widths": [sizes.units, sizes.units]}
+    said = {"spec": json.dumps({"architecture": architecture})}
+    write_model(folder / "model.safetensors", network.state_dict(), data.sizes, said)
+    points = describe_hook_points(network, [HOOK_POINT])
+    said = {"spec": json.dumps({"hook_points": [HOOK_POINT]}), "run": run}
+    batches = stream_activations(network, inputs, [HOOK_POINT], 4096)
+    write_activations(folder / "activations.h5", points, batches, data, "float32", said)
+
+
+def _read(folder: Path, run: str, corpus: Corpus, sizes: Sizes, generator: torch.Generator) -> None:
+    """What a network from outside reads of a corpus: an embedding of tokens, or one convolution of pictures."""
+    fed = corpus.batches(torch.arange(1))
+    read: torch.nn.Module = torch.nn.Embedding(corpus.vocabulary or 1, sizes.units)
+    if isinstance(fed, torch.Tensor):
+        read = torch.nn.Conv2d(fed.shape[1], sizes.units, 3, padding=1, stride=2)
+    for parameter in read.parameters():
+        parameter.data.normal_(generator=generator)
+    inner = torch.nn.Sequential(read)
+    network = Network(inner, "made", None if isinstance(fed, torch.Tensor) else lambda batch: inner(batch["input_ids"]))
+    reader = Reader(network, corpus, {HOOK_POINT: "0"})
+    said: dict[str, str | int | float] = {"spec": json.dumps({"points": {HOOK_POINT: "0"}}), "run": run}
+    said["data"] = reader.digest
+    path = folder / "activations.h5"
+    write_blocks(path, reader.hook_points, reader.blocks(), reader.rows, "float32", said)
 
 
 def _dictionary(sizes: Sizes, generator: torch.Generator) -> Dictionary:
@@ -179,15 +221,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=Sizes.runs)
     parser.add_argument("--tracks", type=int, default=Sizes.tracks)
+    parser.add_argument("--shown", choices=("task", *FED), default="task", help="what inputs are")
     parser.add_argument("--out", type=Path, help="keep the atlas in this folder")
     options = parser.parse_args()
     sizes = Sizes(runs=options.runs, tracks=options.tracks, latents=options.tracks * 11 // 10)
     with tempfile.TemporaryDirectory() as folder:
-        spec, tracks, paths, images = make_results(Path(folder) / "models", sizes)
+        spec, tracks, paths, source = make_results(Path(folder) / "models", sizes, options.shown)
         seconds = {}
         for name, job in (
             ("floor", lambda: floor(paths)),
-            ("build", lambda: build((options.out or Path(folder)) / "atlas", spec, tracks, paths, images, PROVENANCE)),
+            ("build", lambda: build((options.out or Path(folder)) / "atlas", spec, tracks, paths, source, PROVENANCE)),
         ):
             start, cpu = time.perf_counter(), time.process_time()
             job()
@@ -195,7 +238,7 @@ def main() -> None:
         made = (options.out or Path(folder)) / "atlas"
         files = [path for path in made.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files) / 1e6
-        print(f"{sizes.tracks} tracks, {sizes.runs} runs, {torch.get_num_threads()} threads")
+        print(f"{options.shown}: {sizes.tracks} tracks, {sizes.runs} runs, {torch.get_num_threads()} threads")
         for name, (wall, cpu) in seconds.items():
             print(f"{name}: {wall:.1f} s ({cpu:.1f} s of the processor)")
         highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -13,14 +13,17 @@ from matplotlib.image import imread
 
 from homolog.alignment.gauge import no_gauge
 from homolog.atlas import activity
-from homolog.atlas.activity import BINS, SAMPLE, TOP, Kept, codes_at, observe
+from homolog.atlas.activity import BINS, SAMPLE, TOP, ActiveCodes, Kept, observe
+from homolog.atlas.around import codes_around
 from homolog.atlas.effects import added_to_logits, maps
 from homolog.atlas.fates import fates
 from homolog.atlas.neighbours import NEAREST, by_chance, nearest
 from homolog.atlas.pages import short
-from homolog.atlas.sheets import COLUMNS, write_sheets
-from homolog.atlas.shown import neighbouring
+from homolog.atlas.pictures import grid_of, shrunk
+from homolog.atlas.sheets import COLUMNS, write_sheet
 from homolog.atlas.site import content_of, new_site
+from homolog.atlas.texts import texts_of, visible
+from homolog.corpora.tokenizers import Words
 from homolog.decompositions.samples import InMemory
 from homolog.dictionary import Dictionary
 from homolog.models.mlp import MLP
@@ -33,6 +36,12 @@ def make_dictionary(latents: int, units: int = UNITS, seed: int = 0, **changes) 
     ones = torch.ones(latents)
     whole = Dictionary(directions, directions, 0 * ones, torch.zeros(units), ones, ones, activation="relu")
     return replace(whole, **changes)
+
+
+def made_whole(latents: int, rows: int) -> tuple[Dictionary, torch.Tensor]:
+    """A dictionary and inputs of whole numbers: products are exact, however rows are blocked."""
+    whole = torch.randint(-5, 6, (latents, UNITS), generator=seeded(2)).float()
+    return make_dictionary(latents, encoder=whole), torch.randint(-5, 6, (rows, UNITS), generator=seeded(3)).float()
 
 
 def sample_of(rows: list[list[int]], codes: torch.Tensor) -> Kept:
@@ -56,7 +65,8 @@ def test_activity_is_what_all_codes_at_once_tell(name, at_once, monkeypatch):
     x = torch.randint(-5, 6, (150, UNITS), generator=seeded(3)) * scale[:, None]
     priority = torch.randperm(150, generator=seeded(1)).numpy()
     monkeypatch.setattr(activity, "CODES", at_once * 9)
-    found = observe(dictionary, InMemory(x), priority)
+    read = ActiveCodes(dictionary, InMemory(x))
+    found = observe(read, priority)
     codes = dictionary.codes(x).numpy()
     assert found.rows == 150
     assert (found.active == (codes != 0).sum(0)).all()
@@ -75,12 +85,55 @@ def test_activity_is_what_all_codes_at_once_tell(name, at_once, monkeypatch):
         assert found.histogram[latent].tolist() == counts.tolist()
 
 
-def test_codes_are_looked_up_by_latent_and_row(monkeypatch):
-    monkeypatch.setattr(activity, "CODES", 5 * 4)
-    dictionary, x = make_dictionary(4), gaussian(23, UNITS, dtype=torch.float32)
-    latent, row = (torch.randint(-1 if n == 23 else 0, n, (50,), generator=seeded(n)).numpy() for n in (4, 23))
-    wanted = np.where(row >= 0, dictionary.codes(x).numpy()[row, latent], 0)
-    assert codes_at(dictionary, InMemory(x), latent, row).tolist() == pytest.approx(wanted.tolist())
+@pytest.mark.parametrize("remembered", [0, 2**24])
+@pytest.mark.parametrize("at_once", [7, 1000])
+def test_a_second_reading_gives_the_same_whether_or_not_it_is_remembered(at_once, remembered, monkeypatch):
+    monkeypatch.setattr(activity, "CODES", at_once * 5)
+    monkeypatch.setattr(activity, "REMEMBERED", remembered)
+    dictionary, x = made_whole(5, 60)
+    read = ActiveCodes(dictionary, InMemory(x))
+    whole = np.zeros((2, 60, 5), np.float32)
+    for reading in whole:
+        for latent, row, code in read:
+            reading[row, latent] = code
+    assert (whole[0] == whole[1]).all()
+    assert (whole[0] == dictionary.codes(x).numpy()).all()
+    assert 0 < (whole[0] != 0).mean() < 1
+
+
+@pytest.mark.parametrize("at_once", [3, 11, 1000])
+def test_of_an_input_with_several_rows_only_the_strongest_is_among_the_strongest(at_once, monkeypatch):
+    monkeypatch.setattr(activity, "CODES", at_once * 9)
+    dictionary, x = made_whole(9, 150)
+    unit = torch.randint(25, (150,), generator=seeded(5)).numpy()
+    found = observe(ActiveCodes(dictionary, InMemory(x)), np.arange(150), unit)
+    codes = np.abs(dictionary.codes(x).numpy())
+    for latent in range(9):
+        best = {one: max((row for row in np.flatnonzero(unit == one)), key=lambda row: codes[row, latent])
+                for one in range(25)}  # fmt: skip
+        active = [row for row in best.values() if codes[row, latent] > 0]
+        wanted = sorted(active, key=lambda row: (-codes[row, latent], row))[:TOP]
+        assert found.top.row[latent].tolist() == [*wanted, *[-1] * (TOP - len(wanted))]
+        assert found.top.code[latent, : len(wanted)].tolist() == codes[wanted, latent].tolist()
+
+
+@pytest.mark.parametrize("at_once", [3, 1000])
+def test_the_codes_around_a_row_are_those_of_all_rows_of_its_input(at_once, monkeypatch):
+    monkeypatch.setattr(activity, "CODES", at_once * 4)
+    dictionary, x = made_whole(4, 60)
+    # Ten inputs of six places, whose rows lie anywhere; of some there is no row.
+    place_of_all = torch.randperm(70, generator=seeded(1))[:60].numpy()
+    unit, place = np.divmod(place_of_all, 7)
+    row = torch.randint(-1, 60, (4, 5), generator=seeded(2)).numpy()
+    found = codes_around(ActiveCodes(dictionary, InMemory(x)), row, unit, place)
+    codes = dictionary.codes(x).numpy()
+    for latent in range(4):
+        for shown, at in enumerate(row[latent]):
+            places, values = found.of(latent, shown)
+            there = [] if at < 0 else [r for r in range(60) if unit[r] == unit[at] and codes[r, latent] != 0]
+            there.sort(key=lambda r: place[r])
+            assert places.tolist() == [place[r] for r in there]
+            assert values.tolist() == [codes[r, latent] for r in there]
 
 
 # Effects and maps
@@ -221,26 +274,43 @@ def test_numbers_have_three_significant_digits():
     assert max(len(repr(one)) for one in short(numbers[(numbers > 1e-4) & (numbers < 1e4)]).tolist()) <= 8
 
 
-def test_a_place_on_a_sheet_is_its_image(tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (23, 3, 5)) / 255
-    write_sheets(tmp_path, images, 12, "gray", (0, 1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "1.png"]
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_place_on_a_sheet_is_its_image(tmp_path, channels):
+    images = np.random.default_rng(0).integers(0, 256, (23, 3, 5, channels)) / 255
+    write_sheet(tmp_path / "sheet.png", images, "gray", (0, 1))
+    whole = imread(tmp_path / "sheet.png")[..., :channels]
     for number, image in enumerate(images):
-        sheet, place = divmod(number, 12)
-        line, column = divmod(place, COLUMNS)
-        pixels = imread(tmp_path / f"{sheet}.png")[3 * line : 3 * line + 3, 5 * column : 5 * column + 5, 0]
+        line, column = divmod(number, COLUMNS)
+        pixels = whole[3 * line : 3 * line + 3, 5 * column : 5 * column + 5]
         np.testing.assert_allclose(pixels, image, atol=1 / 255)
 
 
-def test_the_rows_around_a_token_are_those_of_its_document():
-    generator = np.random.default_rng(0)
-    places = [(document, position) for document in range(4) for position in range(30) if generator.random() < 0.7]
-    document, position = generator.permutation(places).T
-    found = neighbouring(document, position, around=3)
-    row_of = {place: row for row, place in enumerate(zip(document.tolist(), position.tolist(), strict=True))}
-    for row, (d, p) in enumerate(zip(document.tolist(), position.tolist(), strict=True)):
-        assert found[row].tolist() == [row_of.get((d, p + away), -1) for away in range(-3, 4)]
-    assert neighbouring(np.empty(0, int), np.empty(0, int)).shape[0] == 0
+@pytest.mark.parametrize(
+    ("places", "size", "grid"),
+    [
+        (49, (28, 28), [7, 7, 0]), (197, (224, 224), [14, 14, 1]), (201, (224, 224), [14, 14, 5]),
+        (70, (30, 40), [7, 10, 0]), (70, (40, 30), [10, 7, 0]), (50, (32, 32), [7, 7, 1]), (1, (8, 8), None),
+        (7, (70, 10), [7, 1, 0]), (3, (28, 28), None), (11, (28, 28), [3, 3, 2]), (13, (100, 1), None),
+    ],
+)  # fmt: skip
+def test_places_make_the_grid_that_is_shaped_like_the_picture(places, size, grid):
+    assert grid_of(places, size) == grid
+
+
+def test_pictures_shrink_in_proportion_and_never_grow():
+    assert shrunk((28, 28)) == (28, 28)
+    assert shrunk((224, 448)) == (56, 112)
+    assert shrunk((2, 4000)) == (1, 112)
+
+
+def test_what_cannot_be_seen_of_a_token_is_told():
+    told = {" the": " the", "\n\t": "↵⇥", "\x00": "⟨0⟩", "\u202e<b>": "⟨202e⟩<b>", "\u200b": "⟨200b⟩", "\xa0": "⟨a0⟩",
+            "\u0301": "◌\u0301", "é": "é", "日本": "日本"}  # fmt: skip
+    assert {text: visible(text.encode()) for text in told} == told
+    assert visible("é".encode()[:1]) == "⟨c3⟩"
+    shown = texts_of(Words([" the", "word"]))
+    assert shown[256:] == ["<end>", " the", "word"]
+    assert all(shown)
 
 
 def test_a_folder_that_fails_leaves_the_old_one_and_nothing_else(tmp_path):

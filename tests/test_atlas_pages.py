@@ -8,18 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from matplotlib.image import imread, imsave
 from workspace import Workspace
 
 from benchmarks.atlas import HOOK_POINT, PROVENANCE, Sizes, make_results
 from benchmarks.browser import CHROMIUM, Browser
 from homolog.atlas import site
 from homolog.atlas.build import PER_PAGE, build
+from homolog.atlas.reading import Source
 from homolog.atlas.site import content_of, read_header
+from homolog.corpora.images import ImageCorpus
+from homolog.corpora.text import Text
+from homolog.loading import build as build_from
+from homolog.results.planned import PlannedJob
+from homolog.results.prune import unwanted
+from homolog.results.verify import verify
+from homolog.store.activations import read_activations
+from homolog.store.dictionaries import read_dictionaries
 
 SIZES = Sizes(runs=4, tracks=70, latents=90, rows=300, units=12, active=5)
 HOSTILE = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
@@ -36,7 +45,7 @@ class Made:
     spec: dict[str, Any]
     tracks: xr.Dataset
     paths: list[str]
-    images: torch.Tensor
+    source: Source
 
     def page(self, name: str) -> str:
         return f"{self.folder.as_uri()}/{name}"
@@ -46,25 +55,53 @@ class Made:
         told = (self.folder / "data" / f"{name}.js").read_text()
         return json.loads(told.partition(",")[2].removesuffix(");\n"))
 
-    def again(self, folder: Path, **shown: Any) -> Made:
-        """The same with its inputs shown in another way."""
-        spec = {**self.spec, "shown": shown}
-        images = self.images if shown["kind"] == "images" else None
-        build(folder, spec, self.tracks, self.paths, images, PROVENANCE)
-        return Made(folder, spec, self.tracks, self.paths, self.images)
+    def again(self, folder: Path, **changed: Any) -> Made:
+        """The same from the same, but for some of the spec."""
+        spec = {**self.spec, **changed}
+        source = None if spec["shown"]["kind"] == "numbers" else self.source
+        build(folder, spec, self.tracks, self.paths, source, PROVENANCE)
+        return Made(folder, spec, self.tracks, self.paths, source)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def make(root: Path, shown: str = "task", fed: dict[str, Any] | None = None) -> Made:
     """An atlas in which all names that may be anything are hostile."""
-    root = tmp_path_factory.mktemp("made")
-    spec, tracks, paths, images = make_results(root / "models", SIZES)
+    spec, tracks, paths, source = make_results(root / "models", SIZES, shown, fed)
     spec["experiment"] = HOSTILE
     tracks = tracks.assign_coords(group=["base", HOSTILE])
     tracks = tracks.assign(change_group=("change", np.full(tracks.sizes["change"], HOSTILE, object)))
     provenance = {**PROVENANCE, "spec": json.dumps(spec)}
-    build(root / "atlas", spec, tracks, paths, images, provenance)
-    return Made(root / "atlas", spec, tracks, paths, images)
+    build(root / "atlas", spec, tracks, paths, source, provenance)
+    return Made(root / "atlas", spec, tracks, paths, source)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Of documents that would do harm, as sequences that begin and end within them."""
+    root = tmp_path_factory.mktemp("text")
+    words = [HOSTILE, "the", "of\n", "\u202e", "light", "\t"]
+    generator = np.random.default_rng(0)
+    for number in range(40):
+        (root / f"{number:02}.txt").write_text(" ".join(generator.choice(words, 60)))
+    fed = {"target": "homolog.corpora.text_files:TextFiles", "path": str(root), "length": 200, "test_fraction": 0.25}
+    return make(root, "text", fed)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Colour pictures in folders, of which a convolution reads places."""
+    root = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    for number in range(60):
+        path = root / "images" / f"class {number % 2} & <b>" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        imsave(path, generator.integers(0, 256, (8, 12, 3)).astype(np.uint8))
+    fed = {"target": "homolog.corpora.images:Images", "path": str(root / "images"), "mean": [0.5] * 3, "std": [0.2] * 3}
+    return make(root, "images", fed | {"test_fraction": 0.4})
 
 
 @pytest.fixture(scope="module")
@@ -206,44 +243,113 @@ def test_arrow_keys_lead_from_feature_to_feature(made: Made, browser: Browser) -
     browser.wait("document.body.innerText.includes('There is no feature #99999')")
 
 
+def pairs(row: list[Any]) -> dict[int, float]:
+    return dict(zip(row[2], row[3], strict=True))
+
+
 @needs_browser
-def test_a_token_is_as_deep_as_its_code(made: Made, browser: Browser, tmp_path: Path) -> None:
-    vocabulary = ["the", HOSTILE, " of", "\n"]
-    (tmp_path / "vocabulary.json").write_text(json.dumps(vocabulary))
-    for path in made.paths:
-        with h5py.File(path, "r+") as file:
-            for name, values in (
-                ("token_id", np.arange(SIZES.rows) % 4), ("document", np.arange(SIZES.rows) // 10),
-                ("position", np.arange(SIZES.rows) % 10),
-            ):  # fmt: skip
-                if name not in file:
-                    file.create_dataset(name, data=values)
-    text = made.again(tmp_path / "atlas", kind="text", vocabulary=str(tmp_path / "vocabulary.json"))
+def test_a_token_stands_in_its_sequence_as_deep_as_its_code(text: Made, browser: Browser) -> None:
     feature = first_active(text)
     browser.open(text.page(f"feature.html#{feature}"), f"{READY} === '{feature}'")
-    row, code, around = text.data("items/0")[feature]["members"][0]["top"][0]
-    middle = len(around) // 2
-    assert around[middle] == code
-    told = browser.get(
-        """[...document.querySelector("p.text").children]
-        .map((one) => [one.textContent, one.style.getPropertyValue("--share")])"""
+    row, code, *_ = shown = text.data("items/0")[feature]["members"][0]["top"][0]
+    about = text.data("about")["shown"]
+    unit, place = divmod(row, about["places"])
+    number, tokens, begins = text.data(f"inputs/{unit // about['per_page']}")[unit % about["per_page"]]
+    told = """[...document.querySelector("%s").querySelectorAll(":scope > :is(.raises, .lowers)")]
+      .map((one) => [one.textContent, one.style.getPropertyValue("--share"), one.matches(".middle"), one.title])"""
+    short = browser.get(told % ".line summary")
+    assert 1 < len(short) < len(tokens)
+    browser.get("document.querySelector('.line summary').focus()")
+    browser.press("Enter", 13, "\r")
+    browser.wait("document.querySelector('.line .whole')")
+    whole = browser.get(told % ".line .whole")
+    assert [token.replace("·", " ") for token, *_ in whole] == tokens
+    codes = pairs(shown)
+    assert codes[place] == code
+    assert [middle for *_, middle, _ in whole] == [at == place for at in range(len(tokens))]
+    # What isn't 0, as a share of the strongest, which this is.
+    wanted = [f"{round(100 * abs(codes[at]) / abs(code))}%" if at in codes else "" for at in range(len(tokens))]
+    assert [share for _, share, *_ in whole] == wanted
+    assert len({share for share in wanted if share}) > 1
+    assert f"place {place} of its sequence, document" in whole[place][3]
+    # A document that begins within the sequence is marked there.
+    inside = [at for at, _ in begins if at]
+    marks = "[...document.querySelectorAll('.line .whole > .begins')].length"
+    assert browser.get(marks) == len(inside)
+    # As the corpus has them: all bytes of the sequence, of which some can't be seen.
+    assert isinstance(text.source, Text)
+    ids = text.source.named(torch.tensor([number]))["token_id"][0, : len(tokens)].tolist()
+    signs = {10: "↵", 9: "⇥", 256: "<end>"}
+    assert tokens == [signs.get(one) or (chr(one) if one < 128 else f"⟨{one:02x}⟩") for one in ids]
+
+
+def test_codes_around_a_token_are_those_of_the_dictionary(text: Made) -> None:
+    """Two ways to one number: what pages say, and all rows encoded at once, found by the names of rows in the file."""
+    about = text.data("about")["shown"]
+    feature = first_active(text)
+    member = text.data("items/0")[feature]["members"][0]
+    path = Path(text.paths[member["run"]])
+    (dictionary,) = read_dictionaries(path.parent / HOOK_POINT / "topk.h5")
+    read = read_activations(path, HOOK_POINT)
+    codes = dictionary.codes(read.values)[:, member["latent"]]
+    row_of = {int(name): row for row, name in enumerate(read.rows.input_id)}
+    assert isinstance(text.source, Text)
+    for row, *_, places, values in member["top"] + member["sample"]:
+        unit, place = divmod(row, about["places"])
+        number = text.data(f"inputs/{unit // about['per_page']}")[unit % about["per_page"]][0]
+        near = range(max(0, place - about["before"]), min(about["places"], place + about["behind"] + 1))
+        rows = {at: row_of.get(number * about["places"] + at) for at in near}
+        wanted = {at: float(codes[one]) for at, one in rows.items() if one is not None and codes[one] != 0}
+        assert dict(zip(places, values, strict=True)) == pytest.approx(wanted, rel=5e-3)
+        assert int(read.rows.split[rows[place]]) == 1
+
+
+@needs_browser
+def test_a_picture_is_under_the_codes_of_its_places(pictures: Made, browser: Browser) -> None:
+    feature = first_active(pictures)
+    browser.open(pictures.page(f"feature.html#{feature}"), f"{READY} === '{feature}'")
+    row, code, *_ = shown = pictures.data("items/0")[feature]["members"][0]["top"][0]
+    about = pictures.data("about")["shown"]
+    # A step of two pixels.
+    assert about["grid"] == [4, 6, 0]
+    unit, place = divmod(row, about["places"])
+    codes = pairs(shown)
+    heat = browser.get(
+        """[...document.querySelector(".picture").querySelectorAll(".heat")].map((one) =>
+        [Number(one.getAttribute("x")), Number(one.getAttribute("y")), Number(one.getAttribute("opacity"))])"""
     )
-    name, _, tokens = text.data("inputs/0")[row]
-    assert [token for token, _ in told] == [token.replace("\n", "↵") for token in tokens]
-    assert tokens[middle] == vocabulary[name % 4]
-    assert told[middle][1] == "100%"
-    assert [share for _, share in told] == [f"{round(100 * abs(one) / abs(code))}%" for one in around]
-    # A vocabulary that is too small is told, and the atlas that stands stays.
-    (tmp_path / "vocabulary.json").write_text("[]")
-    before = content_of(text.folder)
-    with pytest.raises(ValueError, match="token_id goes from 0 to 3, but the vocabulary has 0 tokens"):
-        made.again(text.folder, kind="text", vocabulary=str(tmp_path / "vocabulary.json"))
-    assert content_of(text.folder) == before
+    assert len(heat) > 1
+    wanted = [[at % 6, at // 6, 0.75 * round(100 * abs(one / code)) / 100] for at, one in codes.items()]
+    assert heat == [pytest.approx(one) for one in wanted]
+    own = "document.querySelector('.picture .own:last-child').getAttribute('%s')"
+    assert [browser.get(own % name) for name in "xy"] == [str(place % 6), str(place // 6)]
+    said = browser.get("document.querySelector('.picture').getAttribute('aria-label')")
+    name, label = pictures.data("inputs/0")[unit]
+    assert f"input {name}, class {label}, row {place // 6}, column {place % 6}, code" in said
+    assert label.endswith("& <b>)")
+    # The picture itself, before its mean was taken off.
+    assert isinstance(pictures.source, ImageCorpus)
+    sheet = imread(pictures.folder / "data" / "images" / f"{unit // 100}.png")[..., :3]
+    line, column = divmod(unit % 100, 10)
+    seen = sheet[8 * line : 8 * line + 8, 12 * column : 12 * column + 12]
+    np.testing.assert_allclose(seen, imread(pictures.source.files[name])[..., :3], atol=1.5 / 255)
+    # Without the codes, by a switch.
+    browser.get("document.querySelector('.switch input').focus()")
+    browser.press(" ", 32, " ")
+    browser.wait("getComputedStyle(document.querySelector('.heat')).visibility === 'hidden'")
+    assert browser.get("getComputedStyle(document.querySelector('.own')).visibility") == "visible"
+
+
+def test_a_corpus_that_is_another_one_by_now_is_told(text: Made, tmp_path: Path) -> None:
+    other = build_from({**text.spec["corpus"], "length": 100}).corpus()
+    with pytest.raises(ValueError, match="was read on another corpus than the one that is there now"):
+        build(tmp_path / "atlas", text.spec, text.tracks, text.paths, other, PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_browser
 def test_inputs_of_others_are_told_by_their_numbers(made: Made, browser: Browser, tmp_path: Path) -> None:
-    numbers = made.again(tmp_path / "atlas", kind="numbers")
+    numbers = made.again(tmp_path / "atlas", shown={"kind": "numbers"})
     feature = first_active(numbers)
     browser.open(numbers.page(f"feature.html#{feature}"), f"{READY} === '{feature}'")
     row, *_ = numbers.data("items/0")[feature]["members"][0]["top"][0]
@@ -256,10 +362,17 @@ def test_inputs_of_others_are_told_by_their_numbers(made: Made, browser: Browser
 
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page", ["index.html", "alone.html", "feature.html#1"])
-def test_pages_are_legible_light_and_dark_and_on_a_phone(made: Made, browser: Browser, page: str, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("which", "page"),
+    [*(("made", f"{page}.html") for page in ("index", "alone", "feature")), ("text", "feature.html"),
+     ("pictures", "feature.html")],
+)  # fmt: skip
+def test_pages_are_legible_light_and_dark_and_on_a_phone(
+    which: str, page: str, scheme: str, browser: Browser, request: pytest.FixtureRequest
+) -> None:
+    atlas: Made = request.getfixturevalue(which)
     browser.look(400, 800, scheme)
-    browser.open(made.page(page), READY)
+    browser.open(atlas.page(f"{page}#1" if page == "feature.html" else page), READY)
     # Nothing but tables and cards, which scroll by themselves, is wider than the window.
     assert browser.get("document.documentElement.scrollWidth <= window.innerWidth")
     contrasts = browser.get(CONTRASTS)
@@ -272,7 +385,9 @@ def test_pages_are_legible_light_and_dark_and_on_a_phone(made: Made, browser: Br
 
 # Of every element with text of its own: the contrast of its colour to all backgrounds behind it, one over the other.
 CONTRASTS = """(() => {
-  const parts = (colour) => [...colour.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);
+  // Mixed colours are told as shares of 1.
+  const parts = (colour) => [...colour.match(/[\\d.]+/g).map(Number), 1].slice(0, 4)
+    .map((one, index) => index < 3 && colour.startsWith("color(") ? 255 * one : one);
   window.luminance = (colour) => {
     const linear = parts(colour).slice(0, 3).map((one) => one / 255)
       .map((one) => one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
@@ -338,23 +453,59 @@ def test_an_atlas_says_what_it_was_made_of(made: Made, tmp_path: Path) -> None:
         read_header(tmp_path / "index.html")
 
 
+def test_an_atlas_is_verified_with_all_its_files(made: Made, tmp_path: Path) -> None:
+    provenance = {**PROVENANCE, "spec": json.dumps(made.spec)}
+    folder = tmp_path / "results" / "atlas" / "some"
+    build(folder, made.spec, made.tracks, made.paths, made.source, provenance)
+    first = folder / "index.html"
+
+    def status(**changed: str) -> tuple[str, str]:
+        said = provenance | changed
+        job = PlannedJob("atlas", said["spec"], said["code"], [], [str(first)], [], None)
+        ((found,),) = verify([job])
+        return found.status, found.reason
+
+    assert status() == ("current", "")
+    assert status(spec=json.dumps({**made.spec, "templates": "others"})) == ("stale", "spec: templates")
+    assert status(code="other")[0] == "stale"
+    # What others put there, hidden, isn't of it.
+    (folder / "data" / ".DS_Store").touch()
+    assert status() == ("current", "")
+    for name in ("data/items/0.js", "data/images/0.png", "assets/style.css", "alone.html", "index.html"):
+        whole = (folder / name).read_bytes()
+        place = len(whole) // 2
+        (folder / name).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert status()[0] == "corrupt", name
+        (folder / name).unlink()
+        assert status()[0] == ("missing" if name == "index.html" else "corrupt"), name
+        (folder / name).write_bytes(whole)
+        assert status() == ("current", "")
+    first.write_text("<p>another page</p>")
+    assert status()[0] == "corrupt"
+    # Of an atlas that is wanted all is, of another one nothing.
+    job = PlannedJob("atlas", "", "", [], [str(first)], [], None)
+    other = PlannedJob("atlas", "", "", [], [str(folder.with_name("other") / "index.html")], [], None)
+    assert unwanted([job], tmp_path / "results") == []
+    assert set(unwanted([other], tmp_path / "results")) == {path for path in folder.rglob("*") if path.is_file()}
+
+
 def test_equal_results_make_an_equal_atlas(made: Made, tmp_path: Path) -> None:
-    same = made.again(tmp_path / "atlas", **made.spec["shown"])
+    same = made.again(tmp_path / "atlas")
     assert content_of(same.folder) == content_of(made.folder)
 
 
 def test_without_its_tables_the_way_out_is_told(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install itables"):
-        made.again(tmp_path / "atlas", kind="numbers")
+        made.again(tmp_path / "atlas", shown={"kind": "numbers"})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_where_too_few_runs_count_all_latents_are_alone(made: Made, tmp_path: Path) -> None:
     counted = made.tracks.isel(track=slice(0))[["latent", "similarity", "accepted_run", "runs_in"]]
     counted = counted.assign(accepted_run=("run", [True, True, False, False]), runs_in=("group", [1, 1]))
-    build(tmp_path / "atlas", made.spec, counted.assign_attrs(made.tracks.attrs), made.paths, made.images, PROVENANCE)
-    none = Made(tmp_path / "atlas", made.spec, counted, made.paths, made.images)
+    build(tmp_path / "atlas", made.spec, counted.assign_attrs(made.tracks.attrs), made.paths, made.source, PROVENANCE)
+    none = Made(tmp_path / "atlas", made.spec, counted, made.paths, made.source)
     assert none.data("tracks")["id"] == []
     active = SIZES.latents * 2 - sum(none.data("about")["series"][0]["silent"])
     assert none.data("alone")["id"] == list(range(active))

@@ -169,8 +169,10 @@ def looked_dictionaries(wildcards):
 
 
 def looked_data(wildcards):
-    known = [run for run in experiment_of(wildcards).compared if not is_external(plan.config, run)]
-    return [local(path) for run in known[:1] for path in recipe(plan.config, run).task.files()]
+    runs = experiment_of(wildcards).compared
+    known = [recipe(plan.config, run).task.files() for run in runs[:1] if not is_external(plan.config, run)]
+    fed = [fed_files(plan.config, run) for run in runs[:1] if plan.config.network(run.source)]
+    return [local(path) for paths in (*known, *fed) for path in paths]
 
 
 def exported_dictionaries(wildcards):

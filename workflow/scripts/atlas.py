@@ -8,8 +8,8 @@ def atlas(job):
     from pathlib import Path
 
     from homolog.atlas.build import build
-    from homolog.atlas.reading import read_images
+    from homolog.atlas.reading import read_source
     from homolog.store.tracks import read_tracks
 
-    folder, tracks, images = Path(job.output.index).parent, read_tracks(job.input.tracks), read_images(job.spec)
-    build(folder, job.spec, tracks, job.input.activations, images, job.provenance(), job.progress)
+    folder, tracks, source = Path(job.output.index).parent, read_tracks(job.input.tracks), read_source(job.spec)
+    build(folder, job.spec, tracks, job.input.activations, source, job.provenance(), job.progress)

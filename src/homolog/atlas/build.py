@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Int
 
+from homolog.atlas.activity import SHOWN
 from homolog.atlas.fates import fates
 from homolog.atlas.items import Change, Series, columns, records
+from homolog.atlas.members import RowsToTell
 from homolog.atlas.pages import short, write_script
-from homolog.atlas.reading import Inputs, RunReader
+from homolog.atlas.reading import Inputs, RunReader, Source
 from homolog.atlas.sheets import write_sheet
 from homolog.atlas.site import new_site, table_library, write_site
 from homolog.figures.tracks import headline
@@ -31,30 +32,47 @@ def build(
     spec: dict[str, Any],
     tracks: xr.Dataset,
     activations: Iterable[str],
-    images: Float[Tensor, "samples inputs"] | None,
+    source: Source,
     provenance: Attributes,
     progress: Progress = iter,
 ) -> None:
     """Write the atlas of `tracks` into `folder`, whole or not at all.
 
-    `activations` are the paths of the activation files of all runs, by which their folders are known; `images` all
-    inputs of the task, where the spec says that they are shown as images. Raises ValueError for files that are absent
+    `activations` are the paths of the activation files of all runs, by which their folders are known; `source` is what
+    `read_source` gives of the spec. Raises ValueError for files that are absent
     or don't fit and where the library of tables isn't installed, OSError where the folder can't be written.
     """
     tables = table_library()
     counted = tracks.run.values[tracks.accepted_run.values.astype(bool)].tolist()
     paths = {f"{path.parent.parent.name}/{path.parent.name}": path for path in map(Path, activations)}
-    inputs = Inputs.read(spec, paths[counted[0]], images)
+    inputs = Inputs.read(spec, paths[counted[0]], source)
     series = _all_series(spec, tracks, [paths[run].parent for run in counted], inputs, progress)
     with new_site(folder) as new:
         data = new / "data"
-        shown = inputs.shown.write(data)
+        used = _used(series, inputs)
+        shown = inputs.shown.write(data, used)
         _write_lists(data, series)
-        _write_items(data, series, tracks, inputs)
+        _write_items(data, series, tracks, inputs, inputs.shown.addresses(used))
         about = _about(spec, tracks, series, shown, len(inputs.shown.index))
         write_script(data, "about", about)
         points = [str(point) for point in tracks.hook_point.values] if "survival" in tracks else [""]
-        write_site(new, tables, spec["experiment"], [headline(tracks, point) for point in points], provenance)
+        told = {"headlines": [headline(tracks, point) for point in points], "within": _within(spec)}
+        write_site(new, tables, spec["experiment"], told, provenance)
+
+
+def _within(spec: dict[str, Any]) -> str:
+    """Within what inputs were shuffled for the conditional null, in a word."""
+    return "class" if spec["within"] == "label" else str(spec["within"])
+
+
+def _used(series: list[Series], inputs: Inputs) -> Int[np.ndarray, " used"]:
+    """The inputs that some latent shows, ascending."""
+    shown = np.zeros(len(inputs.shown.numbers), bool)
+    for activity in (one.activity for of_series in series for one in of_series.looked):
+        for kept in (activity.top, activity.sample):
+            row = kept.row[:, :SHOWN]
+            shown[inputs.shown.unit[row[row >= 0]]] = True
+    return np.flatnonzero(shown)
 
 
 def _all_series(
@@ -95,7 +113,9 @@ def _write_lists(data: Path, series: list[Series]) -> None:
         write_script(data, name, listed)
 
 
-def _write_items(data: Path, series: list[Series], tracks: xr.Dataset, inputs: Inputs) -> None:
+def _write_items(
+    data: Path, series: list[Series], tracks: xr.Dataset, inputs: Inputs, address: Int[np.ndarray, " held_out"]
+) -> None:
     """`items/<number>.js`, and where there are maps `maps/<number>.png`, in the order of the items' numbers."""
     number_of = {
         (one.runs[run], one.hook_point, one.label, latent): int(item)
@@ -105,10 +125,11 @@ def _write_items(data: Path, series: list[Series], tracks: xr.Dataset, inputs: I
         if latent >= 0
     }
     became, changes = fates(tracks), _changes(tracks)
+    rows = RowsToTell(address, inputs.shown.place, inputs.shown.reach)
     page: list[tuple[Series, Any]] = []
     numbers = count()
     for one, items in _in_order(series):
-        for told in records(one, items, became, changes, number_of):
+        for told in records(one, items, rows, became, changes, number_of):
             page.append((one, told))
             if len(page) == PER_PAGE:
                 _write_page(data, next(numbers), page, inputs)
@@ -131,7 +152,7 @@ def _write_page(data: Path, number: int, page: list[tuple[Series, Any]], inputs:
         values = np.stack(found)
         # Each over its own largest value, so that 0 stands in the middle of the colours.
         largest = np.abs(values).max(1, keepdims=True)
-        pictures = (values / np.where(largest > 0, largest, 1)).reshape(-1, *inputs.image_shape)
+        pictures = (values / np.where(largest > 0, largest, 1)).reshape(-1, *inputs.image_shape, 1)
         write_sheet(data / "maps" / f"{number}.png", pictures, "PuOr_r", (-1.0, 1.0))
 
 
@@ -152,6 +173,7 @@ def _about(
         "runs": series[0].runs,
         "groups": dict(zip(map(str, tracks.group.values), tracks.runs_in.values.tolist(), strict=True)),
         "rows": rows,
+        "within": _within(spec),
         "shown": shown,
         "per_page": PER_PAGE,
         "options": {name: float(tracks.attrs[name]) for name in ("quorum", "least_runs", "null_draws", "confidence")},

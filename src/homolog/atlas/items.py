@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from homolog.atlas.activity import SHOWN
 from homolog.atlas.fates import Fate, Latent
+from homolog.atlas.members import Members, RowsToTell
 from homolog.atlas.neighbours import Neighbours, by_chance, nearest
 from homolog.atlas.pages import short
 from homolog.atlas.reading import Looked
@@ -137,12 +137,13 @@ def columns(series: Series) -> dict[str, list[Any]]:
 def records(
     series: Series,
     items: range,
+    rows: RowsToTell,
     became: dict[Latent, list[Fate]],
     changes: list[Change],
     number_of: dict[Latent, int],
 ) -> Iterator[dict[str, Any]]:
     """What the pages of some items say, one after the other; `number_of` gives the item of a latent."""
-    of_runs = [_Told.of(one) for one in series.looked]
+    of_runs = [Members.of(one, rows) for one in series.looked]
     cut = series.tracks.sizes["track"]
     of_tracks = {
         name: short(series.tracks[name].sel(run=series.runs).values)
@@ -170,33 +171,3 @@ def _told(fate: Fate, changes: list[Change], number_of: dict[Latent, int]) -> li
     others = [[one, number_of.get((*there, one), -1)] for one in fate.others]
     similarity, p_value = (float(f"{value:.3g}") for value in (fate.similarity, fate.p_value))
     return [fate.change, int(fate.backward), fate.outcome, others, similarity, p_value]
-
-
-@dataclass(frozen=True)
-class _Told:
-    """What is told of the latents of one dictionary, rounded."""
-
-    whole: dict[str, np.ndarray]
-    rows: dict[str, tuple[np.ndarray, ...]]
-    """Row numbers, codes and, of text, codes around them."""
-
-    @classmethod
-    def of(cls, one: Looked) -> _Told:
-        activity, half = one.activity, one.activity.histogram.shape[1] // 2
-        counts = activity.histogram if activity.histogram[:, :half].any() else activity.histogram[:, half:]
-        whole = {"active": activity.active, "exponent": activity.exponent, "histogram": counts}
-        if one.effects is not None and one.null_effects is not None:
-            whole |= {"effect": short(one.effects), "null": short(one.null_effects)}
-        rows = {}
-        for place, (name, kept) in enumerate({"top": activity.top, "sample": activity.sample}.items()):
-            beside = () if one.around is None else (short(one.around[place]),)
-            rows[name] = (kept.row[:, :SHOWN], short(kept.code[:, :SHOWN]), *beside)
-        return cls(whole, rows)
-
-    def latent(self, latent: int) -> dict[str, Any]:
-        """Of one latent, as lists."""
-        told = {name: values[latent].tolist() for name, values in self.whole.items()}
-        for name, parts in self.rows.items():
-            there = parts[0][latent] >= 0
-            told[name] = [list(one) for one in zip(*(part[latent][there].tolist() for part in parts), strict=True)]
-        return told

@@ -12,13 +12,6 @@ import numpy as np
 DIGITS = 3
 
 
-def write_pages(folder: Path, name: str, records: list[Any], per_page: int) -> int:
-    """Write `<name>/<number>.js`, so many records in each; gives `per_page`."""
-    for start in range(0, len(records), per_page):
-        write_script(folder, f"{name}/{start // per_page}", records[start : start + per_page])
-    return per_page
-
-
 def write_script(folder: Path, name: str, value: Any) -> None:
     """Write `<name>.js`, a script that hands a value to the atlas: pages from disk may load scripts, and nothing else.
 

@@ -5,26 +5,37 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from homolog.alignment.gauge import Gauge
-from homolog.atlas.activity import SHOWN, Activity, Kept, codes_at, observe
+from homolog.atlas.activity import SHOWN, ActiveCodes, Activity, observe
+from homolog.atlas.around import Around, codes_around
 from homolog.atlas.effects import added_to_logits, maps
-from homolog.atlas.shown import Images, Numbers, Shown, Text
+from homolog.atlas.pictures import Pictures, pixels_of
+from homolog.atlas.shown import Numbers, Shown
+from homolog.atlas.texts import Texts
+from homolog.corpora.base import Corpus
+from homolog.corpora.images import ImageCorpus
+from homolog.corpora.text import Text
 from homolog.decompositions.fit import choose_gauge
 from homolog.decompositions.samples import Samples
 from homolog.dictionary import Dictionary
 from homolog.loading import build
 from homolog.models.build import restore_model
 from homolog.store.activation_samples import choose_samples, open_activations
+from homolog.store.activations import Rows
 from homolog.store.dictionaries import read_dictionaries
 from homolog.store.models import read_model
 from homolog.streams import stream
 from homolog.tasks.base import TEST
+
+# What the inputs are read from: all pictures of a task, as lines of pixels, or a corpus; None where nothing is known.
+Source: TypeAlias = Tensor | Corpus | None
 
 
 @dataclass(frozen=True)
@@ -32,38 +43,63 @@ class Inputs:
     """The held-out inputs that all runs of an experiment have read, and how they are shown."""
 
     shown: Shown
-    values: Float[torch.Tensor, "held_out inputs"] | None
-    """What the networks read, where a picture of it means something."""
+    values: Float[Tensor, "held_out inputs"] | None
+    """What networks that are trained here read, where a picture of it means something."""
     priority: Int[np.ndarray, " held_out"]
     """In which order rows enter random samples."""
     image_shape: tuple[int, int] | None = None
 
     @classmethod
-    def read(cls, spec: dict[str, Any], activations: str | Path, images: torch.Tensor | None) -> Inputs:
+    def read(cls, spec: dict[str, Any], activations: str | Path, source: Source) -> Inputs:
         """The rows of one run's activation file, shown as the spec says.
 
-        ``shown`` is of kind ``images`` with a ``shape`` (then `images` are all inputs, (sample, input)), ``text`` with
-        the path of a ``vocabulary``, a JSON list of the text of each token id, or ``numbers``.
+        ``shown`` is of kind ``images`` (with a ``shape`` where `source` are lines of pixels), ``text`` or ``numbers``.
+        Raises ValueError where the corpus isn't what the file says that was read.
         """
-        rows = open_activations(activations, spec["hook_points"][0]).rows
+        stored = open_activations(activations, spec["hook_points"][0])
+        rows, kind = stored.rows, spec["shown"]["kind"]
         index = rows.where(TEST).numpy()
         draw = torch.randperm(len(index), generator=stream("atlas", spec["experiment"])).numpy()
-        how = spec["shown"]
-        if images is not None:
-            height, width = how["shape"]
-            shown = Images(rows, index, images.numpy(), (height, width))
-            return cls(shown, images[torch.from_numpy(index)], draw, (height, width))
-        if how["kind"] == Text.kind:
-            vocabulary = list(json.loads(Path(how["vocabulary"]).read_text(encoding="utf-8")))
-            return cls(Text(rows, index, vocabulary), None, draw)
-        return cls(Numbers(rows, index), None, draw)
+        if isinstance(source, Tensor):
+            height, width = spec["shown"]["shape"]
+            row_of = torch.empty(int(rows.input_id.max()) + 1, dtype=torch.int64)
+            row_of[rows.input_id.long()] = torch.arange(len(source))
+            pictures = source.reshape(-1, 1, height, width)
+            shown: Shown = Pictures(rows, index, lambda inputs: pictures[row_of[inputs]], (height, width))
+            return cls(shown, source[torch.from_numpy(index)], draw, (height, width))
+        if source is None or kind == Numbers.kind:
+            return cls(Numbers(rows, index), None, draw)
+        _check_same(source, stored.attributes, activations)
+        if isinstance(source, Text):
+            return cls(Texts(rows, index, source), None, draw)
+        return cls(_pictures(rows, index, source, spec["corpus"]), None, draw)
 
 
-def read_images(spec: dict[str, Any]) -> Float[torch.Tensor, "samples inputs"] | None:
-    """All inputs of the task that the spec names, where they are images."""
-    if spec["shown"]["kind"] != Images.kind:
+def _check_same(corpus: Corpus, attributes: dict[str, Any], path: str | Path) -> None:
+    if corpus.digest() != attributes.get("data"):
+        raise ValueError(
+            f"{path} was read on another corpus than the one that is there now: build it again with `snakemake {path}`."
+        )
+
+
+def _pictures(rows: Rows, index: Int[np.ndarray, " held_out"], corpus: Corpus, options: dict[str, Any]) -> Pictures:
+    pixels = pixels_of(corpus, options)
+    height, width = pixels(torch.tensor([0])).shape[2:]
+    places = corpus.positions or int(rows.named("position").max()) + 1
+    folders = None
+    if isinstance(corpus, ImageCorpus):
+        folders = [folder.name for folder in sorted({file.parent for file in corpus.files})]
+    return Pictures(rows, index, pixels, (height, width), places, folders)
+
+
+def read_source(spec: dict[str, Any]) -> Source:
+    """All inputs of the task, or the corpus, that the spec names, where it says that they are shown."""
+    if spec["corpus"] is not None:
+        corpus: Corpus = build(spec["corpus"]).corpus()
+        return corpus
+    if spec["shown"]["kind"] != Pictures.kind:
         return None
-    images: torch.Tensor = build(spec["task"]).data().inputs
+    images: Tensor = build(spec["task"]).data().inputs
     return images
 
 
@@ -76,8 +112,9 @@ class Looked:
     effects: Float[np.ndarray, "latents classes"] | None
     null_effects: Float[np.ndarray, "latents classes"] | None
     maps: Float[np.ndarray, "latents inputs"] | None
-    around: tuple[Float[np.ndarray, "latents top places"], Float[np.ndarray, "latents shown places"]] | None
-    """Codes on the rows beside the top ones, and beside those at random."""
+    around: Around | None
+    """Codes on the inputs that are shown, first of the strongest rows, then of those at random; None where a row is all
+    of its input."""
 
 
 class RunReader:
@@ -115,7 +152,12 @@ class RunReader:
         )
 
     def _look(self, label: str, dictionary: Dictionary) -> Looked:
-        activity = observe(dictionary, self._samples, self._inputs.priority)
+        shown, codes = self._inputs.shown, ActiveCodes(dictionary, self._samples)
+        activity = observe(codes, self._inputs.priority, shown.grouped)
+        around = None
+        if shown.grouped is not None:
+            row = np.concatenate([kept.row[:, :SHOWN] for kept in (activity.top, activity.sample)], axis=1)
+            around = codes_around(codes, row, shown.unit, shown.place)
         place = (self.hook_point, self._gauge, self._samples)
         effects = null = pictures = None
         if hasattr(self._model, "after"):
@@ -124,21 +166,4 @@ class RunReader:
             if self._inputs.values is not None:
                 read = (self.hook_point, self._gauge, self._inputs.values)
                 pictures = maps(self._model, *read, dictionary, activity.sample)
-        return Looked(dictionary, activity, effects, null, pictures, self._around(dictionary, activity))
-
-    def _around(
-        self, dictionary: Dictionary, activity: Activity
-    ) -> tuple[Float[np.ndarray, "latents top places"], Float[np.ndarray, "latents shown places"]] | None:
-        context = self._inputs.shown.context
-        if not context.shape[1]:
-            return None
-        top, sample = (self._codes_around(dictionary, kept, context) for kept in (activity.top, activity.sample))
-        return top, sample
-
-    def _codes_around(
-        self, dictionary: Dictionary, kept: Kept, context: Int[np.ndarray, "rows places"]
-    ) -> Float[np.ndarray, "latents shown places"]:
-        row = kept.row[:, :SHOWN]
-        wanted = np.where(row[..., None] >= 0, context[np.maximum(row, 0)], -1)
-        latent = np.broadcast_to(np.arange(len(row))[:, None, None], wanted.shape)
-        return codes_at(dictionary, self._samples, latent.ravel(), wanted.ravel()).reshape(wanted.shape)
+        return Looked(dictionary, activity, effects, null, pictures, around)

@@ -14,30 +14,22 @@ PER_SHEET = 100
 COLUMNS = 10
 
 
-def write_sheets(
-    folder: Path,
-    images: Float[np.ndarray, "images height width"],
-    per_sheet: int,
-    colours: str,
-    limits: tuple[float, float],
-) -> None:
-    """Write `<number>.png`, so many images on each, ten in a row; matplotlib's `colours` between the limits."""
-    for start in range(0, len(images), per_sheet):
-        write_sheet(folder / f"{start // per_sheet}.png", images[start : start + per_sheet], colours, limits)
-
-
 def write_sheet(
-    path: Path, images: Float[np.ndarray, "images height width"], colours: str, limits: tuple[float, float]
+    path: Path, images: Float[np.ndarray, "images height width channels"], colours: str, limits: tuple[float, float]
 ) -> None:
-    """Write one sheet."""
+    """Write one sheet, ten images in a row: of one channel by matplotlib's `colours` between the limits, or RGB."""
     from matplotlib.image import imsave  # imported here: who has no images needs no colours
 
-    count, height, width = images.shape
+    count, height, width, channels = images.shape
     lines = -(-count // COLUMNS)
-    places = np.zeros((lines * COLUMNS, height, width), np.float32)
+    places = np.zeros((lines * COLUMNS, height, width, channels), np.float32)
     places[:count] = images
-    sheet = places.reshape(lines, COLUMNS, height, width).swapaxes(1, 2).reshape(lines * height, COLUMNS * width)
+    sheet = places.reshape(lines, COLUMNS, height, width, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(lines * height, COLUMNS * width, channels)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without the version that matplotlib would write into it: equal in, equal out.
     no_version: dict[str, Any] = {"Software": None}
-    imsave(path, sheet, cmap=colours, vmin=limits[0], vmax=limits[1], metadata=no_version)
+    if channels == 1:
+        imsave(path, sheet[..., 0], cmap=colours, vmin=limits[0], vmax=limits[1], metadata=no_version)
+    else:
+        imsave(path, sheet, metadata=no_version)

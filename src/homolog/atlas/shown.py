@@ -1,4 +1,4 @@
-"""How is an input shown: as an image, as text with a colour for each token, or as the numbers that name it?"""
+"""How is an input shown: as a picture, as text with a colour for each token, or as the numbers that name it?"""
 
 from __future__ import annotations
 
@@ -7,117 +7,78 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from homolog.atlas.pages import write_pages
-from homolog.atlas.sheets import PER_SHEET, write_sheets
+from homolog.atlas.pages import write_script
 from homolog.store.activations import Rows
 from homolog.tasks.base import UNKNOWN
 
-# Tokens on either side of the one that is shown.
-AROUND = 8
-
 
 class Shown(ABC):
-    """The held-out rows of an experiment, which all its runs have read in one order.
+    """The held-out rows of an experiment, which all its runs have read in one order, and the inputs that they are of.
 
-    `context`: rows whose codes are shown beside that of a row itself, its own place in the middle; -1 where there is
-    none, and no columns where a row stands for itself.
+    A row is a place of an input: a token of a sequence, a place of a picture, or all of it. `per_page` inputs stand in
+    one file of data.
     """
 
     kind: str
-    context: Int[np.ndarray, "rows places"]
+    noun: str
+    """What a row is, in the plural."""
+    per_page = 256
+    reach: tuple[int, int] | None = None
+    """How many places before a row and behind it its latent's codes are told; None for all of its input."""
+    unit: Int[np.ndarray, " held_out"]
+    """Number of the input of each row, among those that have held-out rows."""
+    place: Int[np.ndarray, " held_out"]
+    """Which place of it the row is; 0 where it is all of it."""
+    places: int
+    """How many places an input has at most."""
 
-    def __init__(self, rows: Rows, index: Int[np.ndarray, " held_out"]) -> None:
-        self.rows, self.index = rows, index
-        self.context = np.empty((len(index), 0), np.int64)
+    def __init__(self, rows: Rows, index: Int[np.ndarray, " held_out"], places: int = 1) -> None:
+        self.rows, self.index, self.places = rows, index, places
+        name = rows.input_id.numpy()[index]
+        number, self.place = np.divmod(name, places)
+        self.numbers, first, self.unit = np.unique(number, return_index=True, return_inverse=True)
+        label = rows.label.numpy()[index[first]]
+        self.label = [None if one == UNKNOWN else one for one in label.tolist()]
 
-    def write(self, folder: Path) -> dict[str, Any]:
-        """Write what pages ask for, into `folder`; gives what the script must know of it."""
-        names, labels = self.rows.input_id.numpy()[self.index], self.rows.label.numpy()[self.index]
-        told = [
-            [name, None if label == UNKNOWN else label, *self.more(row)]
-            for row, (name, label) in enumerate(zip(names.tolist(), labels.tolist(), strict=True))
-        ]
-        return {"kind": self.kind, "per_page": write_pages(folder, "inputs", told, 256), **self.facts(folder)}
+    @property
+    def grouped(self) -> Int[np.ndarray, " held_out"] | None:
+        """The inputs of rows, where several rows are of one input."""
+        return self.unit if self.places > 1 else None
+
+    def addresses(self, used: Int[np.ndarray, " used"]) -> Int[np.ndarray, " held_out"]:
+        """How pages name rows, where these inputs (ascending) are all that is written: input x places + place."""
+        number = np.full(len(self.numbers), -1)
+        number[used] = np.arange(len(used))
+        return np.asarray(number[self.unit] * self.places + self.place)
+
+    def write(self, folder: Path, used: Int[np.ndarray, " used"]) -> dict[str, Any]:
+        """Write what pages ask for of some inputs into `folder`; gives what the script must know of it."""
+        for page, start in enumerate(range(0, len(used), self.per_page)):
+            write_script(folder, f"inputs/{page}", self.told(used[start : start + self.per_page]))
+        told = {"kind": self.kind, "noun": self.noun, "per_page": self.per_page, "places": self.places}
+        return told | {"inputs": len(used), **self.facts(folder, used)}
 
     @abstractmethod
-    def more(self, row: int) -> list[Any]:
-        """What is told of a row besides its name and its class."""
+    def told(self, units: Int[np.ndarray, " units"]) -> list[Any]:
+        """What is told of some inputs."""
 
-    def facts(self, folder: Path) -> dict[str, Any]:
+    def facts(self, folder: Path, used: Int[np.ndarray, " used"]) -> dict[str, Any]:
         """What the script must know further."""
         return {}
 
 
 class Numbers(Shown):
-    """Rows that others recorded: nothing is known of an input but what the file says along `sample`."""
+    """Rows of which nothing is known but what the file says along `sample`."""
 
-    kind = "numbers"
+    kind, noun = "numbers", "inputs"
 
-    def more(self, row: int) -> list[Any]:
-        at = int(self.index[row])
-        return [[[name, int(values[at])] for name, values in sorted(self.rows.more.items())]]
-
-
-class Images(Shown):
-    """Grey images of one size, `values` (samples, height x width) in [0, 1], on sheets of which pages show places."""
-
-    kind = "images"
-
-    def __init__(
-        self,
-        rows: Rows,
-        index: Int[np.ndarray, " held_out"],
-        values: Float[np.ndarray, "samples pixels"],
-        shape: tuple[int, int],
-    ) -> None:
-        super().__init__(rows, index)
-        self._values, self._shape = values, shape
-
-    def more(self, row: int) -> list[Any]:
-        return []
-
-    def facts(self, folder: Path) -> dict[str, Any]:
-        images = self._values[self.index].reshape(-1, *self._shape)
-        write_sheets(folder / "images", images, PER_SHEET, "gray", (0.0, 1.0))
-        return {"shape": list(self._shape), "per_sheet": PER_SHEET}
-
-
-class Text(Shown):
-    """Tokens in their documents: a row is shown between its neighbours, as far as these are held out too.
-
-    `vocabulary` gives the text of each token id; the rows need whole numbers named token_id, document and position.
-    Raises ValueError where the vocabulary is too small.
-    """
-
-    kind = "text"
-
-    def __init__(self, rows: Rows, index: Int[np.ndarray, " held_out"], vocabulary: list[str]) -> None:
-        super().__init__(rows, index)
-        token, document, position = (rows.named(name).numpy()[index] for name in ("token_id", "document", "position"))
-        if len(token) and not 0 <= token.min() <= token.max() < len(vocabulary):
-            raise ValueError(
-                f"token_id goes from {token.min()} to {token.max()}, but the vocabulary has {len(vocabulary)} tokens: "
-                "give that of the tokenizer by which the rows were made."
-            )
-        self._token, self._vocabulary = token, vocabulary
-        self.context = neighbouring(document, position)
-
-    def more(self, row: int) -> list[Any]:
-        around = self.context[row]
-        return [["" if one < 0 else self._vocabulary[self._token[one]] for one in around.tolist()]]
-
-
-def neighbouring(
-    document: Int[np.ndarray, " rows"], position: Int[np.ndarray, " rows"], around: int = AROUND
-) -> Int[np.ndarray, "rows places"]:
-    """By row: the rows of its document from `around` positions before it to as many behind it; -1 for none."""
-    # Wide enough that no position of one document, moved, is a position of the next.
-    width = int(position.max(initial=0)) + 2 * around + 1
-    place = document.astype(np.int64) * width + position + around
-    order = np.argsort(place, kind="stable")
-    ascending = np.append(place[order], -1)
-    wanted = place[:, None] + np.arange(-around, around + 1)
-    at = np.searchsorted(ascending[:-1], wanted)
-    return np.where(ascending[at] == wanted, order[np.minimum(at, len(order) - 1)], -1)
+    def told(self, units: Int[np.ndarray, " units"]) -> list[Any]:
+        first = np.searchsorted(np.sort(self.unit), units)
+        at = self.index[np.argsort(self.unit, kind="stable")[first]].tolist()
+        more = sorted(self.rows.more.items())
+        return [
+            [int(self.numbers[unit]), self.label[unit], [[name, int(values[row])] for name, values in more]]
+            for unit, row in zip(units.tolist(), at, strict=True)
+        ]

@@ -14,12 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from homolog.atlas.templating import TEMPLATES
+from homolog.atlas.templating import FIRST_PAGE, TEMPLATES
+from homolog.store.checksums import is_intact
 from homolog.store.files import Attributes, atomic, check_header, header
 
 ARTEFACT = "atlas"
-FIRST_PAGE = "index.html"
 _META = "homolog"
+# The first one last: it stands for the whole.
+PAGES = ("feature.html", "alone.html", FIRST_PAGE)
 
 
 @contextmanager
@@ -49,8 +51,11 @@ def new_site(folder: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def write_site(folder: Path, tables: Path, title: str, headlines: list[str], provenance: Attributes) -> None:
-    """Write the pages, style and scripts beside `data`, which is there already; `tables` is the library of tables."""
+def write_site(folder: Path, tables: Path, title: str, told: dict[str, Any], provenance: Attributes) -> None:
+    """Write the pages, style and scripts beside `data`, which is there already.
+
+    `tables` is the library of tables; `told` is what the templates ask for besides the title.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # imported here: only an atlas needs it
 
     _copy_table_library(tables, folder / "assets")
@@ -59,8 +64,8 @@ def write_site(folder: Path, tables: Path, title: str, headlines: list[str], pro
             shutil.copyfile(path, folder / "assets" / path.name)
     said = header(ARTEFACT, content_of(folder), provenance)
     pages = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    about = {"title": title, "headlines": headlines, "said": json.dumps(said, sort_keys=True)}
-    for name in ("feature.html", "alone.html", FIRST_PAGE):
+    about = {**told, "title": title, "said": json.dumps(said, sort_keys=True)}
+    for name in PAGES:
         text = pages.get_template(name).render(about, page=name)
         with atomic(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -84,11 +89,11 @@ def _copy_table_library(bundle: Path, folder: Path) -> None:
 
 
 def content_of(folder: Path) -> str:
-    """Hash of all files of an atlas but its pages, which hold it."""
+    """Hash of all files of an atlas but its pages, which hold it, and hidden ones, which others put there."""
     digest = hashlib.sha256()
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     for name in paths:
-        if not name.endswith(".html"):
+        if not name.endswith(".html") and "/." not in f"/{name}":
             digest.update(f"{name} ".encode() + hashlib.sha256((folder / name).read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -100,6 +105,16 @@ def read_header(path: str | Path) -> dict[str, Any]:
     said = dict(json.loads(reader.said)) if reader.said else {}
     check_header(path, ARTEFACT, said)
     return said
+
+
+def check_site(path: str | Path) -> None:
+    """Raise ValueError when any file of the atlas with this first page isn't what was written, is gone, or is new."""
+    folder, said = Path(path).parent, read_header(path)
+    for page in PAGES:
+        if not (folder / page).is_file() or is_intact(folder / page) is not True:
+            raise ValueError(f"{page} isn't what was written.")
+    if content_of(folder) != said["content"]:
+        raise ValueError(f"files in {folder} aren't what was written.")
 
 
 class _Meta(HTMLParser):

@@ -1,4 +1,4 @@
-"""Where do the templates of an atlas lie, and have they changed? (Planning asks: nothing large is imported here.)"""
+"""Where are the templates of an atlas, have they changed, what is its first page? (Planning asks: no large imports.)"""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 
 TEMPLATES = Path(__file__).parent / "templates"
+# Of an atlas: with it the whole is there, and it says what that was made of.
+FIRST_PAGE = "index.html"
 
 
 def templates_digest() -> str:

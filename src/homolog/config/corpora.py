@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ LEAST_VOCABULARY = 258
 
 class CorpusOptions(Options):
     """Inputs in a fixed order, split into training and test rows and halves of each."""
+
+    shown: ClassVar[Literal["text", "images", "numbers"]] = "numbers"
+    """What one sees of an input in an atlas."""
 
     def files(self) -> list[str]:
         """Files that hold the data, as far as they are there; none where a library brings them along."""
@@ -39,6 +42,7 @@ class _SplitOptions(CorpusOptions):
 class TextOptions(_SplitOptions):
     """Documents as tokens; no document is on two sides of the split."""
 
+    shown = "text"
     tokenizer: Reference = "bytes"
     """bytes; words (frequent ones of the training documents, other text in bytes); a tokenizer.json or its folder, in
     an installed package too (package:<distribution>/<path>); or a name in Hugging Face's cache."""
@@ -145,6 +149,7 @@ class _RowsOptions(_SplitOptions):
 class ImagesOptions(_RowsOptions):
     """Images, fed as (image, channel, height, width) in [0, 1]; where they lie in several folders, each is a class."""
 
+    shown = "images"
     name: Literal["images"]
     """The corpus."""
     path: FilePath
@@ -207,6 +212,7 @@ class SavedArraysOptions(_RowsOptions):
 class DigitImagesOptions(DigitsOptions, CorpusOptions):
     """scikit-learn's digits, fed as (image, 1, 8, 8), with labels and the split of the task of this name."""
 
+    shown = "images"
     keyword: Reference | None = None
     """The model's argument, such as pixel_values; null: images are its only one."""
 
@@ -214,6 +220,7 @@ class DigitImagesOptions(DigitsOptions, CorpusOptions):
 class FashionMNISTImagesOptions(FashionMNISTOptions, CorpusOptions):
     """Fashion-MNIST, fed as (image, 1, 28, 28), with labels and the publisher's split."""
 
+    shown = "images"
     keyword: Reference | None = None
     """The model's argument, such as pixel_values; null: images are its only one."""
 

@@ -15,6 +15,7 @@ from homolog.config.network_models import NetworkModel, NetworkRecipe, network_r
 # Targets of the workflow that aren't experiments: an experiment of such a name couldn't be asked for.
 RESERVED = (
     "all",
+    "atlases",
     "train",
     "train_network",
     "dump_activations",

@@ -37,6 +37,10 @@ class Tokenizer(ABC):
     def pieces(self) -> list[bytes]:
         """The text that each token id stands for behind another one, in UTF-8; empty for special ones."""
 
+    @abstractmethod
+    def marks(self) -> dict[int, str]:
+        """What special tokens are called, by their ids."""
+
 
 class Words(Tokenizer):
     """Frequent words, each with the space before it, are a token; all else is spelt in bytes, so nothing is lost.
@@ -61,6 +65,9 @@ class Words(Tokenizer):
 
     def pieces(self) -> list[bytes]:
         return [*(bytes([byte]) for byte in range(_END)), b"", *(word.encode() for word in self.words)]
+
+    def marks(self) -> dict[int, str]:
+        return {_END: "<end>"}
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocabulary: int) -> Words:
@@ -127,6 +134,9 @@ class Given(Tokenizer):
             b"" if token in self.special else self._read.decode([*before, token])[start:].encode()
             for token in range(self.vocabulary)
         ]
+
+    def marks(self) -> dict[int, str]:
+        return {token: self._read.id_to_token(token) or "" for token in sorted(self.special)}
 
 
 def tokenizer_of(

@@ -10,7 +10,7 @@ from homolog.config.given import GivenOptions
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions, TopKOptions
 from homolog.planning.experiments import PlannedExperiment
 from homolog.planning.groups import changes_of, groups_of, wider
-from homolog.planning.run_specs import fitted, method
+from homolog.planning.run_specs import corpus, fitted, method
 from homolog.planning.runs import Run, Spec, architecture, is_external, recipe, task
 from homolog.registry import ANALYSES, FIGURES, METHODS, VIEWS
 
@@ -101,12 +101,17 @@ def atlas(config: Config, experiment: str) -> Spec:
     # All runs of an experiment have read the same inputs.
     known = [recipe(config, run) for run in planned.compared if not is_external(config, run)][:1]
     pictures = [one.task.image_shape for one in known if one.task.image_shape]
+    shown: Spec = {"kind": "images", "shape": list(pictures[0])} if pictures else {"kind": "numbers"}
+    networks = [network for run in planned.compared if (network := config.network(run.source))]
+    seen = [network for network in networks[:1] if network.data.shown != "numbers"]
     return {
         "experiment": experiment,
         "hook_points": planned.hook_points,
         "decompositions": [_named(config, key) for key in planned.decompositions],
         "task": task(known[0]) if known else None,
-        "shown": {"kind": "images", "shape": list(pictures[0])} if pictures else {"kind": "numbers"},
+        "corpus": corpus(seen[0]) if seen else None,
+        "shown": {"kind": seen[0].data.shown} if seen else shown,
+        "within": planned.of_runs.of_runs.conditional_on,
         "networks": _networks(planned),
         "templates": templates_digest(),
     }

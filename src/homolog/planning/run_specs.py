@@ -55,7 +55,7 @@ def train_network(config: Config, run: Run) -> Spec:
     return {
         "run": {"model": run.source, "seed": run.seed},
         "network": given.network.spec(given.number(run.seed)),
-        "corpus": _corpus(given),
+        "corpus": corpus(given),
         "objective": given.objective,
         "training": _training(given.training, run.step),
         # Its weights are an input, where there are any that were found here.
@@ -71,7 +71,7 @@ def _training(given: TrainingOptions, step: int | None) -> Spec:
     return given.model_dump(mode="json") | ({} if step is None else {"steps": step})
 
 
-def _corpus(given: NetworkRecipe) -> Spec:
+def corpus(given: NetworkRecipe) -> Spec:
     """What a network is fed, as jobs build it."""
     data = given.data.model_dump(mode="json")
     return {"target": CORPORA[data.pop("name")], **data}
@@ -81,7 +81,7 @@ def dump_network(config: Config, run: Run) -> Spec:
     given = _network(config, run)
     return {
         "network": given.network.spec(given.number(run.seed)),
-        "corpus": _corpus(given),
+        "corpus": corpus(given),
         **given.activations.model_dump(mode="json", exclude={"hook_points", "streams"}),
         "points": given.activations.named(),
         "streams": given.activations.streams or [],

@@ -40,9 +40,9 @@ class Planned:
 
 @contextmanager
 def planned(snakefile: Path = SNAKEFILE, configfiles: Sequence[Path] = ()) -> Iterator[Planned]:
-    """Plan all experiments in the working folder as ``snakemake --dry-run --forceall`` does; nothing is run.
+    """Plan all experiments and their atlases in the working folder, as ``snakemake --dry-run --forceall`` does.
 
-    Leaves by SystemExit, having told the mistakes, where that can't be done.
+    Nothing is run. Leaves by SystemExit, having told the mistakes, where that can't be done.
     """
     from snakemake.api import SnakemakeApi
     from snakemake.exceptions import WorkflowError
@@ -60,7 +60,7 @@ def planned(snakefile: Path = SNAKEFILE, configfiles: Sequence[Path] = ()) -> It
                 snakefile=snakefile,
             )
             workflow = api._workflow
-            names = set(workflow.globals["plan"].config.experiments)
+            names = {*workflow.globals["plan"].config.experiments, "atlases"}
             profile = yaml.safe_load((snakefile.parent / "profiles" / "default" / "config.yaml").read_text())
             # Up to this size `adopt` records what inputs held, so that newer but equal ones are no reason.
             largest = profile["max-checksum-file-size"]

@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from homolog.atlas.templating import FIRST_PAGE
 from homolog.results.planned import PlannedJob
 
 # What the workflow writes to; whatever else lies in results/ is somebody's.
-FOLDERS = ("models", "experiments", "figures")
+FOLDERS = ("models", "experiments", "figures", "atlas")
 
 
 def unwanted(jobs: Iterable[PlannedJob], results: Path = Path("results")) -> list[Path]:
-    """Files that no planned job makes; a hidden file beside one that is made (a saved state) is part of it."""
+    """Files that no planned job makes; a hidden file beside one that is made (a saved state) is part of it.
+
+    So is all that lies in the folder of an atlas, of which the first page is what is planned.
+    """
     wanted = {Path(path) for job in jobs for path in (*job.outputs, *job.beside)}
     found = sorted(path for name in FOLDERS for path in (results / name).rglob("*") if path.is_file())
-    return [path for path in found if path not in wanted and not _is_beside(path, wanted)]
+    return [
+        path
+        for path in found
+        if path not in wanted and not _is_beside(path, wanted) and not _is_of_site(path, results, wanted)
+    ]
+
+
+def _is_of_site(path: Path, results: Path, wanted: set[Path]) -> bool:
+    """Whether a file lies in a folder that has a wanted first page."""
+    return any(folder / FIRST_PAGE in wanted for folder in path.parents if folder.is_relative_to(results))
 
 
 def _is_beside(path: Path, wanted: set[Path]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 from safetensors import SafetensorError, safe_open
 
+from homolog.atlas.site import check_site, read_header
 from homolog.jobs.stage import recorded_content
 from homolog.provenance.canonical import short_hash
 from homolog.results.planned import PlannedJob
@@ -171,11 +172,17 @@ def _of_pdf(path: str) -> Attributes:
     return {name: text for name, _, text in parts if name in SAID}
 
 
+def _of_atlas(path: str) -> Attributes:
+    check_site(path)
+    return {name: str(text) for name, text in read_header(path).items() if name in SAID}
+
+
 _READERS: dict[str, Callable[[str], Attributes]] = {
     ".h5": _of_hdf5,
     ".nc": _of_hdf5,
     ".safetensors": _of_safetensors,
     ".pdf": _of_pdf,
+    ".html": _of_atlas,
 }
 
 

@@ -3,78 +3,24 @@
 
 (() => {
   const { about } = atlas;
+  const { NOTES, SHOW, TITLES, heatSwitch, picture, scaleOf, unitOf } = inputsOf(about);
   const place = document.getElementById("feature");
   const tracks = about.series.reduce((sum, one) => sum + one.tracks, 0);
+  const { noun } = about.shown;
   const features = tracks + about.series.reduce((sum, one) => sum + one.alone, 0);
-  const SVG = "http://www.w3.org/2000/svg";
-
-  const drawing = (width, height, label) => {
-    const made = document.createElementNS(SVG, "svg");
-    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label })) {
-      made.setAttribute(name, value);
-    }
-    return made;
-  };
-  const mark = (parent, tag, attributes, text) => {
-    const made = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    if (text !== undefined) made.textContent = text;
-    parent.append(made);
-  };
   const linkTo = (id, text) => element("a", { href: `#${id}` }, text ?? `#${id}`);
-
-  // Inputs
-
-  // A place on a sheet of images, ten in a row.
-  const picture = (folder, sheet, index, count, scale, label) => {
-    const [height, width] = about.shown.shape;
-    const lines = Math.ceil(count / 10);
-    const made = element("span", { class: "picture", role: "img", "aria-label": label, title: label });
-    made.style.width = `${width * scale}px`;
-    made.style.height = `${height * scale}px`;
-    made.style.backgroundImage = `url(data/${folder}/${sheet}.png)`;
-    made.style.backgroundSize = `${10 * width * scale}px ${lines * height * scale}px`;
-    made.style.backgroundPosition = `${-(index % 10) * width * scale}px ${-Math.floor(index / 10) * height * scale}px`;
-    return made;
-  };
-  const scaleOf = (pixels) => Math.max(1, Math.round(pixels / Math.max(...about.shown.shape)));
-
-  const asImage = (row, code, [name, label]) => {
-    const sheet = Math.floor(row / about.shown.per_sheet);
-    const count = Math.min(about.shown.per_sheet, about.rows - sheet * about.shown.per_sheet);
-    const said = `input ${name}${label === null ? "" : `, class ${label}`}, code ${told(code)}`;
-    const image = picture("images", sheet, row % about.shown.per_sheet, count, scaleOf(48), said);
-    return element("figure", { class: "input" }, image, element("figcaption", {}, `${told(code)}`));
-  };
-  const asText = (row, code, [name, label, tokens], around, largest) => {
-    const line = element("p", { class: "text", title: `input ${name}` });
-    tokens.forEach((token, index) => {
-      const own = around[index];
-      const share = Math.min(1, Math.abs(own) / largest);
-      const said = token.replaceAll("\n", "↵");
-      const span = element("span", { class: own < 0 ? "lowers" : "raises", title: `${told(own)}` }, said);
-      span.style.setProperty("--share", `${Math.round(100 * share)}%`);
-      if (2 * index + 1 === tokens.length) span.classList.add("middle");
-      line.append(span);
-    });
-    return line;
-  };
-  const asNumbers = (row, code, [name, label, more]) => element("p", { class: "named" },
-    `${told(code)}: input ${name}`, label === null ? "" : `, class ${label}`,
-    ...more.map(([key, value]) => `, ${key} ${value}`));
-  const SHOW = { images: asImage, text: asText, numbers: asNumbers };
 
   // Asks for the pages of all inputs that are shown, then gives each by its row.
   const namesOf = async (members) => {
     const size = about.shown.per_page;
-    const rows = members.flatMap((one) => [...one.top, ...one.sample].map(([row]) => row));
-    const pages = [...new Set(rows.map((row) => Math.floor(row / size)))];
+    const units = members.flatMap((one) => [...one.top, ...one.sample].map(([row]) => unitOf(row)));
+    const pages = [...new Set(units.map((unit) => Math.floor(unit / size)))];
     const loaded = new Map(await Promise.all(pages.map(async (page) => [page, await atlas.load(`inputs/${page}`)])));
-    return (row) => loaded.get(Math.floor(row / size))[row % size];
+    return (row) => loaded.get(Math.floor(unitOf(row) / size))[unitOf(row) % size];
   };
   const inputs = (title, kept, member, nameOf) => {
     const largest = Math.abs(member.top[0]?.[1] ?? 1) || 1;
-    const shown = kept.map(([row, code, around]) => SHOW[about.shown.kind](row, code, nameOf(row), around, largest));
+    const shown = kept.map(([row, code, places, codes]) => SHOW[about.shown.kind](row, code, nameOf(row), { places, codes }, largest));
     return element("section", {}, element("h3", {}, title), element("div", { class: `inputs ${about.shown.kind}` }, ...shown));
   };
 
@@ -83,7 +29,7 @@
   const histogram = (member) => {
     const counts = member.histogram, half = counts.length > 32;
     const end = 2 ** member.exponent, most = Math.max(...counts, 1);
-    const made = drawing(240, 74, `codes from ${half ? told(-end) : 0} to ${told(end)}, at most ${most} inputs in a bin`);
+    const made = drawing(240, 74, `codes from ${half ? told(-end) : 0} to ${told(end)}, at most ${most} ${noun} in a bin`);
     const width = 240 / counts.length;
     counts.forEach((count, index) => {
       if (!count) return;
@@ -118,7 +64,7 @@
     ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
 
   const card = (member, index, series, limit, sheet, nameOf) => {
-    const said = [["active on", `${member.active} of ${about.rows} inputs`]];
+    const said = [["active on", `${member.active} of ${about.rows} ${noun}`]];
     if (member.similarity !== undefined) {
       said.unshift(["similarity", `${told(member.similarity)} (by chance ${told(series.link_level)})`],
         ["linked with", `${percent(member.support)} of the others`], ["p of its links", told(member.member_p_value)]);
@@ -127,13 +73,13 @@
     const [model, seed] = about.runs[member.run].split("/");
     const parts = [element("h2", {}, `${model}/`, element("wbr"), seed ?? ""), element("p", { class: "latent" }, `latent ${member.latent}`), facts(said)];
     const made = (...more) => element("article", { class: "card", tabindex: "0", "aria-label": about.runs[member.run] }, ...parts, ...more);
-    if (!member.active) return made(element("p", {}, "No held-out input makes it active."));
+    if (!member.active) return made(element("p", {}, `It is active on none of the held-out ${noun}.`));
     if (sheet && about.shown.shape) {
       const label = "mean gradient of the latent's pre-activation with respect to the input";
       parts.push(element("section", {}, element("h3", {}, "What raises it"),
         picture("maps", sheet.page, sheet.first + index, sheet.count, scaleOf(96), label)));
     }
-    parts.push(inputs("Strongest inputs", member.top, member, nameOf), inputs("Active inputs at random", member.sample, member, nameOf));
+    parts.push(inputs(TITLES.top, member.top, member, nameOf), inputs(TITLES.sample, member.sample, member, nameOf));
     parts.push(element("section", {}, element("h3", {}, "Codes, where it is active"), histogram(member)));
     if (member.effect) parts.push(element("section", {}, element("h3", {}, "Added to each class's logit"), effects(member, limit)));
     return made();
@@ -181,11 +127,11 @@
         pairs.push([group, `${list[`in ${group}`][row]} of ${size}; ${bound}`]);
       }
       pairs.push(["similarity", `${told(list.similarity[row])} (by chance ${told(series.link_level)})`]);
-      pairs.push(["adjusted p", `${told(list.adjusted_p_value[row])}; within class ${told(list.conditional_adjusted_p_value[row])}`]);
+      pairs.push(["adjusted p", `${told(list.adjusted_p_value[row])}; within ${about.within} ${told(list.conditional_adjusted_p_value[row])}`]);
     } else {
       pairs.push(["runs", `only ${about.runs[list.run[row]]}: in no track`]);
     }
-    pairs.push(["rate", `${percent(list.rate[row])} of ${about.rows} held-out inputs`]);
+    pairs.push(["rate", `${percent(list.rate[row])} of ${about.rows} held-out ${noun}`]);
     if (!Number.isNaN(list.effect[row])) {
       pairs.push(["effect", `${told(list.effect[row])} on class ${list.effect_class[row]} (by chance ${told(list.null_effect[row])})`]);
     }
@@ -219,14 +165,14 @@
       element("h1", {}, id < tracks ? `Feature #${id}` : `Latent #${id}, which did not come back`),
       summary(id, row, list, series),
       element("p", { class: "note" }, noteOn(feature, series)),
+      heatSwitch(() => place.querySelector(".cards")) ?? "",
       element("div", { class: `cards ${about.shown.kind}` }, ...feature.members.map((one, index) => card(one, index, series, limit, sheet, nameOf))),
       nearby(feature, series),
       became(feature) ?? "");
     document.documentElement.dataset.ready = String(id);
   };
   const noteOn = (feature, series) => {
-    const parts = ["All inputs are held out. Under each stands its code."];
-    if (about.shown.kind === "text") parts[0] = "All inputs are held out. The deeper a token's colour, the larger its code.";
+    const parts = [NOTES[about.shown.kind]];
     if (about.shown.shape && feature.members[0].effect) {
       parts.push("What raises it: the gradient of its pre-activation with respect to the input, a mean over up to 32 random active " +
         "inputs; orange raises it, purple lowers it, each picture over its own largest value.");

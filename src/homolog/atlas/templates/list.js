@@ -54,7 +54,7 @@
     columns.push(perSeries("by chance", "link_level", "what 95 % of best matches on shuffled inputs stay below"));
     columns.push(number("p", data.adjusted_p_value, "against shuffled inputs, adjusted for all tracks"));
     if (isKnown(data.conditional_adjusted_p_value)) {
-      columns.push(number("p within class", data.conditional_adjusted_p_value, "inputs shuffled within class"));
+      columns.push(number(`p within ${about.within}`, data.conditional_adjusted_p_value, `inputs shuffled within ${about.within}`));
     }
   } else {
     columns.push(words("run", (row) => about.runs[data.run[row]]));
@@ -64,7 +64,7 @@
     });
     columns.push(perSeries("by chance", "near_by_chance", "what 95 % of random directions stay below"));
   }
-  columns.push(number("rate", data.rate, "share of held-out inputs on which it is active", percent));
+  columns.push(number("rate", data.rate, `share of held-out ${about.shown.noun} on which it is active`, percent));
   if (isKnown(data.effect)) {
     columns.push({
       title: "effect", hint: "on the centred logit of the class that it changes most", numeric: true,
