@@ -106,7 +106,7 @@ def test_every_make_target_that_is_named_exists():
 def test_every_snakemake_target_that_is_named_exists():
     experiments = {*CONFIG["experiments"], *example()["experiments"]}
     targets = experiments | {f"results/figures/{name}.pdf" for name in experiments}
-    targets |= {f"results/atlas/{name}/index.html" for name in experiments}
+    targets |= {"atlases", *(f"results/atlas/{name}/index.html" for name in experiments)}
     targets |= {name for one in CONFIG["experiments"].values() for name in one.get("collections", [])}
     targets |= {f"results/export/{name}/tracks.{kind}" for name in experiments for kind in ("csv", "parquet")}
     targets |= {
