@@ -335,14 +335,13 @@ def test_what_cant_be_listed_is_told(
 PAGE = (ROOT / "docs" / "networks.md").read_text()
 
 
-def blocks(kind: str) -> str:
-    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    return str(found)
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def test_the_pages_model_is_one(here: Path) -> None:
     mapping = config()
-    for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL):
+    for block in blocks("yaml"):
         mapping["models"] |= yaml.safe_load(block)["models"]
     mapping["experiments"]["steps"] |= {"hook_points": ["block_3"]}
     mapping["experiments"]["steps"]["conditions"]["steps"] |= {"models": ["multiberts"], "seeds": [0, 1]}
@@ -354,8 +353,14 @@ def test_the_pages_model_is_one(here: Path) -> None:
     assert (again["parent"], again["objective"], again["training"]["steps"]) == ("gpt/seed_0", "next_token", 800)
 
 
-def test_the_pages_example_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(blocks("python"), "docs/networks.md", "exec"), {})
+def test_the_pages_examples_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    replaced: dict[str, Any] = {}
+    replacing, reading = blocks("python")
+    exec(compile(replacing, "docs/networks.md", "exec"), replaced)
+    assert replaced["logits"].shape == (4, 64, 256)
+    assert replaced["change"].shape == (1, 1, 256)
+    assert float(replaced["change"].abs().max()) > 0
+    exec(compile(reading, "docs/networks.md", "exec"), {})
     assert capsys.readouterr().out.startswith("0 torch.Size([1000, 16]) tensor([")
     assert read_activations("activations.h5", "read").rows.label.tolist() == [-1] * 1000
 

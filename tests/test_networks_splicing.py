@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 import torch
+import xarray as xr
+import yaml
 from making import make_inputs, make_network, make_rows, record
+from test_networks_training import MODULE, config, write_all
+from test_networks_training import here as here  # a fixture
 from test_splicing import keep_all, keep_none, linear
 from torch import Tensor, nn
 from torch.testing import assert_close
+from workspace import Workspace
 
 from homolog.alignment.gauge import Gauge, no_gauge
+from homolog.config import parse_config
 from homolog.corpora.base import Corpus
-from homolog.decompositions.fit import choose_gauge
+from homolog.decompositions.fit import choose_gauge, fit
+from homolog.loading import build
 from homolog.networks import splicing
 from homolog.networks.gpt import gpt
 from homolog.networks.learning import Lesson
 from homolog.networks.network import Network
+from homolog.networks.reading import Reader
+from homolog.networks.restoring import restore_network
 from homolog.networks.splicing import loss_recovered, measured
-from homolog.splicing import facts_of
+from homolog.networks.training import train_network
+from homolog.planning import Plan, Run
+from homolog.splicing import facts_of, with_losses
 from homolog.splicing import loss_recovered as own_loss_recovered
+from homolog.store.activation_samples import open_activations
+from homolog.store.activations import write_blocks
+from homolog.store.models import write_model
 from homolog.tasks.base import TEST, TRAIN, Data
 
 SAMPLES, UNITS, VOCABULARY, LENGTH = 400, 9, 11, 6
@@ -251,3 +269,96 @@ def test_a_gauge_is_undone() -> None:
     (scaled,) = loss_recovered(lesson, language(), "blocks.0", gauge, mean, [one])
     assert plain == pytest.approx(scaled)
     assert 0 < plain["loss_recovered"] < 1
+
+
+# From a spec, and in the files
+
+
+@pytest.fixture
+def built_run(here: Path) -> tuple[Any, dict[str, Any], str]:
+    """A run that is trained here, its activations in a file, and a plan."""
+    mapping = config()
+    mapping["models"]["again"] = {
+        "parent": {"model": "net", "seed": 0}, "reinitialise": ["first.0"], "objective": "imitate",
+    }  # fmt: skip
+    plan = Plan(parse_config(mapping))
+    base = train_network(json.loads(plan.spec("train_network", run=Run("net", 0))))
+    found = {}
+    for name in ("net", "again"):
+        run = Run(name, 0)
+        spec = json.loads(plan.spec("train_network", run=run))
+        trained = base if name == "net" else train_network(spec, found["net"][0])
+        weights, activations = f"{name}.safetensors", f"{name}.h5"
+        write_model(weights, trained.state, None, {"basis": trained.basis})
+        given = json.loads(plan.spec("dump_network", run=run))
+        reader = Reader(restore_network(given["network"], weights), build(given["corpus"]).corpus(), given["points"])
+        facts = {"run": str(run), "data": reader.digest}
+        write_blocks(activations, reader.hook_points, reader.blocks(), reader.rows, "float32", facts)
+        found[name] = weights, activations
+    return plan, found, "second"
+
+
+def decomposed(built_run: tuple[Any, dict[str, Any], str], name: str, **changes: Any) -> tuple[dict[str, Any], Any]:
+    plan, files, point = built_run
+    spec = json.loads(plan.spec("decompose", run=Run(name, 0), hook_point=point, decomposition="pca"))
+    weights, path = files[name]
+    activations = open_activations(path, point)
+    fitted = fit(spec, activations)
+    return spec, with_losses(fitted, spec | changes, activations, weights, files["net"][0])
+
+
+@pytest.mark.parametrize("name", ["net", "again"])
+def test_members_of_a_run_have_the_facts_of_its_own_network(built_run: Any, name: str) -> None:
+    spec, found = decomposed(built_run, name)
+    weights = built_run[1][name][0]
+    network = restore_network(spec["spliced"]["network"], weights)
+    corpus = build(spec["spliced"]["corpus"]).corpus()
+    test = torch.nonzero(corpus.split == TEST).squeeze(1)
+    logits = network.to("cpu")(corpus.batches(test)).double()
+    if name == "again":
+        teacher = restore_network(spec["spliced"]["network"], built_run[1]["net"][0]).to("cpu")
+        own = float((logits - teacher(corpus.batches(test))).square().mean())
+    else:
+        own = float(nn.functional.cross_entropy(logits, corpus.label[test]))
+    for one in found:
+        assert one.member["loss_original"] == pytest.approx(own, rel=1e-5)
+        assert one.member["loss_ablated"] > one.member["loss_original"]
+        share = (one.member["loss_ablated"] - one.member["loss_spliced"]) / (one.member["loss_ablated"] - own)
+        assert one.member["loss_recovered"] == pytest.approx(share, rel=1e-4)
+    # A latent for each of three classes' directions keeps most of it.
+    assert max(one.member["loss_recovered"] for one in found) > 0.8
+
+
+def test_without_an_objective_nothing_is_measured_and_another_corpus_is_told(built_run: Any, here: Path) -> None:
+    _, found = decomposed(built_run, "net", spliced=None)
+    assert all("loss_recovered" not in one.member for one in found)
+    held = dict(np.load("points.npz"))
+    np.savez("points.npz", x=held["x"] + 1, label=held["label"])
+    with pytest.raises(
+        ValueError, match="net/seed_0 was read on another corpus than the one that is there now: delete"
+    ):
+        decomposed(built_run, "net")
+
+
+@pytest.mark.slow
+def test_the_workflow_measures_runs_before_and_after_their_training(tmp_path: Path) -> None:
+    workspace, mapping = Workspace.fresh(tmp_path), config()
+    experiment = mapping["experiments"]["trained"]
+    experiment |= {"hook_points": ["second"], "conditions": {"retrained": {"models": ["again"], "seeds": [0, 1]}}}
+    write_all(workspace.folder)
+    (workspace.folder / "config.yaml").write_text(yaml.safe_dump(mapping))
+    workspace.build("--cores", "2", "results/experiments/trained/stability.nc")
+    found = xr.load_dataset(workspace.results / "experiments/trained/stability.nc")
+    assert bool((found.loss_recovered > 0.3).all())
+    assert found.loss_recovered.sizes["run"] == 3
+    # What the redrawn layer gives before it is trained says less of the classes.
+    with h5py.File(workspace.results / "models/again-untrained/seed_0/second/pca.h5") as file:
+        before = file["loss_original"][:]
+    with h5py.File(workspace.results / "models/again/seed_0/second/pca.h5") as file:
+        inputs = {Path(path).name for path in json.loads(file.attrs["inputs"])}
+        assert bool((file["loss_original"][:] < before).all())
+        assert {"loss_ablated", "loss_spliced", "loss_recovered"} <= set(file)
+    assert inputs == {"model.safetensors", "activations.h5", "trainable.py", "points.npz"}
+    # Its network is what is measured: where that changes, all of it is stale.
+    (workspace.folder / "trainable.py").write_text(MODULE.replace("Dropout(0.2)", "Dropout(0.1)"))
+    assert "decompose again/seed_0/second/pca" in workspace.planned("results/experiments/trained/stability.nc")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from homolog.loading import build
 from homolog.models.build import restore_model
 from homolog.store.activation_samples import StoredActivations, choose_samples
 from homolog.store.activations import Activations
-from homolog.store.models import SavedModel
+from homolog.store.models import SavedModel, read_model
 from homolog.tasks.base import TEST, TRAIN, Data
 
 # Of rows of units, others of equal shape.
@@ -51,6 +52,30 @@ def with_loss_recovered(
     mean = choose_samples(activations, rows.where(TRAIN), None, device).mean
     facts = loss_recovered(model, data, activations.hook_point, gauge, mean, dictionaries, device)
     return [replace(d, member={**d.member, **measured}) for d, measured in zip(dictionaries, facts, strict=True)]
+
+
+def with_losses(
+    dictionaries: list[Dictionary],
+    spec: dict[str, Any],
+    activations: Activations | StoredActivations,
+    weights: str | Path | None,
+    teacher: str | Path | None = None,
+    device: str | torch.device = "cpu",
+) -> list[Dictionary]:
+    """The `dictionaries` with what the run's network loses by each, where it is known what it was trained for.
+
+    ``task`` in `spec` says so of a network of our own, ``spliced`` of one that is known by its modules. `weights` is
+    the file of those that were found here, `teacher` that of the network which is imitated, if there are any.
+    """
+    if spec["spliced"]:
+        spliced = build(spec["spliced"])
+        found: list[Dictionary] = spliced.with_loss_recovered(
+            dictionaries, spec["gauge"], activations, weights, teacher, device
+        )
+        return found
+    if spec["task"] is None or not weights:
+        return dictionaries
+    return with_loss_recovered(dictionaries, spec, activations, read_model(weights), device)
 
 
 def check_data(data: Data, activations: Activations | StoredActivations) -> None:

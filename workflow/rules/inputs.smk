@@ -3,8 +3,8 @@ from functools import cache
 
 from snakemake.io import strip_wildcard_constraints
 
-from homolog.planning.run_specs import fed_files, given_files, network_files, recorded_files
-from homolog.planning.runs import is_external, is_trained, parent, recipe
+from homolog.planning.run_specs import fed_files, given_files, imitated, network_files, recorded_files
+from homolog.planning.runs import has_objective, is_external, is_trained, parent, recipe
 from homolog.registry import DRAWN_WITH_TRACKS
 
 
@@ -90,7 +90,24 @@ def given_dictionaries(wildcards):
 @asked_often
 def decomposed_model(wildcards):
     run = run_of(wildcards).recorded
-    return [] if is_external(plan.config, run) else of_run(rules.train.output.model, run)
+    known = is_trained(plan.config, run) and (has_objective(plan.config, run) or not is_external(plan.config, run))
+    return of_run(rules.train.output.model, run) if known else []
+
+
+@asked_often
+def imitated_model(wildcards):
+    found = imitated(plan.config, run_of(wildcards).recorded)
+    return of_run(rules.train.output.model, found) if found and is_trained(plan.config, found) else []
+
+
+@asked_often
+def decomposed_network(wildcards):
+    return network_made_of(wildcards) if has_objective(plan.config, run_of(wildcards)) else []
+
+
+@asked_often
+def decomposed_data(wildcards):
+    return network_fed(wildcards) if has_objective(plan.config, run_of(wildcards)) else []
 
 
 @asked_often

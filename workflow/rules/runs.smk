@@ -147,6 +147,9 @@ rule dump_network:
 rule decompose:
     input:
         model=decomposed_model,
+        imitated=imitated_model,
+        network=decomposed_network,
+        data=decomposed_data,
         activations=decomposed_activations,
     output:
         dictionaries=f"{RUN}/{{hook_point}}/{{decomposition}}.h5",

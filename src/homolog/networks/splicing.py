@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,17 +13,22 @@ from torch import Tensor
 
 from homolog.alignment.gauge import Gauge
 from homolog.corpora.base import Batch, Corpus
+from homolog.decompositions.fit import choose_gauge
 from homolog.dictionary import Dictionary
-from homolog.networks.learning import Lesson, on_device
+from homolog.loading import build
+from homolog.networks.learning import IMITATE, Lesson, on_device
 from homolog.networks.network import Network
 from homolog.networks.places import as_places, laid_out_as
 from homolog.networks.points import Point
 from homolog.networks.reading import POSITIONS_AT_ONCE
 from homolog.networks.replacing import Replacement, Replacing, is_read
+from homolog.networks.restoring import restore_network
 from homolog.networks.seen import one_point
 from homolog.splicing import ablation, facts_by
+from homolog.store.activation_samples import StoredActivations, choose_samples
+from homolog.store.activations import Activations
 from homolog.streams import stream
-from homolog.tasks.base import TEST
+from homolog.tasks.base import TEST, TRAIN
 
 # Test inputs on which losses are measured: as many as have so many positions together, but no fewer than a standard
 # error over inputs takes, and no more than one of a few percent does.
@@ -122,10 +129,53 @@ def loss_recovered(
 
 
 def _check_read(opened: Opened, lesson: Lesson, inputs: Int[Tensor, " inputs"]) -> None:
-    """Raise ValueError unless what is predicted depends on the hook point: layers that give a constant do."""
+    """Raise ValueError unless what is predicted depends on the hook point: on one that gives a constant it does."""
     batch = on_device(lesson.corpus.batches(inputs), opened.device)
     if not is_read(opened.network.module, opened.point, lambda: lesson.judged(opened.network(batch))):
         raise ValueError(
             f"{opened.network.name}: what it predicts doesn't depend on hook point {opened.point}, so that no loss is "
-            "recovered there: choose one that is read on the way to them, or leave out `objective`."
+            "recovered there: choose one that is read on the way to it, or leave out `objective`."
+        )
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """A run's network as its spec has it, what it is fed and for what it was trained, and a hook point of it."""
+
+    network: dict[str, Any]
+    corpus: dict[str, Any]
+    objective: str
+    point: str
+
+    def with_loss_recovered(
+        self,
+        dictionaries: list[Dictionary],
+        gauge_name: str,
+        activations: Activations | StoredActivations,
+        weights: str | Path | None = None,
+        teacher: str | Path | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[Dictionary]:
+        """The `dictionaries` that were fitted to `activations`, each with the facts of `loss_recovered` in ``member``.
+
+        `weights` and `teacher` are the files of weights that were found here, of the run and of the network that it
+        imitates; nothing where others found them. Raises ValueError when the corpus isn't the one that was read.
+        """
+        corpus, rows = build(self.corpus).corpus(), activations.rows
+        check_corpus(corpus, activations)
+        imitated = restore_network(self.network, teacher).to(device) if self.objective == IMITATE else None
+        lesson = Lesson(corpus, self.objective, device, imitated)
+        gauge = choose_gauge(gauge_name, activations)
+        mean = choose_samples(activations, rows.where(TRAIN), None, device).mean
+        network = restore_network(self.network, weights)
+        facts = loss_recovered(lesson, network, self.point, gauge, mean, dictionaries, device)
+        return [replace(d, member={**d.member, **found}) for d, found in zip(dictionaries, facts, strict=True)]
+
+
+def check_corpus(corpus: Corpus, activations: Activations | StoredActivations) -> None:
+    """Raise ValueError when a corpus isn't the one that the activations were read on."""
+    if corpus.digest() != activations.attributes.get("data"):
+        raise ValueError(
+            f"{activations.run} was read on another corpus than the one that is there now: delete its folder under "
+            "results/models and build it again."
         )

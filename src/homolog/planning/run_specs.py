@@ -11,7 +11,7 @@ from homolog.config.given import GivenOptions
 from homolog.config.models import ExternalOptions
 from homolog.config.network_models import NetworkRecipe
 from homolog.config.training import TrainingOptions
-from homolog.planning.runs import Run, Spec, architecture, is_external, recipe, task
+from homolog.planning.runs import Run, Spec, architecture, has_objective, is_external, parent, recipe, task
 from homolog.registry import CORPORA, METHODS
 
 
@@ -113,15 +113,34 @@ def decompose(config: Config, run: Run, hook_point: str, decomposition: str) -> 
         # must share none, nor a step that is compared with the end.
         "run": {"model": run.model if run.is_gaussian or run.step else run.source, "seed": run.seed},
         **({"gaussian": True} if run.is_gaussian else {}),
-        # In networks that others made no reconstruction is spliced: what they were trained for isn't known.
         "task": given and task(given),
         "architecture": given and architecture(given),
+        "spliced": _spliced(config, run, hook_point),
         "hook_point": hook_point,
         "partner": next(iter(options.partners()), None),
         **method(options, decomposition),
         # One draw of a null is enough: its seed is compared with all others.
         "seeds": options.member_seeds()[: 1 if run.is_gaussian else None],
     }
+
+
+def _spliced(config: Config, run: Run, hook_point: str) -> Spec | None:
+    """How a reconstruction is spliced into a network by its modules; None where its objective isn't known."""
+    if not has_objective(config, run):
+        return None
+    given = _network(config, run)
+    return {
+        "target": "homolog.networks.splicing:Spliced",
+        "network": given.network.spec(given.number(run.seed)),
+        "corpus": corpus(given),
+        "objective": given.objective,
+        "point": given.activations.named()[hook_point],
+    }
+
+
+def imitated(config: Config, run: Run) -> Run | None:
+    """The run whose network this one imitates, if it does."""
+    return parent(config, run) if has_objective(config, run) and _network(config, run).objective == "imitate" else None
 
 
 def method(options: Fitted, name: str) -> Spec:

@@ -84,6 +84,12 @@ def is_trained(config: Config, run: Run) -> bool:
     return network.training is not None if network else config.external(run.source) is None
 
 
+def has_objective(config: Config, run: Run) -> bool:
+    """Whether it is a network by its modules of which it is known what it was trained for, by us or by others."""
+    network = config.network(run.source)
+    return network is not None and network.objective is not None
+
+
 def parent(config: Config, run: Run) -> Run | None:
     """The finished run that this one starts from."""
     if run.regauged:
