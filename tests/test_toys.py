@@ -10,8 +10,11 @@ import torch
 from torch.testing import assert_close
 
 from homolog.analyses.replicates import interval, over_replicates
+from homolog.analyses.superposition import superposition
+from homolog.figures import superposition as superposition_figure
 from homolog.figures.numbers_report import pages, runs_table, summary, table
-from homolog.toys.bottleneck import dimensionality, outputs, sample, start
+from homolog.toys.bottleneck import Bottlenecks, dimensionality, outputs, sample, start, turned_at_random
+from homolog.toys.phases import ALONE, IGNORED, SHARED, exact_losses, phase_losses, sharing_begins
 from homolog.toys.training import train_members
 
 
@@ -151,3 +154,74 @@ def test_numbers_are_told_with_their_place_and_bounds():
 def test_a_variable_without_replicates_is_refused():
     with pytest.raises(ValueError, match="height has the dims kind; replicate is needed among them"):
         over_replicates({"height": (("kind",), np.ones(2))}, {})
+
+
+def test_one_draw_serves_every_sparsity():
+    sparsity = torch.tensor([0.0, 0.0, 0.7, 0.7])
+    rows = sample(sparsity, 4000, 3, seeded(5), draws=2)
+    # 12,000 values: the mean of a uniform deviates by .02 once in 10^9 times, a share by .02 once in 10^6 times.
+    for member, absent in enumerate(sparsity.tolist()):
+        assert_close((rows[member] == 0).double().mean(), torch.tensor(absent).double(), atol=0.02, rtol=0)
+        assert_close(rows[member][rows[member] > 0].mean(), torch.tensor(0.5), atol=0.02, rtol=0)
+    assert ((rows[2] > 0) <= (rows[0] > 0.69)).all()
+    assert not torch.equal(rows[0], rows[1])
+
+
+def test_random_directions_keep_norms_and_share_dimensions_as_a_spread_out_set_does():
+    weight = torch.rand(50, 12, 4, generator=seeded(6))
+    turned = turned_at_random(weight, seeded(7))
+    assert_close(turned.norm(dim=2), weight.norm(dim=2))
+    # Unit rows in d dimensions: E of the sum over others is (n - 1) / d, so that a share lies near 1 / (1 + 11 / 4).
+    shares = dimensionality(torch.nn.functional.normalize(turned, dim=2))
+    assert_close((1 / shares).mean(), torch.tensor(1 + 11 / 4), atol=0.1, rtol=0)
+
+
+def test_losses_of_two_features_are_those_in_closed_form():
+    present, importance = torch.tensor([0.05, 0.3, 0.9]), torch.tensor([0.2, 1.0, 5.0])
+    absent = present / 2
+    zeros, ones = torch.zeros(3), torch.ones(3)
+    arrangements = {
+        IGNORED: (torch.stack([ones, zeros], 1), torch.stack([zeros, absent], 1)),
+        SHARED: (torch.stack([ones, -ones], 1), torch.zeros(3, 2)),
+        ALONE: (torch.stack([zeros, ones], 1), torch.stack([absent, zeros], 1)),
+    }
+    expected = phase_losses(present, importance)
+    for phase, (weight, bias) in arrangements.items():
+        found = exact_losses({"weight": weight[..., None], "bias": bias}, present, importance)
+        # A midpoint rule of 8 points: E[min^2] is 1/6 to 1 %.
+        assert_close(found, expected[phase], rtol=0.02, atol=0)
+
+
+def test_the_border_of_sharing_is_where_two_losses_are_equal():
+    present = torch.tensor([0.01, 0.2, 0.5], dtype=torch.float64)
+    ignored, shared, alone = phase_losses(present, sharing_begins(present))
+    assert_close(ignored, shared)
+    _, shared, alone = phase_losses(present, 1 / sharing_begins(present))
+    assert_close(alone, shared)
+    assert_close(sharing_begins(torch.tensor([4 / 7], dtype=torch.float64)).item(), 1.0)
+
+
+def test_five_rare_features_in_two_units_become_a_pentagon():
+    """Elhage et al. (2022), the first figure: sparsity 0.9 in two dimensions; each has 2/5 of one."""
+    models = Bottlenecks([0.9], 12, torch.ones(5), 2, 1000, 1e-2, 128)
+    trained, losses = models.train("test", "pentagon")
+    best = trained["weight"][0, losses[0].argmin()]
+    assert_close(dimensionality(best), torch.full((5,), 2 / 5), atol=0.02, rtol=0)
+    angles = torch.atan2(best[:, 1], best[:, 0]).sort().values.rad2deg()
+    assert_close(angles.diff(), torch.full((4,), 72.0), atol=4, rtol=0)
+
+
+def test_superposition_tells_phases_pairs_and_importance():
+    options = {"features": 8, "units": 2, "sparsities": [0.0, 0.7], "replicates": 3, "cells": 5}
+    options |= {"steps": 300, "lr": 1e-2, "batch_size": 64}
+    found = superposition({"experiment": "tiny", "options": options}, {})
+    # Derived without biases and with weights of 1: near its border training does a little better otherwise.
+    assert found.as_derived > 0.85
+    second = found.second.values
+    # Two features of equal importance that are rare share the unit; without importance one has none of it.
+    assert abs(second[1, 2] - 1) < 0.1
+    assert second[-1, 0] < 0.1
+    assert_close(torch.from_numpy(found.dimensionality.sum("bin").values[1:]), torch.ones(1).double())
+    norm = found.norm.values
+    assert (norm[:, :2].min(1) > norm[:, -5:].max(1)).all(), "the most important come first"
+    assert superposition_figure.headline(found).startswith("8 features through 2 units.")
