@@ -70,12 +70,13 @@ FIGURES: dict[str, str] = {
     "widening": "homolog.figures.widening",
     "reinit_depth": "homolog.figures.reinit_depth",
     "stabilisation": "homolog.figures.stabilisation",
+    "layers": "homolog.figures.layers",
     "traps": "homolog.figures.traps",
     "superposition": "homolog.figures.superposition",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
-    "stability": ("stability", "widening", "reinit_depth", "stabilisation"),
+    "stability": ("stability", "widening", "reinit_depth", "stabilisation", "layers"),
     "traps": ("traps",),
     "superposition": ("superposition",),
 }

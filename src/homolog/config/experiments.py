@@ -32,6 +32,7 @@ FIGURE_NEEDS: dict[str, tuple[list[str], list[str]]] = {
     "widening": (["score"], ["hungarian", "best_a_to_b", "best_b_to_a"]),
     "reinit_depth": (["score"], ["hungarian"]),
     "stabilisation": (["score"], ["hungarian"]),
+    "layers": (["score"], ["hungarian"]),
 }
 
 

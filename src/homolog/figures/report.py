@@ -51,12 +51,20 @@ def pages(dataset: xr.Dataset) -> list[xr.Dataset]:
 def drawn(module: Any, dataset: xr.Dataset) -> list[Figure]:
     """All pages of a figure's module: what its `draw_pages` gives for each hook point, or its `draw`."""
     draw = getattr(module, "draw_pages", None) or (lambda page: [module.draw(page)])
-    return [figure for page in report_of(module).pages(dataset) for figure in draw(page)]
+    return [figure for page in _pages_of(module, dataset) for figure in draw(page)]
 
 
 def headlines(module: Any, dataset: xr.Dataset) -> str:
-    """What a figure's module says of each hook point, a paragraph each."""
-    return "\n\n".join(module.headline(page.expand_dims("hook_point")) for page in report_of(module).pages(dataset))
+    """What a figure's module says of each hook point, a paragraph each; or of all together, if it draws them so."""
+    pages_of = _pages_of(module, dataset)
+    whole = [page if "hook_point" in page.dims else page.expand_dims("hook_point") for page in pages_of]
+    return "\n\n".join(map(module.headline, whole))
+
+
+def _pages_of(module: Any, dataset: xr.Dataset) -> list[xr.Dataset]:
+    """A dataset for each page: as the figure's module has it, or for each hook point."""
+    found: list[xr.Dataset] = getattr(module, "pages", report_of(module).pages)(dataset)
+    return found
 
 
 def table(dataset: xr.Dataset) -> pd.DataFrame:
