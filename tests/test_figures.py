@@ -107,6 +107,31 @@ def test_there_are_figures():
     assert {"stability", "widening", "reinit_depth"} <= set(FIGURES)
 
 
+def test_layers_stand_on_one_page_in_the_order_of_the_config(found):
+    module, dataset = load(FIGURES["layers"]), found("several hook points")
+    (figure,) = drawn(module, dataset)
+    laid_out(figure)
+    shown = plain(" ".join(texts(figure)))
+    assert shown.index("hidden_1") < shown.index("hidden_2")
+    said = headlines(module, dataset)
+    assert "\n\n" not in said
+    first = dataset.isel(comparison=0).sel(view="score", matching="hungarian", decomposition="planted")
+    for one in (first.isel(hook_point=0), first.isel(hook_point=1)):
+        told = f"{one.hook_point.item()} {float(one.ceiling):.2f} ({float(one.null):.2f}), {float(one.excess):.0%}"
+        assert told in said
+
+
+def test_many_layers_are_told_by_their_ends(found):
+    module, dataset = load(FIGURES["layers"]), found("several hook points")
+    two = dataset.isel(comparison=[0])
+    many = xr.concat([two.isel(hook_point=[0]).assign_coords(hook_point=[f"at_{i}"]) for i in range(6)], "hook_point")
+    rising = many.assign(ceiling=many.ceiling * 0 + xr.DataArray(np.linspace(0.3, 0.8, 6), dims="hook_point"))
+    said = module.headline(rising)
+    assert re.search(r"planted from at_5 0\.80 \(.*?\) ?, .*? to at_0 0\.30", said)
+    assert "at_3" not in said
+    laid_out(module.draw(rising))
+
+
 @FIGURE
 @pytest.mark.parametrize("form", FORMS)
 def test_every_figure_draws_every_form(found, name, form):

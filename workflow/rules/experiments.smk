@@ -125,6 +125,7 @@ rule plot_waterfall:
 
 rule plot_training:
     input:
+        curves=experiment_curves,
         dictionaries=experiment_dictionaries,
     output:
         pdf=report(

@@ -51,7 +51,7 @@ def _say(method: str, cells: xr.Dataset) -> str:
         ends = [int(known.ceiling.argmax()), int(known.ceiling.argmin())]
         known, method = known.isel(hook_point=ends), f"{method} from"
     told = [
-        f"{str(one.hook_point.item())} {float(one.ceiling):.2f} ({float(one.null):.2f}), {_share(float(one.excess))}"
+        f"{one.hook_point.item()!s} {float(one.ceiling):.2f} ({float(one.null):.2f}), {_share(float(one.excess))}"
         for one in (known.isel(hook_point=place) for place in range(known.sizes["hook_point"]))
     ]
     return f"{method} {'; '.join(told)}" if not method.endswith("from") else f"{method} {' to '.join(told)}"

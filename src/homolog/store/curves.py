@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from homolog.store.files import Attributes, open_hdf5, write_hdf5
 from homolog.training import Curve
@@ -44,3 +46,32 @@ def read_final_loss(path: str | Path) -> FinalLoss:
         loss, accuracy = file["loss"][:, 1], file["accuracy"][-1, 1]
         parent = float(file["parent_loss"][1]) if "parent_loss" in file else math.nan
         return FinalLoss(str(file.attrs["run"]), float(loss[0]), float(loss[-1]), float(accuracy), parent)
+
+
+def read_runs_curves(paths: Iterable[str | Path]) -> xr.Dataset:
+    """Curves of many runs: `step`, `loss` and `accuracy` by (run, point, split), NaN behind a curve's end.
+
+    `parent_loss` (run, split) is NaN where it isn't known. `run` is ``<model>/seed_<n>``, with `model` along it.
+    """
+    held = []
+    for path in map(Path, paths):
+        with open_hdf5(path, ARTEFACT) as file:
+            parent = file["parent_loss"][...] if "parent_loss" in file else np.full(2, np.nan)
+            held.append((str(file.attrs["run"]), *(file[name][...] for name in ("step", "loss", "accuracy")), parent))
+    points = max((len(one[1]) for one in held), default=0)
+
+    def stacked(place: int) -> np.ndarray:
+        wide = [(0, points), *[(0, 0)] * (held[0][place].ndim - 1)] if held else []
+        rows = [np.pad(one[place].astype(float), wide, constant_values=np.nan)[:points] for one in held]
+        return np.stack(rows) if rows else np.empty((0, points, *[2] * (place > 1)))
+
+    runs = [one[0] for one in held]
+    return xr.Dataset(
+        {
+            "step": (("run", "point"), stacked(1)),
+            "loss": (("run", "point", "split"), stacked(2)),
+            "accuracy": (("run", "point", "split"), stacked(3)),
+            "parent_loss": (("run", "split"), np.array([one[4] for one in held]).reshape(-1, 2)),
+        },
+        {"run": runs, "split": ["train", "test"], "model": ("run", [run.partition("/")[0] for run in runs])},
+    )
