@@ -10,7 +10,7 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec
 
 from homolog.figures.findings import MATCHING, PRIMARY
 from homolog.figures.scale import colour_and_shape, draw_legend, draw_scale, read_cell
-from homolog.figures.style import GREY, in_house_style, new_figure
+from homolog.figures.style import GREY, in_house_style, mark_not_identified, new_figure
 
 # More hook points than these are told by the ones where most and least is found.
 MOST_TOLD = 4
@@ -102,6 +102,8 @@ def _draw_panel(axes: Axes, cells: xr.Dataset, names: list[str]) -> None:
         axes.plot(places, mine.ceiling.values, color=GREY, lw=0.7, ls=":", zorder=1)
         for place, x in enumerate(places):
             draw_scale(axes, read_cell(mine.isel(hook_point=place)), float(x), colour, shape, across=False)
+    if not bool(cells.identified.all()):
+        mark_not_identified(axes)
     for edge in np.arange(len(names) - 1) + 0.5:
         axes.axvline(edge, color=GREY, lw=0.4, zorder=0)
     title = str(cells.comparison.item()).replace("/", ", ")
