@@ -175,6 +175,25 @@ def test_experiments_choose_among_the_names_of_models_that_are_trained_here(tmp_
     assert chosen("hidden_?", ["hidden_1", "hidden_10", "logits"]) == ["hidden_1"]
 
 
+def test_what_is_said_of_hook_points_and_what_was_retrained_follow(here: Path, asked: list[Any]) -> None:
+    mapping = config(experiment=["mlp_?"])
+    family = mapping["models"]["family"]
+    family |= {"objective": "label", "training": {"steps": 1, "batch_size": 8}}
+    family["activations"]["streams"] = ["into_*"]
+    mapping["models"]["block"] = {"parent": {"model": "family", "seed": 5}, "reinitialise": ["blocks.1"]}
+    mapping["experiments"]["of_mlps"]["conditions"] = {"again": {"models": ["block"], "seeds": [0, 1]}}
+    plan = Plan(parse_config(mapping))
+    assert [question["network"]["arguments"] for question in asked] == [{"seed": 5}]
+    family_read = plan.config.network("block")
+    assert family_read is not None
+    assert family_read.activations.streams == ["into_0", "into_1", "into_2"]
+    assert plan.experiment("of_mlps").hook_points == ["mlp_0", "mlp_1", "mlp_2"]
+    where = {"run": Run("block", 1), "hook_point": "mlp_1", "decomposition": "pca"}
+    about = json.loads(plan.spec("export", experiment="of_mlps", **where))["about"]
+    assert (about["network"], about["module"]) == ("mine.networks:network", "blocks.1.mlp")
+    assert (about["given"], about["drawn anew"]) == ({"arguments": {"seed": 5}}, ["blocks.1"])
+
+
 # They are asked once
 
 

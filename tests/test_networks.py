@@ -298,6 +298,23 @@ def test_a_hook_point_that_a_later_batch_doesnt_reach_is_told(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("error", [IndexError("index out of range\nin self"), ValueError("too long")])
+def test_a_network_that_fails_on_a_later_batch_is_told_as_such(tmp_path: Path, error: Exception) -> None:
+    network = mini()
+
+    def call(batch: Any) -> Tensor:
+        if len(network.module.seen) > 3:
+            raise error
+        found: Tensor = network.module(**batch)
+        return found
+
+    with pytest.raises(
+        ValueError, match=r"changing fails on a batch of input_ids \(4, 7\), attention_mask .*feed it what"
+    ):
+        dump(tmp_path / "activations.h5", Network(network.module, "changing", call), Tokens(), batch_size=4)
+    assert list(tmp_path.iterdir()) == []
+
+
 # What doesn't fit together
 
 

@@ -255,6 +255,10 @@ FILES: dict[str, tuple[Change, str]] = {
         lambda c: [hugging_face((2, 3), (2, 3))(c), Path("saved_20/model.safetensors").rename("saved_20/model.bin")],
         "seed 20: saved_20 lacks a config.json or weights in .safetensors; allowed: what save_pretrained writes, and",
     ),
+    "other shapes of a function's files": (
+        lambda c: save_file({"0.weight": torch.zeros(7, 5)}, weights_of(Path(), 20)),
+        "seed 20: 0.bias has shape None, and that of seed 10 [6]; allowed: checkpoints of one architecture",
+    ),
     "other shapes": (
         hugging_face((2, 3), (2, 4)),
         "seed 20: weight has shape [2, 4], and that of seed 10 [2, 3]; allowed: checkpoints of one architecture",

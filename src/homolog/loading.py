@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+
+def raised_here(error: BaseException) -> bool:
+    """Whether homolog raised it on purpose, rather than something that it called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
 
 
 def load(target: str) -> Any:

@@ -68,7 +68,10 @@ def _expanded(config: Config, name: str, model: NetworkModel, ask: Ask) -> tuple
             problems.append((here, str(error).rstrip(".")))
     if problems:
         return model, problems
-    activations = model.activations.model_copy(update={"hook_points": points})
+    streams = model.activations.streams
+    if streams is not None:
+        streams = [name for text in streams for name in (chosen(text, points) if is_glob(text) else [text])]
+    activations = model.activations.model_copy(update={"hook_points": points, "streams": streams})
     return model.model_copy(update={"activations": activations}), []
 
 

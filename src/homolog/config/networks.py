@@ -48,8 +48,9 @@ class PythonNetwork(Options):
         return None
 
     def shapes(self, number: int) -> dict[str, list[int]]:
-        """Of weights that only the function knows nothing is told."""
-        return {}
+        """The shape of each weight in the safetensors files among `files`; of others nothing is told."""
+        named = [Path(str(_of_run(one, number))) for one in self.files or []]
+        return weight_shapes(path for path in named if path.suffix == ".safetensors")
 
 
 class TransformersNetwork(Options):
@@ -103,7 +104,7 @@ class TransformersNetwork(Options):
     def shapes(self, number: int) -> dict[str, list[int]]:
         """The shape of each of a run's weights, told from the headers of its files."""
         folder = checkpoint_folder(*self._place(number))
-        return weight_shapes(folder) if folder else {}
+        return weight_shapes(folder.glob("*.safetensors")) if folder else {}
 
     def _place(self, number: int) -> tuple[str, str | None]:
         """Name and revision of a run's checkpoint."""

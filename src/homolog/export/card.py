@@ -67,7 +67,7 @@ def _what(dictionary: Dictionary, about: dict[str, Any]) -> str:
             ", ".join(f"{name} {number(value)}" for name, value in options.items() if number(value) != "–"),
         ),
         ("seed of the fit", number(dictionary.member.get("seed"))),
-        *((name, _words(about[name])) for name in sorted(about, key=_first)),
+        *((name, _words(about[name])) for name in sorted(about, key=_first) if about[name] is not None),
     ]
     return _table(("", ""), rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -38,13 +39,13 @@ def module_file(name: str) -> Path | None:
     return Path(found.origin) if found and found.origin and Path(found.origin).is_file() else None
 
 
-def weight_shapes(folder: Path) -> dict[str, list[int]]:
-    """Shape of each tensor in a folder's safetensors files, of which only the headers are read.
+def weight_shapes(paths: Iterable[Path]) -> dict[str, list[int]]:
+    """Shape of each tensor in safetensors files, of which only the headers are read.
 
     Raises ValueError for a file that is none.
     """
     found: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(paths):
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             try:

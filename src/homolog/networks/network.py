@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from homolog.corpora.paths import packaged
-from homolog.loading import load_from_outside
+from homolog.loading import load_from_outside, raised_here
 from homolog.networks.files import checkpoint_folder
 from homolog.networks.hooks import survey
 from homolog.networks.seen import Seen
@@ -41,10 +41,25 @@ class Network:
     basis: str = ""
 
     def __call__(self, batch: Batch) -> Any:
-        """Run it: by its own `call`, else with a dict's tensors by keyword, or with the one tensor."""
-        if self.call is not None:
-            return self.call(batch)
-        return self.module(batch) if isinstance(batch, Tensor) else self.module(**batch)
+        """Run it: by its own `call`, else with a dict's tensors by keyword, or with the one tensor.
+
+        Raises ValueError, one line, for whatever the code of others raises.
+        """
+        try:
+            if self.call is not None:
+                return self.call(batch)
+            return self.module(batch) if isinstance(batch, Tensor) else self.module(**batch)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if isinstance(error, ValueError) and raised_here(error):  # By a hook, or by a network of ours.
+                raise
+            fed = {"the batch": batch} if isinstance(batch, Tensor) else batch
+            shapes = ", ".join(f"{name} {tuple(values.shape)}" for name, values in fed.items())
+            text = " ".join(str(error).split())
+            raise ValueError(
+                f"{self.name} fails on a batch of {shapes} ({type(error).__name__}: {text}): feed it what it takes."
+            ) from error
 
     def to(self, device: str | torch.device) -> Network:
         """Moved to a device, for reading: without dropout, and with no gradients."""
@@ -58,17 +73,8 @@ class Network:
     def seen_on(self, batch: Batch) -> dict[str, Seen]:
         """All its modules in one whole pass; a ValueError, one line, where it fails on such a batch."""
         self._check(batch)
-        try:
-            with torch.no_grad():
-                return survey(self.module, lambda: self(batch))
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # Whatever a network of others raises.
-            fed = {"the batch": batch} if isinstance(batch, Tensor) else batch
-            shapes = ", ".join(f"{name} {tuple(values.shape)}" for name, values in fed.items())
-            raise ValueError(
-                f"{self.name} fails on a batch of {shapes} ({type(error).__name__}: {error}): feed it what it takes."
-            ) from error
+        with torch.no_grad():
+            return survey(self.module, lambda: self(batch))
 
     def _check(self, batch: Batch) -> None:
         """Raise ValueError, one line, unless the module takes what the batch holds."""

@@ -147,14 +147,19 @@ def export_tracks(config: Config, experiment: str) -> Spec:
 
 def _about(config: Config, run: Run, hook_point: str) -> Spec:
     """What a reader is told of a run: its network, where it is read, and what it was fed."""
-    if external := config.external(run.model):
-        return {"network": run.model, "module": hook_point, "activations": external.source(run.seed, hook_point)}
-    if network := config.network(run.model):
-        source = network.network.spec(run.seed)
-        name = source.get("function") or source.get("name")
+    if external := config.external(run.source):
+        return {"network": run.source, "module": hook_point, "activations": external.source(run.seed, hook_point)}
+    if network := config.network(run.source):
+        source = network.network.spec(network.number(run.seed))
         given = {key: value for key, value in source.items() if key not in ("target", "function", "name")}
-        data = network.data.model_dump(mode="json", exclude_none=True)
-        return {"network": name, "given": given, "module": network.activations.named()[hook_point], "data": data}
+        return {
+            "network": source.get("function") or source.get("name"),
+            "given": given,
+            "module": network.activations.named()[hook_point],
+            "data": network.data.model_dump(mode="json", exclude_none=True),
+            "training": network.training and network.training.model_dump(mode="json"),
+            "drawn anew": network.reinitialise or None,
+        }
     ours = recipe(config, run)
     options = {"network": ours.architecture, "data": ours.task}
     return {"module": hook_point, **{name: one.model_dump(mode="json") for name, one in options.items()}}
