@@ -25,6 +25,7 @@ from homolog.alignment.gauge import Gauge, no_gauge
 from homolog.config import parse_config
 from homolog.corpora.base import Corpus
 from homolog.decompositions.fit import choose_gauge, fit
+from homolog.decompositions.given import read_given
 from homolog.loading import build
 from homolog.networks import splicing
 from homolog.networks.gpt import gpt
@@ -327,6 +328,25 @@ def test_members_of_a_run_have_the_facts_of_its_own_network(built_run: Any, name
         assert one.member["loss_recovered"] == pytest.approx(share, rel=1e-4)
     # A latent for each of three classes' directions keeps most of it.
     assert max(one.member["loss_recovered"] for one in found) > 0.8
+
+
+def test_given_dictionaries_are_spliced_too(built_run: Any, here: Path) -> None:
+    _, files, point = built_run
+    mapping = config()
+    mapping["decompositions"]["theirs"] = {"method": "given", "path": "theirs.npz"}
+    mapping["experiments"]["trained"]["decompositions"] = ["theirs"]
+    spec = json.loads(
+        Plan(parse_config(mapping)).spec(
+            "take_dictionaries", run=Run("net", 0), hook_point=point, decomposition="theirs"
+        )
+    )
+    np.savez("theirs.npz", directions=np.eye(8, dtype=np.float32))
+    weights, path = files["net"]
+    activations = open_activations(path, point)
+    (given,) = with_losses(read_given(spec, activations), spec, activations, weights)
+    # A direction for each unit loses nothing.
+    assert given.member["loss_recovered"] == pytest.approx(1, abs=1e-5)
+    assert given.member["source"] == "theirs.npz"
 
 
 def test_without_an_objective_nothing_is_measured_and_another_corpus_is_told(built_run: Any, here: Path) -> None:

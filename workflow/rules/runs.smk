@@ -180,6 +180,10 @@ rule decompose:
 rule take_dictionaries:
     input:
         given=given_dictionaries,
+        model=decomposed_model,
+        imitated=imitated_model,
+        network=decomposed_network,
+        data=decomposed_data,
         activations=rules.dump_activations.output.activations,
     output:
         dictionaries=f"{RUN}/{{hook_point}}/{{decomposition}}.h5",
@@ -194,6 +198,7 @@ rule take_dictionaries:
         "../../environment.yml"
     threads: plan.config.threads
     resources:
+        **DEVICE,
         mem_mb=growing(2000),
         runtime=growing(30),
     params:

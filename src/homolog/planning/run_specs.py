@@ -166,7 +166,7 @@ def take_dictionaries(config: Config, run: Run, hook_point: str, decomposition: 
     given = _given(config, decomposition)
     paths = given.paths(run.model, run.seed, hook_point)
     named = {"run": {"model": run.model, "seed": run.seed}, "hook_point": hook_point, "name": decomposition}
-    return {**named, "paths": paths, "gauge": given.gauge}
+    return {**named, "paths": paths, "gauge": given.gauge, "task": None, "spliced": _spliced(config, run, hook_point)}
 
 
 def given_files(config: Config, run: Run, hook_point: str, decomposition: str) -> list[str]:
