@@ -31,8 +31,8 @@ from homolog.decompositions.samples import InMemory
 from homolog.dictionary import Dictionary
 from homolog.loading import build as build_from
 from homolog.models.mlp import MLP
-from homolog.networks.network import Network
 from homolog.networks.reading import Reader
+from homolog.networks.restoring import restore_network
 from homolog.store.activations import write_activations, write_blocks
 from homolog.store.dictionaries import read_dictionaries, write_dictionaries
 from homolog.store.models import write_model
@@ -64,12 +64,12 @@ FED: dict[str, dict[str, Any]] = {"text": TOPICS, "images": {"target": "homolog.
 
 
 def make_results(
-    root: Path, sizes: Sizes, shown: str = "task", fed: dict[str, Any] | None = None
+    root: Path, sizes: Sizes, shown: str = "task", fed: dict[str, Any] | None = None, effects: bool = False
 ) -> tuple[dict[str, Any], xr.Dataset, list[str], Source]:
     """Write the runs below `root`; gives what `build` needs: spec, tracks, paths of activations, what they are read on.
 
     `shown`: ``task`` (networks that are trained here, on noise that looks like images), or of networks from outside
-    ``text`` or ``images``, which `fed` may replace.
+    ``text`` or ``images``, which `fed` may replace; with `effects` their logits are looked at.
     """
     generator = torch.Generator().manual_seed(0)
     spec: dict[str, Any] = {
@@ -77,16 +77,20 @@ def make_results(
         "hook_points": [HOOK_POINT],
         "decompositions": [{"name": NAME, "gauge": "none" if shown in FED else "write_out_norm"}],
         "corpus": fed or FED.get(shown),
+        "opened": {},
         "within": "token_id" if shown == "text" else "label",
         "shown": {"kind": shown} if shown in FED else {"kind": "images", "shape": [SIDE, SIDE]},
     }
     inputs = torch.rand(sizes.rows, SIDE * SIDE, generator=generator)
     source: Source = build_from(spec["corpus"]).corpus() if shown in FED else inputs
     runs, paths = [f"made/seed_{seed}" for seed in range(sizes.runs)], []
+    made = _network(source, sizes) if isinstance(source, Corpus) else {}
+    if made and effects:
+        spec["opened"] = dict.fromkeys(runs, made)
     for run in runs:
         folder = root / run
         if isinstance(source, Corpus):
-            _read(folder, run, source, sizes, generator)
+            _read(folder, run, source, made)
         else:
             _train(folder, run, source, sizes, generator)
         write_dictionaries(folder / HOOK_POINT / f"{NAME}.h5", [_dictionary(sizes, generator)], {"spec": "{}"})
@@ -108,18 +112,23 @@ def _train(folder: Path, run: str, inputs: torch.Tensor, sizes: Sizes, generator
     write_activations(folder / "activations.h5", points, batches, data, "float32", said)
 
 
-def _read(folder: Path, run: str, corpus: Corpus, sizes: Sizes, generator: torch.Generator) -> None:
-    """What a network from outside reads of a corpus: an embedding of tokens, or one convolution of pictures."""
+def _network(corpus: Corpus, sizes: Sizes) -> dict[str, Any]:
+    """How a network is made that reads a corpus, with weights that are the same in all runs, and its hook point."""
     fed = corpus.batches(torch.arange(1))
-    read: torch.nn.Module = torch.nn.Embedding(corpus.vocabulary or 1, sizes.units)
+    function, point = "gpt:gpt", "blocks.0"
+    arguments: dict[str, Any] = {"vocabulary": corpus.vocabulary, "length": corpus.positions}
+    arguments |= {"width": sizes.units, "blocks": 2, "heads": 2}
     if isinstance(fed, torch.Tensor):
-        read = torch.nn.Conv2d(fed.shape[1], sizes.units, 3, padding=1, stride=2)
-    for parameter in read.parameters():
-        parameter.data.normal_(generator=generator)
-    inner = torch.nn.Sequential(read)
-    network = Network(inner, "made", None if isinstance(fed, torch.Tensor) else lambda batch: inner(batch["input_ids"]))
-    reader = Reader(network, corpus, {HOOK_POINT: "0"})
-    said: dict[str, str | int | float] = {"spec": json.dumps({"points": {HOOK_POINT: "0"}}), "run": run}
+        function, point = "convnet:convnet", "stages.0"
+        arguments = {"channels": fed.shape[1], "widths": [sizes.units], "hidden": 16}
+    made = {"target": "homolog.networks.network:from_python", "function": f"homolog.networks.{function}"}
+    return {"network": made | {"arguments": arguments}, "trained": False, "points": {HOOK_POINT: point}}
+
+
+def _read(folder: Path, run: str, corpus: Corpus, made: dict[str, Any]) -> None:
+    """What a network by its modules reads of a corpus."""
+    reader = Reader(restore_network(made["network"]), corpus, made["points"])
+    said: dict[str, str | int | float] = {"spec": json.dumps({"points": made["points"]}), "run": run}
     said["data"] = reader.digest
     path = folder / "activations.h5"
     write_blocks(path, reader.hook_points, reader.blocks(), reader.rows, "float32", said)

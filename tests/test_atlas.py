@@ -18,10 +18,12 @@ from homolog.atlas.around import codes_around
 from homolog.atlas.effects import added_to_logits, maps
 from homolog.atlas.fates import fates
 from homolog.atlas.neighbours import NEAREST, by_chance, nearest
+from homolog.atlas.network_effects import STRONGEST, Added, added_of
 from homolog.atlas.pages import short
 from homolog.atlas.pictures import grid_of, shrunk
 from homolog.atlas.sheets import COLUMNS, write_sheet
 from homolog.atlas.site import content_of, new_site
+from homolog.atlas.strongest import strongest_effect, strongest_on
 from homolog.atlas.texts import texts_of, visible
 from homolog.corpora.tokenizers import Words
 from homolog.decompositions.samples import InMemory
@@ -189,6 +191,52 @@ def test_a_map_is_the_slope_of_the_pre_activation_along_each_input():
     wanted = torch.stack([slopes[of, latent].mean(0) for latent, of in enumerate(rows)])
     found = maps(network, "hidden_1", gauge, inputs, dictionary, kept)
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-6)
+
+
+def added_at_random(latents: int, classes: int, seed: int) -> Added:
+    own, null = (gaussian(latents, classes, seed=seed + more).numpy() for more in (0, 1))
+    own[-1] = null[-1] = np.nan
+    return added_of(3, own, null)
+
+
+def test_the_strongest_effect_of_a_feature_is_that_of_the_mean_over_its_members():
+    """Where all changes are known, and where only the largest ones are, which here are all: two ways to one number."""
+    classes = 2 * STRONGEST
+    members = np.array([[0, 1, 2], [3, -1, 4], [-1, 5, -1], [5, 5, -1]])
+    effects = [added_at_random(6, classes, seed) for seed in (0, 10, 20)]
+    largest = [replace(one, own=None, null=None) for one in effects]
+    for null in (False, True):
+        told = strongest_effect(members, effects, null)
+        for item, (effect, of_class) in enumerate(zip(*told, strict=True)):
+            mine = [(one.null if null else one.own)[m] for one, m in zip(effects, members[item], strict=True) if m >= 0]
+            known = [one for one in mine if not np.isnan(one).any()]
+            if not known:
+                assert np.isnan(effect)
+                assert of_class == -1
+                continue
+            mean = np.mean(known, axis=0)
+            assert of_class == np.abs(mean).argmax()
+            assert effect == pytest.approx(mean[of_class])
+        for whole, part in zip(told, strongest_effect(members, largest, null), strict=True):
+            np.testing.assert_allclose(whole, part)
+    assert np.isnan(strongest_effect(members, [*effects[:2], None], False)[0]).all()
+
+
+def test_of_many_classes_a_member_counts_as_none_where_a_change_is_not_among_its_largest():
+    own = np.zeros((1, 65))
+    own[0, :3] = [5, 4, 3]
+    one = added_of(1, own, 0 * own)
+    assert one.own is None
+    assert one.strongest.which[0, :3].tolist() == [0, 1, 2]
+    other = added_of(1, -np.eye(1, 65), np.zeros((1, 65)))
+    effect, of_class = strongest_effect(np.array([[0, 0]]), [one, other], False)
+    assert effect.tolist(), of_class.tolist() == ([2], [0])
+
+
+def test_what_a_feature_is_strongest_on_are_the_words_that_its_strongest_rows_share():
+    rows = [np.array([[0, 1, 2], [3, -1, -1]]), np.array([[4, 5, 6]])]
+    words = ["a", "b", None, "c", "d", "b", "b"]
+    assert strongest_on(np.array([[0, 0], [1, -1], [-1, 0]]), rows, words) == [["b", "a", "d"], ["c"], ["b", "d"]]
 
 
 # Neighbours

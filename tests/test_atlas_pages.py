@@ -17,7 +17,7 @@ from workspace import Workspace
 
 from benchmarks.atlas import HOOK_POINT, PROVENANCE, Sizes, make_results
 from benchmarks.browser import CHROMIUM, Browser
-from homolog.atlas import site
+from homolog.atlas import network_effects, site
 from homolog.atlas.build import PER_PAGE, build
 from homolog.atlas.reading import Source
 from homolog.atlas.site import content_of, read_header
@@ -65,12 +65,15 @@ class Made:
 
 def make(root: Path, shown: str = "task", fed: dict[str, Any] | None = None) -> Made:
     """An atlas in which all names that may be anything are hostile."""
-    spec, tracks, paths, source = make_results(root / "models", SIZES, shown, fed)
+    spec, tracks, paths, source = make_results(root / "models", SIZES, shown, fed, effects=True)
     spec["experiment"] = HOSTILE
     tracks = tracks.assign_coords(group=["base", HOSTILE])
     tracks = tracks.assign(change_group=("change", np.full(tracks.sizes["change"], HOSTILE, object)))
     provenance = {**PROVENANCE, "spec": json.dumps(spec)}
-    build(root / "atlas", spec, tracks, paths, source, provenance)
+    with pytest.MonkeyPatch.context() as patch:
+        # Two rows of each latent, so that few passes are made.
+        patch.setattr(network_effects, "POSITIONS", 0)
+        build(root / "atlas", spec, tracks, paths, source, provenance)
     return Made(root / "atlas", spec, tracks, paths, source)
 
 
@@ -136,9 +139,13 @@ def number(text: str) -> float:
     return float(text.replace("−", "-").split(" ")[0])
 
 
-def first_active(made: Made) -> int:
-    """The first feature of which the first member is active on some input."""
-    return next(place for place, one in enumerate(made.data("items/0")) if one["members"][0]["top"])
+def first_active(made: Made, places: int = 0) -> int:
+    """The first feature of which the first member is active on some input, of which it is active on so many places."""
+    return next(
+        place
+        for place, one in enumerate(made.data("items/0"))
+        if (top := one["members"][0]["top"]) and (not places or len(top[0][2]) >= places)
+    )
 
 
 # The list
@@ -249,7 +256,7 @@ def pairs(row: list[Any]) -> dict[int, float]:
 
 @needs_browser
 def test_a_token_stands_in_its_sequence_as_deep_as_its_code(text: Made, browser: Browser) -> None:
-    feature = first_active(text)
+    feature = first_active(text, places=3)
     browser.open(text.page(f"feature.html#{feature}"), f"{READY} === '{feature}'")
     row, code, *_ = shown = text.data("items/0")[feature]["members"][0]["top"][0]
     about = text.data("about")["shown"]
@@ -306,7 +313,7 @@ def test_codes_around_a_token_are_those_of_the_dictionary(text: Made) -> None:
 
 @needs_browser
 def test_a_picture_is_under_the_codes_of_its_places(pictures: Made, browser: Browser) -> None:
-    feature = first_active(pictures)
+    feature = first_active(pictures, places=3)
     browser.open(pictures.page(f"feature.html#{feature}"), f"{READY} === '{feature}'")
     row, code, *_ = shown = pictures.data("items/0")[feature]["members"][0]["top"][0]
     about = pictures.data("about")["shown"]
@@ -338,6 +345,58 @@ def test_a_picture_is_under_the_codes_of_its_places(pictures: Made, browser: Bro
     browser.press(" ", 32, " ")
     browser.wait("getComputedStyle(document.querySelector('.heat')).visibility === 'hidden'")
     assert browser.get("getComputedStyle(document.querySelector('.own')).visibility") == "visible"
+
+
+@needs_browser
+def test_of_many_logits_those_that_change_most_are_told_by_their_tokens(text: Made, browser: Browser) -> None:
+    feature = first_active(text)
+    member = text.data("items/0")[feature]["members"][0]
+    names = text.data("names")
+    browser.open(text.page(f"feature.html#{feature}"), f"{READY} === '{feature}'")
+    told = browser.get(
+        """[...document.querySelector(".card").querySelectorAll(".changes tbody")].map((one) =>
+        [...one.rows].map((row) => [...row.cells].map((cell) => cell.textContent)))"""
+    )
+    for rows, name, most, sign in zip(told, ("raised", "lowered"), (8, 5), (1, -1), strict=True):
+        kept = member[name][:most]
+        assert [row[0] for row in rows] == [f"“{names[str(int(one))]}”" for one, *_ in kept]
+        changes = [sign * change for _, change, _ in kept]
+        assert changes == sorted(changes, reverse=True)
+        for row, (_, *values) in zip(rows, kept, strict=True):
+            assert [number(cell) for cell in row[1:]] == pytest.approx(values, rel=0.06)
+    # In the list, by the token's name, and what the strongest rows are.
+    browser.open(text.page("index.html"), READY)
+    listed = text.data("tracks")
+    shown = [column(browser, title) for title in ("feature", "effect", "strongest on")]
+    for name, effect, strongest in zip(*shown, strict=True):
+        place = listed["id"].index(int(name.removeprefix("#")))
+        of_class, words = listed["effect_class"][place], listed["words"][place]
+        assert effect == "–" if of_class < 0 else f"on “{names[str(of_class)]}”" in effect
+        assert strongest.replace(" ", "") == "·".join(one.replace(" ", "") or "␣" for one in words)
+    assert max(listed["effect_class"]) > 0
+
+
+@needs_browser
+def test_loss_recovered_heads_the_list_and_stands_with_each_run(pictures: Made, browser: Browser) -> None:
+    about = (pictures.folder / "data" / "about.js").read_text()
+    browser.open(pictures.page("index.html"), READY)
+    # These dictionaries don't say it.
+    assert "Loss recovered" not in browser.get("document.querySelector('main').innerText")
+    try:
+        known = about.replace("[NaN,NaN,NaN,NaN]", "[0.9,0.5,NaN,0.75]")
+        assert known != about
+        (pictures.folder / "data" / "about.js").write_text(known)
+        browser.open(pictures.page("index.html"), READY)
+        assert "topk: 0.5 to 0.9, in 3 of 4 runs" in browser.get("document.querySelector('main').innerText")
+        feature = first_active(pictures)
+        browser.open(pictures.page(f"feature.html#{feature}"), f"{READY} === '{feature}'")
+        runs = [member["run"] for member in pictures.data("items/0")[feature]["members"]]
+        wanted = {0: "0.9", 1: "0.5", 3: "0.75"}
+        told = browser.get("[...document.querySelectorAll('.card')].map((one) => one.innerText)")
+        for run, card in zip(runs, told, strict=True):
+            assert (f"{wanted[run]}, by its whole dictionary" in card) if run in wanted else "recovered" not in card
+    finally:
+        (pictures.folder / "data" / "about.js").write_text(about)
 
 
 def test_a_corpus_that_is_another_one_by_now_is_told(text: Made, tmp_path: Path) -> None:

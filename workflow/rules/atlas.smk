@@ -8,6 +8,7 @@ rule atlas:
         activations=looked_activations,
         dictionaries=looked_dictionaries,
         data=looked_data,
+        networks=looked_networks,
     output:
         index="results/atlas/{experiment}/index.html",
     log:

@@ -192,6 +192,12 @@ def looked_data(wildcards):
     return [local(path) for paths in (*known, *fed) for path in paths]
 
 
+def looked_networks(wildcards):
+    known = [run for run in experiment_of(wildcards).compared if plan.config.network(run.source)]
+    found = [path for run in known for path in network_files(plan.config, run)]
+    return [local(path) for path in dict.fromkeys(found)]
+
+
 def exported_dictionaries(wildcards):
     # Asked first: it says what is there where a path names something else.
     refused(plan.spec, "export", **job_of(wildcards))

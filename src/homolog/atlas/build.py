@@ -18,7 +18,9 @@ from homolog.atlas.members import RowsToTell
 from homolog.atlas.pages import short, write_script
 from homolog.atlas.reading import Inputs, RunReader, Source
 from homolog.atlas.sheets import write_sheet
+from homolog.atlas.shown import Shown
 from homolog.atlas.site import new_site, table_library, write_site
+from homolog.dictionary import Dictionary
 from homolog.figures.tracks import headline
 from homolog.store.files import Attributes
 
@@ -51,12 +53,16 @@ def build(
         data = new / "data"
         used = _used(series, inputs)
         shown = inputs.shown.write(data, used)
-        _write_lists(data, series)
+        listed = _write_lists(data, series, inputs.shown.words())
+        names = _write_names(data, series, inputs.shown)
         _write_items(data, series, tracks, inputs, inputs.shown.addresses(used))
         about = _about(spec, tracks, series, shown, len(inputs.shown.index))
+        about["maps"] = any(looked.maps is not None for one in series for looked in one.looked)
+        about["names"] = {one: names[one] for one in listed if one in names}
         write_script(data, "about", about)
         points = [str(point) for point in tracks.hook_point.values] if "survival" in tracks else [""]
         told = {"headlines": [headline(tracks, point) for point in points], "within": _within(spec)}
+        told["noun"] = inputs.shown.noun
         write_site(new, tables, spec["experiment"], told, provenance)
 
 
@@ -83,8 +89,12 @@ def _all_series(
     found: list[Series] = []
     first = tracks.sizes["track"]
     for point, options in progress(jobs):
-        looked = [RunReader(folder, point, options["gauge"], inputs).looked(options["name"]) for folder in folders]
         runs = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+        opened = [spec["opened"].get(run) for run in runs]
+        readers = [
+            RunReader(folder, point, options["gauge"], inputs, how) for folder, how in zip(folders, opened, strict=True)
+        ]
+        looked = [reader.looked(options["name"]) for reader in readers]
         for label in looked[0]:
             mine, summary = _of_series(tracks, point, label)
             one = Series(point, label, runs, [of_run[label] for of_run in looked], mine, summary, first)
@@ -101,16 +111,26 @@ def _of_series(tracks: xr.Dataset, point: str, label: str) -> tuple[xr.Dataset, 
     return tracks.isel(track=np.flatnonzero(here)), tracks.sel(hook_point=point, decomposition=label)
 
 
-def _write_lists(data: Path, series: list[Series]) -> None:
-    """`tracks.js` and `alone.js`: columns over the items of all series."""
+def _write_lists(data: Path, series: list[Series], words: list[str | None]) -> list[int]:
+    """`tracks.js` and `alone.js`: columns over the items of all series; gives the logits that they name."""
     parts: dict[str, dict[str, list[Any]]] = {"tracks": {}, "alone": {}}
     for number, one in enumerate(series):
         cut = one.tracks.sizes["track"]
-        for name, values in {"series": [number] * len(one.members), **columns(one)}.items():
+        for name, values in {"series": [number] * len(one.members), **columns(one, words)}.items():
             parts["tracks"].setdefault(name, []).extend(values[:cut])
             parts["alone"].setdefault(name, []).extend(values[cut:])
     for name, listed in parts.items():
         write_script(data, name, listed)
+    return sorted({one for listed in parts.values() for one in listed["effect_class"] if one >= 0})
+
+
+def _write_names(data: Path, series: list[Series], shown: Shown) -> dict[int, str]:
+    """`names.js`: what the classes or tokens are called whose logits some latent changes most."""
+    effects = [one.effects for of_series in series for one in of_series.looked if one.effects is not None]
+    used = np.unique(np.concatenate([np.empty(0, np.int64), *(one.strongest.which.ravel() for one in effects)]))
+    names = {one: name for one in used.tolist() if (name := shown.logit_name(one)) is not None}
+    write_script(data, "names", names)
+    return names
 
 
 def _write_items(
@@ -182,6 +202,10 @@ def _about(
     }
 
 
+def _loss_recovered(dictionary: Dictionary) -> float:
+    return float(short(np.array(float(dictionary.member.get("loss_recovered", np.nan)))))
+
+
 def _of_all(one: Series) -> dict[str, Any]:
     """What a page needs to know of a decomposition: its nulls."""
     told: dict[str, Any] = {
@@ -191,6 +215,8 @@ def _of_all(one: Series) -> dict[str, Any]:
         "alone": len(one.members) - one.tracks.sizes["track"],
         "silent": one.silent,
         "signed": one.signed,
+        # Of the runs whose networks are at hand, and whose loss a dictionary could be told to recover.
+        "loss_recovered": [_loss_recovered(looked.dictionary) for looked in one.looked],
         "near_by_chance": short(np.array(one.near_by_chance)).item(),
     }
     if one.summary is not None:

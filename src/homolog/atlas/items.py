@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from homolog.atlas.fates import Fate, Latent
 from homolog.atlas.members import Members, RowsToTell
 from homolog.atlas.neighbours import Neighbours, by_chance, nearest
 from homolog.atlas.pages import short
 from homolog.atlas.reading import Looked
+from homolog.atlas.strongest import mean_of_members, strongest_effect, strongest_on
 from homolog.streams import stream
 
 # What a change is, by what its columns in tracks.nc are named after `change_`.
@@ -75,32 +76,9 @@ class Series:
         tracks = self.members[: self.tracks.sizes["track"]]
         return by_chance(tracks, [one.dictionary.directions for one in self.looked], self.signed, draw)
 
-    def mean(self, values: list[Float[np.ndarray, "latents ..."]]) -> Float[np.ndarray, "items ..."]:
-        """Mean over members of something that each run says of its latents; NaN where all are."""
-        more = values[0].shape[1:]
-        total, count = np.zeros((2, len(self.members), *more))
-        for run, of_run in enumerate(values):
-            there = np.flatnonzero(self.members[:, run] >= 0)
-            mine = of_run[self.members[there, run]]
-            total[there] += np.nan_to_num(mine)
-            count[there] += ~np.isnan(mine)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(total / count)
 
-    def strongest_effect(self, which: str) -> tuple[Float[np.ndarray, " items"], Int[np.ndarray, " items"]]:
-        """By how much the members change the logit that they change most, on average, and whose; NaN, -1 if unknown."""
-        values = [getattr(one, which) for one in self.looked]
-        if any(one is None for one in values):
-            return np.full(len(self.members), np.nan), np.full(len(self.members), -1)
-        mean = self.mean(values)
-        unknown = np.isnan(mean).any(1)
-        best = np.nan_to_num(np.abs(mean)).argmax(1)
-        effect = mean[np.arange(len(mean)), best]
-        return np.where(unknown, np.nan, effect), np.where(unknown, -1, best)
-
-
-def columns(series: Series) -> dict[str, list[Any]]:
-    """What the lists say of each item, by column."""
+def columns(series: Series, words: list[str | None]) -> dict[str, list[Any]]:
+    """What the lists say of each item, by column; `words` says of each held-out row what it is."""
     tracks, size = series.tracks, len(series.members)
     alone = size - tracks.sizes["track"]
 
@@ -109,16 +87,18 @@ def columns(series: Series) -> dict[str, list[Any]]:
         return listed
 
     found = (series.members >= 0).sum(1)
-    effect, of_class = series.strongest_effect("effects")
-    null_effect, _ = series.strongest_effect("null_effects")
+    effects = [one.effects for one in series.looked]
+    effect, of_class = strongest_effect(series.members, effects, null=False)
+    null_effect, _ = strongest_effect(series.members, effects, null=True)
     near, cosine = series.neighbours
     told: dict[str, list[Any]] = {
         "id": series.ids.tolist(),
         "run": np.where(found == 1, (series.members >= 0).argmax(1), -1).tolist(),
         "latent": np.where(found == 1, series.members.max(1), -1).tolist(),
         "found": found.tolist(),
+        "words": strongest_on(series.members, [one.activity.top.row for one in series.looked], words),
         "similarity": of_tracks(tracks.similarity.mean("run").values),
-        "rate": short(series.mean([one.activity.rate for one in series.looked])).tolist(),
+        "rate": short(mean_of_members(series.members, [one.activity.rate for one in series.looked])).tolist(),
         "effect": short(effect).tolist(),
         "effect_class": of_class.tolist(),
         "null_effect": short(np.abs(null_effect)).tolist(),

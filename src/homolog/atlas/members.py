@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from homolog.atlas.activity import SHOWN
 from homolog.atlas.around import Around
+from homolog.atlas.network_effects import Added
 from homolog.atlas.pages import short
 from homolog.atlas.reading import Looked
 
@@ -37,8 +38,8 @@ class Members:
         activity, half = one.activity, one.activity.histogram.shape[1] // 2
         counts = activity.histogram if activity.histogram[:, :half].any() else activity.histogram[:, half:]
         whole = {"active": activity.active, "exponent": activity.exponent, "histogram": counts}
-        if one.effects is not None and one.null_effects is not None:
-            whole |= {"effect": short(one.effects), "null": short(one.null_effects)}
+        if one.effects is not None:
+            whole |= _effects(one.effects)
         kept = {
             name: _Rows.of(found.row[:, :SHOWN], found.code[:, :SHOWN], rows)
             for name, found in {"top": activity.top, "sample": activity.sample}.items()
@@ -57,6 +58,17 @@ class Members:
                 first += SHOWN
             told[name] = [list(row) for row in zip(*found, strict=True)]
         return told
+
+
+def _effects(added: Added) -> dict[str, np.ndarray]:
+    """What latents add to each class, beside the null; of many classes, those that they raise and lower most."""
+    if added.own is not None and added.null is not None:
+        return {"effect": short(added.own), "null": short(added.null)}
+    told = np.stack([added.strongest.which, short(added.strongest.change), short(added.by_chance)], axis=2)
+    half = told.shape[1] // 2
+    chance = added.null_strongest.change
+    largest = np.take_along_axis(chance, np.abs(np.nan_to_num(chance)).argmax(1)[:, None], axis=1)[:, 0]
+    return {"raised": told[:, :half], "lowered": told[:, half:], "chance": short(np.abs(largest))}
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,16 @@ class Added:
     by_chance: Float[np.ndarray, "latents kept"]
 
 
+def added_of(rows: int, own: Float[np.ndarray, "latents classes"], null: Float[np.ndarray, "latents classes"]) -> Added:
+    """Of all changes, which are kept where classes are few."""
+    mine, chance = torch.from_numpy(own), torch.from_numpy(null)
+    best, null_best = _strongest(mine), _strongest(chance)
+    strongest, null_strongest = (Strongest(*(one.numpy() for one in found)) for found in (best, null_best))
+    few = own.shape[1] <= FEW
+    by_chance = chance.gather(1, best[0]).numpy()
+    return Added(rows, own if few else None, null if few else None, strongest, null_strongest, by_chance)
+
+
 def rows_of_each(latents: int, positions: int) -> int:
     """Over how many of its active rows a latent's effect is averaged, in inputs of so many positions."""
     return min(MOST, max(FEWEST, POSITIONS // (2 * positions * max(1, latents))))

@@ -48,10 +48,14 @@ class Pictures(Shown):
         self._pixels, self._size, self._names = pixels, size, folders
 
     def told(self, units: Int[np.ndarray, " units"]) -> list[Any]:
-        return [[int(self.numbers[one]), self._class(self.label[one])] for one in units.tolist()]
+        return [[int(self.numbers[one]), self.class_name(self.label[one])] for one in units.tolist()]
 
-    def _class(self, label: int | None) -> int | str | None:
-        return label if label is None or self._names is None else f"{label} ({self._names[label]})"
+    def class_name(self, number: int | None) -> str | None:
+        name = None if number is None else self.logit_name(number)
+        return super().class_name(number) if name is None else f"{number} ({name})"
+
+    def logit_name(self, number: int) -> str | None:
+        return self._names[number] if self._names is not None and number < len(self._names) else None
 
     def facts(self, folder: Path, used: Int[np.ndarray, " used"]) -> dict[str, Any]:
         shape = shrunk(self._size)

@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from homolog.alignment.gauge import Gauge
-from homolog.atlas.activity import SHOWN, ActiveCodes, Activity, observe
+from homolog.atlas.activity import SAMPLE, SHOWN, ActiveCodes, Activity, observe
 from homolog.atlas.around import Around, codes_around
 from homolog.atlas.effects import added_to_logits, maps
+from homolog.atlas.network_effects import Added, added_by_latents, added_of
 from homolog.atlas.pictures import Pictures, pixels_of
 from homolog.atlas.shown import Numbers, Shown
 from homolog.atlas.texts import Texts
@@ -27,6 +28,9 @@ from homolog.decompositions.samples import Samples
 from homolog.dictionary import Dictionary
 from homolog.loading import build
 from homolog.models.build import restore_model
+from homolog.networks.effects import Changes
+from homolog.networks.restoring import restore_network
+from homolog.networks.splicing import Opened
 from homolog.store.activation_samples import choose_samples, open_activations
 from homolog.store.activations import Rows
 from homolog.store.dictionaries import read_dictionaries
@@ -48,6 +52,7 @@ class Inputs:
     priority: Int[np.ndarray, " held_out"]
     """In which order rows enter random samples."""
     image_shape: tuple[int, int] | None = None
+    corpus: Corpus | None = None
 
     @classmethod
     def read(cls, spec: dict[str, Any], activations: str | Path, source: Source) -> Inputs:
@@ -67,12 +72,14 @@ class Inputs:
             pictures = source.reshape(-1, 1, height, width)
             shown: Shown = Pictures(rows, index, lambda inputs: pictures[row_of[inputs]], (height, width))
             return cls(shown, source[torch.from_numpy(index)], draw, (height, width))
-        if source is None or kind == Numbers.kind:
+        if source is None:
             return cls(Numbers(rows, index), None, draw)
         _check_same(source, stored.attributes, activations)
+        if kind == Numbers.kind:
+            return cls(Numbers(rows, index), None, draw, None, source)
         if isinstance(source, Text):
-            return cls(Texts(rows, index, source), None, draw)
-        return cls(_pictures(rows, index, source, spec["corpus"]), None, draw)
+            return cls(Texts(rows, index, source), None, draw, None, source)
+        return cls(_pictures(rows, index, source, spec["corpus"]), None, draw, None, source)
 
 
 def _check_same(corpus: Corpus, attributes: dict[str, Any], path: str | Path) -> None:
@@ -109,8 +116,8 @@ class Looked:
 
     dictionary: Dictionary
     activity: Activity
-    effects: Float[np.ndarray, "latents classes"] | None
-    null_effects: Float[np.ndarray, "latents classes"] | None
+    effects: Added | None
+    """What each latent adds to the logits, where the network is at hand."""
     maps: Float[np.ndarray, "latents inputs"] | None
     around: Around | None
     """Codes on the inputs that are shown, first of the strongest rows, then of those at random; None where a row is all
@@ -118,20 +125,30 @@ class Looked:
 
 
 class RunReader:
-    """One run's hook point in one gauge."""
+    """One run's hook point in one gauge. `opened` says how its network is made, where it is known by its modules."""
 
-    def __init__(self, folder: Path, hook_point: str, gauge: str, inputs: Inputs) -> None:
+    def __init__(
+        self, folder: Path, hook_point: str, gauge: str, inputs: Inputs, opened: dict[str, Any] | None = None
+    ) -> None:
         self.folder, self.hook_point, self._inputs = folder, hook_point, inputs
         stored = open_activations(folder / "activations.h5", hook_point)
         self.run = stored.run
         self._gauge: Gauge = choose_gauge(gauge, stored)
-        self._samples: Samples = choose_samples(stored, stored.rows.where(TEST), self._gauge)
+        index = stored.rows.where(TEST)
+        self._samples: Samples = choose_samples(stored, index, self._gauge)
+        self._names = stored.rows.input_id[index].numpy()
         recorded = json.loads(stored.attributes["spec"]).get("hook_points")
         self._model = None if recorded is None else self._read_model()
+        self._changes = None if opened is None or inputs.corpus is None else self._open(opened, inputs.corpus)
 
     def _read_model(self) -> Any:
         saved = read_model(self.folder / "model.safetensors")
         return restore_model(json.loads(saved.attributes["spec"])["architecture"], saved.state, saved.sizes)
+
+    def _open(self, opened: dict[str, Any], corpus: Corpus) -> Changes:
+        weights = self.folder / "model.safetensors" if opened["trained"] else None
+        network = restore_network(opened["network"], weights)
+        return Changes(Opened(network, corpus, opened["points"][self.hook_point]))
 
     def looked(self, decomposition: str) -> dict[str, Looked]:
         """By label: of each grid point the member that is tracked, the one of the lowest seed fitted to all rows."""
@@ -158,12 +175,17 @@ class RunReader:
         if shown.grouped is not None:
             row = np.concatenate([kept.row[:, :SHOWN] for kept in (activity.top, activity.sample)], axis=1)
             around = codes_around(codes, row, shown.unit, shown.place)
+        pictures = None
+        if hasattr(self._model, "after") and self._inputs.values is not None:
+            read = (self.hook_point, self._gauge, self._inputs.values)
+            pictures = maps(self._model, *read, dictionary, activity.sample)
+        return Looked(dictionary, activity, self._effects(label, dictionary, activity), pictures, around)
+
+    def _effects(self, label: str, dictionary: Dictionary, activity: Activity) -> Added | None:
+        draw = stream("atlas", "partner", self.run, self.hook_point, label)
+        if self._changes is not None:
+            return added_by_latents(self._changes, self._gauge, self._names, dictionary, activity.sample, draw)
+        if not hasattr(self._model, "after"):
+            return None
         place = (self.hook_point, self._gauge, self._samples)
-        effects = null = pictures = None
-        if hasattr(self._model, "after"):
-            draw = stream("atlas", "partner", self.run, self.hook_point, label)
-            effects, null = added_to_logits(self._model, *place, dictionary, activity.sample, draw)
-            if self._inputs.values is not None:
-                read = (self.hook_point, self._gauge, self._inputs.values)
-                pictures = maps(self._model, *read, dictionary, activity.sample)
-        return Looked(dictionary, activity, effects, null, pictures, around)
+        return added_of(SAMPLE, *added_to_logits(self._model, *place, dictionary, activity.sample, draw))

@@ -53,6 +53,19 @@ class Shown(ABC):
         number[used] = np.arange(len(used))
         return np.asarray(number[self.unit] * self.places + self.place)
 
+    def words(self) -> list[str | None]:
+        """By held-out row, in a word what it is: its class here; None where that isn't known."""
+        said = [self.class_name(one) for one in self.label]
+        return [said[unit] for unit in self.unit.tolist()]
+
+    def class_name(self, number: int | None) -> str | None:
+        """What a class is called; its number where it has no name."""
+        return None if number is None else str(number)
+
+    def logit_name(self, number: int) -> str | None:
+        """What the class is called that a logit is of, where it has a name."""
+        return None
+
     def write(self, folder: Path, used: Int[np.ndarray, " used"]) -> dict[str, Any]:
         """Write what pages ask for of some inputs into `folder`; gives what the script must know of it."""
         for page, start in enumerate(range(0, len(used), self.per_page)):
@@ -79,6 +92,10 @@ class Numbers(Shown):
         at = self.index[np.argsort(self.unit, kind="stable")[first]].tolist()
         more = sorted(self.rows.more.items())
         return [
-            [int(self.numbers[unit]), self.label[unit], [[name, int(values[row])] for name, values in more]]
+            [
+                int(self.numbers[unit]),
+                self.class_name(self.label[unit]),
+                [[name, int(values[row])] for name, values in more],
+            ]
             for unit, row in zip(units.tolist(), at, strict=True)
         ]

@@ -49,6 +49,14 @@ class Texts(Shown):
             found.append([int(numbers[line]), tokens, _begins(named["document"][line, :end].tolist())])
         return found
 
+    def words(self) -> list[str | None]:
+        """The token of each row."""
+        return [self.vocabulary[one] for one in self.rows.named("token_id")[torch.from_numpy(self.index)].tolist()]
+
+    def logit_name(self, number: int) -> str | None:
+        """A token: of a text, logits are those of the next one."""
+        return self.vocabulary[number] if number < len(self.vocabulary) else None
+
     def facts(self, folder: Path, used: Int[np.ndarray, " used"]) -> dict[str, Any]:
         return {"before": BEFORE, "behind": BEHIND}
 

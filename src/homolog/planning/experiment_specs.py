@@ -7,12 +7,16 @@ from homolog.config import Config
 from homolog.config.analyses import OF_ACTIVATIONS, TrapsOptions
 from homolog.config.experiments import MadeExperiment
 from homolog.config.given import GivenOptions
+from homolog.config.network_models import NetworkRecipe
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions, TopKOptions
 from homolog.planning.experiments import PlannedExperiment
 from homolog.planning.groups import changes_of, groups_of, wider
 from homolog.planning.run_specs import corpus, fitted, method
-from homolog.planning.runs import Run, Spec, architecture, is_external, recipe, task
+from homolog.planning.runs import Run, Spec, architecture, is_external, is_trained, recipe, task
 from homolog.registry import ANALYSES, FIGURES, METHODS, VIEWS
+
+# What networks are trained for that give logits.
+WITH_LOGITS = ("next_token", "label")
 
 
 def decompose_jointly(config: Config, experiment: str, decomposition: str) -> Spec:
@@ -102,8 +106,9 @@ def atlas(config: Config, experiment: str) -> Spec:
     known = [recipe(config, run) for run in planned.compared if not is_external(config, run)][:1]
     pictures = [one.task.image_shape for one in known if one.task.image_shape]
     shown: Spec = {"kind": "images", "shape": list(pictures[0])} if pictures else {"kind": "numbers"}
-    networks = [network for run in planned.compared if (network := config.network(run.source))]
-    seen = [network for network in networks[:1] if network.data.shown != "numbers"]
+    networks = {run: network for run in planned.compared if (network := config.network(run.source))}
+    opened = {str(run): _opened(config, run, one) for run, one in networks.items() if one.objective in WITH_LOGITS}
+    seen = [one for one in list(networks.values())[:1] if opened or one.data.shown != "numbers"]
     return {
         "experiment": experiment,
         "hook_points": planned.hook_points,
@@ -113,7 +118,17 @@ def atlas(config: Config, experiment: str) -> Spec:
         "shown": {"kind": seen[0].data.shown} if seen else shown,
         "within": planned.of_runs.of_runs.conditional_on,
         "networks": _networks(planned),
+        "opened": opened,
         "templates": templates_digest(),
+    }
+
+
+def _opened(config: Config, run: Run, network: NetworkRecipe) -> Spec:
+    """How the network of a run is made whose logits are looked at, and what its hook points mean."""
+    return {
+        "network": network.network.spec(network.number(run.seed)),
+        "trained": is_trained(config, run),
+        "points": network.activations.named(),
     }
 
 

@@ -54,6 +54,13 @@ function percent(value) {
   return `${Number((100 * value).toPrecision(value < 0.1 ? 2 : 3))} %`;
 }
 
+// What a logit is of: a token, or a class by its number and its name, as far as these are known.
+function logitName(number, names) {
+  const name = names[number];
+  if (name === undefined) return String(number);
+  return atlas.about.shown.kind === "text" ? `“${name}”` : `${number} (${name})`;
+}
+
 // The tables' own dark colours follow a class, the rest follows the media query.
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const followScheme = () => document.documentElement.classList.toggle("dark", dark.matches);

@@ -50,7 +50,7 @@
     const x = (value) => 130 + 100 * Math.max(-1, Math.min(1, value / limit));
     shown.forEach((one, index) => {
       const y = index * line, end = x(member.effect[one]);
-      mark(made, "text", { x: 8, y: y + 11 }, String(one));
+      mark(made, "text", { x: 8, y: y + 11 }, logitName(one, about.names));
       mark(made, "rect", { x: Math.min(130, end), y: y + 2, width: Math.abs(end - 130), height: line - 4,
         class: member.effect[one] < 0 ? "bar lowers" : "bar raises" });
       const chance = x(member.null[one]);
@@ -60,27 +60,42 @@
     return made;
   };
 
+  // Of many logits, those that are raised and lowered most.
+  const changes = (member, names) => {
+    const rows = (kept) => kept.map(([one, change, chance]) => element("tr", {},
+      ...[logitName(one, names), told(change), told(chance)].map((text) => element("td", {}, text))));
+    const table = (title, kept) => element("table", { class: "plain changes" },
+      element("thead", {}, element("tr", {}, ...[title, "adds", "by chance"].map((text) => element("th", { scope: "col" }, text)))),
+      element("tbody", {}, ...rows(kept)));
+    return element("section", {}, element("h3", {}, "Added to the logits"), table("raised most", member.raised.slice(0, 8)),
+      table("lowered most", member.lowered.slice(0, 5)),
+      element("p", { class: "note" }, `Largest change of any by chance: ${told(member.chance)}.`));
+  };
+
   const facts = (pairs) => element("dl", { class: "facts" },
     ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
 
-  const card = (member, index, series, limit, sheet, nameOf) => {
+  const card = (member, index, series, limit, sheet, nameOf, names) => {
     const said = [["active on", `${member.active} of ${about.rows} ${noun}`]];
     if (member.similarity !== undefined) {
       said.unshift(["similarity", `${told(member.similarity)} (by chance ${told(series.link_level)})`],
         ["linked with", `${percent(member.support)} of the others`], ["p of its links", told(member.member_p_value)]);
     }
+    const recovered = series.loss_recovered[member.run];
+    if (!Number.isNaN(recovered)) said.push(["loss recovered", `${told(recovered)}, by its whole dictionary`]);
     // A long name breaks at its slash.
     const [model, seed] = about.runs[member.run].split("/");
     const parts = [element("h2", {}, `${model}/`, element("wbr"), seed ?? ""), element("p", { class: "latent" }, `latent ${member.latent}`), facts(said)];
     const made = (...more) => element("article", { class: "card", tabindex: "0", "aria-label": about.runs[member.run] }, ...parts, ...more);
     if (!member.active) return made(element("p", {}, `It is active on none of the held-out ${noun}.`));
-    if (sheet && about.shown.shape) {
+    if (sheet) {
       const label = "mean gradient of the latent's pre-activation with respect to the input";
       parts.push(element("section", {}, element("h3", {}, "What raises it"),
         picture("maps", sheet.page, sheet.first + index, sheet.count, scaleOf(96), label)));
     }
     parts.push(inputs(TITLES.top, member.top, member, nameOf), inputs(TITLES.sample, member.sample, member, nameOf));
     parts.push(element("section", {}, element("h3", {}, "Codes, where it is active"), histogram(member)));
+    if (member.raised) parts.push(changes(member, names));
     if (member.effect) parts.push(element("section", {}, element("h3", {}, "Added to each class's logit"), effects(member, limit)));
     return made();
   };
@@ -133,7 +148,7 @@
     }
     pairs.push(["rate", `${percent(list.rate[row])} of ${about.rows} held-out ${noun}`]);
     if (!Number.isNaN(list.effect[row])) {
-      pairs.push(["effect", `${told(list.effect[row])} on class ${list.effect_class[row]} (by chance ${told(list.null_effect[row])})`]);
+      pairs.push(["effect", `${told(list.effect[row])} on ${logitName(list.effect_class[row], about.names)} (by chance ${told(list.null_effect[row])})`]);
     }
     return facts(pairs);
   };
@@ -153,10 +168,10 @@
     const name = id < tracks ? "tracks" : "alone", row = id < tracks ? id : id - tracks;
     const [items, list] = await Promise.all([atlas.load(`items/${page}`), atlas.load(name)]);
     const feature = items[id % about.per_page], series = about.series[list.series[row]];
-    const nameOf = await namesOf(feature.members);
+    const [nameOf, names] = await Promise.all([namesOf(feature.members), feature.members[0].raised ? atlas.load("names") : {}]);
     const before = items.slice(0, id % about.per_page).reduce((sum, one) => sum + one.members.length, 0);
     const all = items.reduce((sum, one) => sum + one.members.length, 0);
-    const sheet = feature.members[0].effect ? { page, first: before, count: all } : null;
+    const sheet = about.maps ? { page, first: before, count: all } : null;
     const limit = Math.max(...feature.members.flatMap((one) => [...(one.effect ?? []), ...(one.null ?? [])]).filter((one) => !Number.isNaN(one)).map(Math.abs), 1e-9);
     const step = (to, text, key) => (to >= 0 && to < features ? element("a", { href: `#${to}`, rel: key }, text) : element("span"));
     document.title = `#${id}: ${about.experiment}`;
@@ -166,14 +181,14 @@
       summary(id, row, list, series),
       element("p", { class: "note" }, noteOn(feature, series)),
       heatSwitch(() => place.querySelector(".cards")) ?? "",
-      element("div", { class: `cards ${about.shown.kind}` }, ...feature.members.map((one, index) => card(one, index, series, limit, sheet, nameOf))),
+      element("div", { class: `cards ${about.shown.kind}` }, ...feature.members.map((one, index) => card(one, index, series, limit, sheet, nameOf, names))),
       nearby(feature, series),
       became(feature) ?? "");
     document.documentElement.dataset.ready = String(id);
   };
   const noteOn = (feature, series) => {
     const parts = [NOTES[about.shown.kind]];
-    if (about.shown.shape && feature.members[0].effect) {
+    if (about.maps) {
       parts.push("What raises it: the gradient of its pre-activation with respect to the input, a mean over up to 32 random active " +
         "inputs; orange raises it, purple lowers it, each picture over its own largest value.");
     }
@@ -181,6 +196,10 @@
     if (feature.members[0].effect) {
       parts.push("Logits are centred over classes; a bar is what the latent adds where it is active, a mean over the same " +
         "inputs, and the grey mark what as much of another latent's direction would add.");
+    }
+    if (feature.members[0].raised) {
+      parts.push("Logits are centred over all; told is what the latent adds where it is active, with it less with its code set to 0 there, a " +
+        "mean over some of the random active tokens, and beside it what as much of another latent's direction would add.");
     }
     return parts.join(" ");
   };

@@ -32,6 +32,10 @@
   if (several(about.series.map((one) => one.decomposition))) {
     columns.push(words("decomposition", (row) => seriesOf(row).decomposition));
   }
+  if (data.words.some((one) => one.length)) {
+    const said = (row) => data.words[row].map((one) => one.replace(/^ +$/, "␣")).join(" · ");
+    columns.push({ ...words("strongest on", said), hint: "what is most frequent among the strongest inputs of its members", clipped: true });
+  }
   if (table.dataset.list === "tracks") {
     columns.push({
       title: `runs of ${runs}`, numeric: true, first: true, sort: (row) => data.found[row], show: (row) => String(data.found[row]),
@@ -69,7 +73,8 @@
     columns.push({
       title: "effect", hint: "on the centred logit of the class that it changes most", numeric: true,
       sort: (row) => Math.abs(data.effect[row]),
-      show: (row) => `${data.effect[row] > 0 ? "+" : ""}${told(data.effect[row])} on ${data.effect_class[row]}`,
+      show: (row) => Number.isNaN(data.effect[row]) ? "–" : `${data.effect[row] > 0 ? "+" : ""}${told(data.effect[row])} on ${logitName(data.effect_class[row], about.names)}`,
+      searched: about.shown.kind === "text",
     });
     columns.push(number("by chance", data.null_effect, "as much of another latent's direction"));
   }
@@ -81,10 +86,10 @@
   const definitions = columns.map((column, index) => ({
     title: markup(column.title),
     name: `${index}`,
-    className: column.numeric ? "dt-body-right dt-head-right" : "dt-body-left dt-head-left",
+    className: `${column.numeric ? "dt-body-right dt-head-right" : "dt-body-left dt-head-left"}${column.clipped ? " clipped" : ""}`,
     orderSequence: column.numeric && column.title !== "p" ? ["desc", "asc"] : ["asc", "desc"],
     type: column.numeric || column.link ? "num" : "string",
-    searchable: !column.numeric,
+    searchable: !column.numeric || column.searched === true,
     data: (row, purpose) => {
       if (purpose === "sort" || purpose === "type") return known(column.sort(row));
       if (purpose === "filter") return column.show(row);
@@ -119,7 +124,8 @@
     kept.push(choice("run", about.runs, (row) => about.runs[data.run[row]]));
   }
   const classes = isKnown(data.effect) ? data.effect_class.filter((one) => one >= 0).sort((a, b) => a - b) : [];
-  kept.push(choice("effect on class", [...new Set(classes)], (row) => data.effect_class[row]));
+  // Of tokens there are too many to choose from: they are searched.
+  if (about.shown.kind !== "text") kept.push(choice("effect on class", [...new Set(classes)], (row) => data.effect_class[row]));
 
   const listed = jQuery(table).DataTable({
     data: rows,
@@ -141,6 +147,15 @@
   filters.addEventListener("submit", (event) => event.preventDefault());
   listed.draw();
 
+  const quality = document.getElementById("quality");
+  for (const one of about.series) {
+    const known = one.loss_recovered.filter((value) => !Number.isNaN(value));
+    if (!quality || !known.length) continue;
+    const name = [several(about.series.map((each) => each.hook_point)) ? one.hook_point : "", one.decomposition].join(" ").trim();
+    const range = known.length > 1 ? `${told(Math.min(...known))} to ${told(Math.max(...known))}` : told(known[0]);
+    quality.append(element("li", {}, `${name}: ${range}, in ${known.length} of ${one.loss_recovered.length} runs`));
+    quality.parentElement.hidden = false;
+  }
   const silent = document.getElementById("silent");
   if (silent) {
     const counts = about.series.map((one) => `${one.decomposition} ${Math.max(...one.silent)}`);
