@@ -30,7 +30,7 @@ from homolog.loading import build
 from homolog.models.build import restore_model
 from homolog.networks.effects import Changes
 from homolog.networks.restoring import restore_network
-from homolog.networks.splicing import Opened
+from homolog.networks.splicing import Opened, check_corpus
 from homolog.store.activation_samples import choose_samples, open_activations
 from homolog.store.activations import Rows
 from homolog.store.dictionaries import read_dictionaries
@@ -74,19 +74,12 @@ class Inputs:
             return cls(shown, source[torch.from_numpy(index)], draw, (height, width))
         if source is None:
             return cls(Numbers(rows, index), None, draw)
-        _check_same(source, stored.attributes, activations)
+        check_corpus(source, stored)
         if kind == Numbers.kind:
             return cls(Numbers(rows, index), None, draw, None, source)
         if isinstance(source, Text):
             return cls(Texts(rows, index, source), None, draw, None, source)
         return cls(_pictures(rows, index, source, spec["corpus"]), None, draw, None, source)
-
-
-def _check_same(corpus: Corpus, attributes: dict[str, Any], path: str | Path) -> None:
-    if corpus.digest() != attributes.get("data"):
-        raise ValueError(
-            f"{path} was read on another corpus than the one that is there now: build it again with `snakemake {path}`."
-        )
 
 
 def _pictures(rows: Rows, index: Int[np.ndarray, " held_out"], corpus: Corpus, options: dict[str, Any]) -> Pictures:
