@@ -13,8 +13,11 @@ import xarray as xr
 
 import homolog
 from benchmarks.atlas import HOOK_POINT, NAME, Sizes, make_results
+from homolog.store.curves import write_curve
 from homolog.store.experiments import write_experiment
 from homolog.store.track_table import track_table, write_track_table
+from homolog.store.tracks import write_tracks
+from homolog.training import Curve
 
 SIZES = Sizes(runs=4, tracks=12, latents=20, rows=40, units=6, active=2)
 
@@ -45,6 +48,17 @@ def test_a_dictionary_and_an_experiment_come_as_they_stand(made, tmp_path):
     with homolog.load(tmp_path / "stability.nc") as loaded:
         xr.testing.assert_identical(loaded.observed, dataset.observed)
         assert loaded.attrs["experiment"] == "made"
+
+
+def test_tracks_and_curves_come_as_they_stand(made, tmp_path):
+    write_tracks(tmp_path / "tracks.nc", made[1], {})
+    with homolog.load(tmp_path / "tracks.nc") as loaded:
+        xr.testing.assert_equal(loaded.latent, made[1].latent)
+        assert len(homolog.track_table(loaded)) == int((made[1].latent >= 0).sum())
+    write_curve(tmp_path / "training.nc", Curve([0, 9], [(2.5, 2.0), (1.0, 1.5)], [(0.1, 0.2), (0.5, 0.75)]), {})
+    with homolog.load(tmp_path / "training.nc") as loaded:
+        assert loaded.loss.sel(split="test").values.tolist() == [2.0, 1.5]
+        assert loaded.step.values.tolist() == [0, 9]
 
 
 def test_what_cannot_be_loaded_is_told(made, tmp_path):
