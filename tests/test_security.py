@@ -301,7 +301,8 @@ def test_names_of_arrays_end_no_line_of_a_message(end: str, tmp_path: Path) -> N
 
 
 REGISTRIES = [kind for name, kind in vars(registry).items() if name.isupper() and isinstance(kind, dict)]
-TARGETS = [target for kind in REGISTRIES for target in kind.values()]
+# One that says which figures a figure stands for leads to no code.
+TARGETS = [target for kind in REGISTRIES for target in kind.values() if isinstance(target, str)]
 
 
 @pytest.mark.parametrize("target", TARGETS)
