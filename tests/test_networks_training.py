@@ -20,6 +20,8 @@ from homolog.alignment.layer import build_layer
 from homolog.alignment.views.neuron import Neuron
 from homolog.analyses.admission import acceptance
 from homolog.config import ConfigError, parse_config
+from homolog.config.check_files import fallbacks
+from homolog.config.globs import expand_globs
 from homolog.loading import build
 from homolog.networks.network import Network, from_transformers, weights_digest
 from homolog.networks.reading import Reader
@@ -331,6 +333,15 @@ def test_tracks_know_a_step_as_a_group_and_what_became_of_it(here: Path) -> None
     assert all(one["before"] != one["after"] for one in spec["changes"])
 
 
+def test_streams_may_be_named_by_globs(here: Path) -> None:
+    mapping = config()
+    mapping["models"]["net"]["activations"] = {"hook_points": {"at_1": "first", "at_2": "second"}, "streams": ["at_*"]}
+    mapping["experiments"]["trained"]["hook_points"] = ["at_*"]
+    config_of, problems = expand_globs(parse_config(mapping))
+    assert problems == []
+    assert json.loads(Plan(config_of).spec("dump_network", run=Run("again", 0)))["streams"] == ["at_1", "at_2"]
+
+
 def test_models_with_a_task_have_steps_too() -> None:
     mapping = config()
     mapping["models"] = {
@@ -360,8 +371,11 @@ def test_a_fallback_is_fed_where_the_data_arent_there_and_goes_into_the_spec(her
     mapping["models"]["net"]["data"] = {"name": "arrays", "path": "absent.npz"}
     plan = Plan(parse_config(mapping))
     assert json.loads(plan.spec("train_network", run=Run("net", 0)))["corpus"]["path"] == "points.npz"
+    told = "net: arrays isn't there, so it is fed arrays, its fallback"
+    assert fallbacks(plan.config, ["net", "net", "again"]) == [told]
     (here / "absent.npz").write_bytes((here / "points.npz").read_bytes())
     plan = Plan(parse_config(mapping))
+    assert fallbacks(plan.config, ["net"]) == []
     for run in (Run("net", 0), Run("again", 0)):
         assert json.loads(plan.spec("dump_network", run=run))["corpus"]["path"] == "absent.npz"
 
@@ -418,6 +432,13 @@ CONFIGS = {
     "steps of others": (
         lambda c: [of("net", training=None)(c), of("again", training=TRAINING)(c)],
         "experiments.trained.conditions.training.steps: of net, which others trained; allowed: models that are",
+    ),
+    "given dictionaries": (
+        lambda c: [
+            c["decompositions"].update(mine={"method": "given", "path": "mine/{seed}"}),
+            c["experiments"]["trained"].update(decompositions=["pca", "mine"]),
+        ],
+        "experiments.trained.decompositions: mine, of networks that are trained here (again, net), before their ",
     ),
     "an objective beside a task": (
         lambda c: c["models"].update(

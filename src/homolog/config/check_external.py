@@ -136,6 +136,14 @@ def _check_used(
             f"{listed(joint)}, whose loss recovered takes networks, of external models; allowed: decompositions of "
             "each run by itself; leave it out",
         )
+    here = [name for name, one in external.items() if isinstance(one, NetworkRecipe) and one.training]
+    given = [name for name, one in used.items() if isinstance(one, GivenOptions)]
+    if here and given:
+        yield (
+            (*path, "decompositions"),
+            f"{listed(given)}, of networks that are trained here ({listed(here)}), before their training too; allowed: "
+            "given dictionaries of what others trained; compare them with homolog.compare",
+        )
     for name, one in used.items():
         yield from _check_partners(path, experiment, name, one.partners(), external)
         for condition in experiment.conditions.values():

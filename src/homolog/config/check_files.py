@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homolog.config.analyses import OF_ACTIVATIONS, OF_CODES
 from homolog.config.experiments import RunsExperiment
 from homolog.config.given import GivenOptions
+from homolog.config.network_models import NetworkModel
 from homolog.config.problems import Path as Place
 from homolog.config.problems import Problem, dotted
 from homolog.config.root import Config
@@ -31,6 +32,16 @@ def check_files(config: Config, source: str = "config.yaml") -> list[str]:
     if any(config.external(name) for name in config.models):
         found += [problem for name in config.experiments for problem in _check_experiment(config, name)]
     return list(dict.fromkeys(f"{source}: {dotted(path)}: {text}" for path, text in found))
+
+
+def fallbacks(config: Config, models: Iterable[str]) -> list[str]:
+    """A line for each of these models that is fed something else than its `data`, whose files aren't there."""
+    lines = []
+    for name in dict.fromkeys(models):
+        entry = config.models.get(name)
+        if isinstance(entry, NetworkModel) and entry.fallback is not None and entry.fed is entry.fallback:
+            lines.append(f"{name}: {entry.data.name} isn't there, so it is fed {entry.fallback.name}, its fallback")
+    return lines
 
 
 def _check_network(config: Config, name: str) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from homolog.config.corpora import (
 from homolog.config.models import RetrainedModel
 from homolog.config.network_models import NetworkModel, NetworkRecipe, network_recipe, retrained_recipe
 from homolog.config.problems import Path, Problem, listed, nearest, shortened
-from homolog.networks.points import is_glob
+from homolog.networks.points import chosen, is_glob
 
 # Corpora of which it is known that an objective finds nothing in them.
 _WITHOUT_TOKENS = (ImagesOptions, DigitImagesOptions, FashionMNISTImagesOptions)
@@ -35,7 +35,7 @@ def check_network(name: str, model: NetworkModel, networks: dict[str, NetworkRec
             )
     known = list(model.activations.named())
     for point in model.activations.streams or []:
-        if point not in known:
+        if point not in known and not (is_glob(point) and chosen(point, known)) and not any(map(is_glob, known)):
             yield (
                 (*path, "activations", "streams"),
                 f"{shortened(point)} isn't recorded; recorded: {listed(known)}; {nearest(point, known)}",

@@ -11,6 +11,7 @@ from homolog.config.base import Count, Options, Reference, Several, which_form
 from homolog.config.corpora import Corpus
 from homolog.config.networks import NetworkSource, TransformersNetwork
 from homolog.config.training import Parent, TrainingOptions
+from homolog.networks.points import chosen, is_glob
 
 # A list of names of modules, or a mapping from names of one's own.
 HookPoints: TypeAlias = Annotated[
@@ -28,8 +29,9 @@ class ReadingOptions(Options):
     """Names of modules, by which results go; or a mapping from names of your own to hook points of any form, such as
     {block_3: "transformer.h.3:out[0]"}. `python -m homolog hook-points <model>` lists them."""
     streams: Several[Reference] | None = None
-    """Those of them, by the names that results go by, whose basis is fixed by all that reads and writes it, such as a
-    residual stream. There single units can be compared between a network and what was retrained of it in part."""
+    """Those of them, by the names that results go by or globs of these, whose basis is fixed by all that reads and
+    writes it, such as a residual stream. There single units can be compared between a network and what was retrained
+    of it in part."""
     dtype: Literal["float32", "float16"] = "float32"
     """Number format in the file; a value that float16 can't hold is an error, never an infinity."""
     precision: Literal["float32", "bfloat16"] | None = None
@@ -41,6 +43,12 @@ class ReadingOptions(Options):
         """Hook points by the names that results go by."""
         points = self.hook_points
         return dict(points) if isinstance(points, dict) else {point: point for point in points}
+
+    def fixed(self) -> list[str]:
+        """The names of streams."""
+        known = list(self.named())
+        found = (chosen(text, known) if is_glob(text) else [text] for text in self.streams or [])
+        return list(dict.fromkeys(name for names in found for name in names))
 
 
 class NetworkModel(Options):

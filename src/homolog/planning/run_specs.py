@@ -84,7 +84,7 @@ def dump_network(config: Config, run: Run) -> Spec:
         "corpus": corpus(given),
         **given.activations.model_dump(mode="json", exclude={"hook_points", "streams"}),
         "points": given.activations.named(),
-        "streams": given.activations.streams or [],
+        "streams": given.activations.fixed(),
     }
 
 
