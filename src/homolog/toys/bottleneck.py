@@ -107,4 +107,5 @@ def turned_at_random(
 ) -> Float[Tensor, "*members features units"]:
     """Weights of the same norms in random directions: what no arrangement gives."""
     random = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
-    return random / random.norm(dim=-1, keepdim=True) * weight.norm(dim=-1, keepdim=True)
+    turned: Tensor = random / random.norm(dim=-1, keepdim=True) * weight.norm(dim=-1, keepdim=True)
+    return turned
