@@ -290,6 +290,17 @@ def test_the_caption_of_a_report_is_right_for_every_experiment(name):
     assert all(label in body for label in config["experiments"][name].get("conditions", {}))
 
 
+def test_the_caption_of_tracks_leads_to_the_atlas():
+    source = (ROOT / "workflow" / "report" / "tracks.rst").read_text()
+    seen = SimpleNamespace(wildcards=SimpleNamespace(experiment="some"), input=SimpleNamespace(tracks="tracks.nc"))
+    text = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(source).render(snakemake=seen)
+    body = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]
+    # From where `snakemake --report report.html` puts it, beside results/.
+    assert 'href="results/atlas/some/index.html"' in body
+    # The path that the rule makes.
+    assert 'index="results/atlas/{experiment}/index.html"' in (ROOT / "workflow" / "rules" / "atlas.smk").read_text()
+
+
 def test_no_text_of_a_config_is_markup_in_a_caption():
     """Else it could put what it likes into the report, scripts too."""
     source = (ROOT / "workflow" / "report" / "experiment.rst").read_text()
