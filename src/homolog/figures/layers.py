@@ -37,7 +37,8 @@ def headline(dataset: xr.Dataset) -> str:
     ]
     return (
         "By hook point, how alike latents of one run are when they are fitted again (other data, other seed; chance in "
-        f"brackets), and what share of that span comes back ({between}): {'; '.join(filter(None, told))}. "
+        f"brackets), and what share of that span comes back ({between}); left is what lies above every null and the "
+        f"untrained network: {'; '.join(filter(None, told))}. "
         + (f"The same share elsewhere: {'; '.join(rest)}." if rest else "")
     ).strip()
 
@@ -50,10 +51,7 @@ def _say(method: str, cells: xr.Dataset) -> str:
     if known.sizes["hook_point"] > MOST_TOLD:
         ends = [int(known.ceiling.argmax()), int(known.ceiling.argmin())]
         known, method = known.isel(hook_point=ends), f"{method} from"
-    told = [
-        f"{one.hook_point.item()!s} {float(one.ceiling):.2f} ({float(one.null):.2f}), {_share(float(one.excess))}"
-        for one in (known.isel(hook_point=place) for place in range(known.sizes["hook_point"]))
-    ]
+    told = [_say_one(known.isel(hook_point=place)) for place in range(known.sizes["hook_point"])]
     return f"{method} {'; '.join(told)}" if not method.endswith("from") else f"{method} {' to '.join(told)}"
 
 
@@ -64,6 +62,16 @@ def _say_shares(page: xr.Dataset) -> str:
         f"{name} {' '.join(_share(float(value)) for value in chosen.excess.sel(decomposition=name).values)}"
         for name in chosen.decomposition.values[:MOST_METHODS]
     )
+
+
+def _say_one(cell: xr.Dataset) -> str:
+    scale = f"{cell.hook_point.item()!s} {float(cell.ceiling):.2f} ({float(cell.null):.2f})"
+    return f"{scale}, {_share(float(cell.excess))}{_left(cell)}"
+
+
+def _left(cell: xr.Dataset) -> str:
+    left = round(float(cell.left), 2) + 0.0
+    return "" if np.isnan(left) else f" ({left:.2f} left)" if left > 0 else " (nothing left)"
 
 
 def _share(value: float) -> str:
