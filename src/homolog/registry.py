@@ -43,6 +43,10 @@ METHODS: dict[str, str] = {
     "archetypal_sae": "homolog.decompositions.sae.archetypal:Archetypal",
     "crosscoder": "homolog.decompositions.sae.crosscoder:Crosscoder",
 }
+WORLDS: dict[str, str] = {
+    "planted": "homolog.worlds.planted:planted",
+    "sources": "homolog.worlds.sources:sources",
+}
 VIEWS: dict[str, str] = {
     "score": "homolog.alignment.views.score:Score",
     "score_spearman": "homolog.alignment.views.score:ScoreSpearman",
@@ -64,6 +68,7 @@ ANALYSES: dict[str, str] = {
     "stability": "homolog.analyses.stability:stability",
     "traps": "homolog.analyses.traps.analysis:traps",
     "superposition": "homolog.analyses.superposition:superposition",
+    "recovery": "homolog.analyses.recovery:recovery",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -73,12 +78,14 @@ FIGURES: dict[str, str] = {
     "layers": "homolog.figures.layers",
     "traps": "homolog.figures.traps",
     "superposition": "homolog.figures.superposition",
+    "recovery": "homolog.figures.recovery",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
     "stability": ("stability", "widening", "reinit_depth", "stabilisation", "layers"),
     "traps": ("traps",),
     "superposition": ("superposition",),
+    "recovery": ("recovery",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")
