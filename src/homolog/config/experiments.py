@@ -19,14 +19,14 @@ from homolog.config.base import (
     Several,
     registered,
 )
-from homolog.config.planted import RecoveryOptions
-from homolog.config.toys import SuperpositionOptions
+from homolog.config.toys import ArrangementOptions, DoubleDescentOptions, SuperpositionOptions, TopMOptions
 from homolog.registry import FIGURES
 
 FigureName: TypeAlias = Annotated[str, *registered(FIGURES)]
 # In the order of the registry.
 Analysis: TypeAlias = Annotated[
-    StabilityOptions | TrapsOptions | SuperpositionOptions | RecoveryOptions, Field(discriminator="name")
+    StabilityOptions | TrapsOptions | SuperpositionOptions | TopMOptions | DoubleDescentOptions | ArrangementOptions,
+    Field(discriminator="name"),
 ]
 
 # What a figure reads of an analysis: views and matchings without which it can't be drawn.

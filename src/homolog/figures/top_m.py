@@ -1,0 +1,89 @@
+"""At which width does a top-m filter cost nothing, and are features on single units where it stands?"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
+from homolog.figures.panels import draw_curve, draw_floors, said_with_bounds
+from homolog.figures.style import GREY, in_house_style, new_figure
+
+__all__ = ["REPORT", "draw", "headline"]
+
+NAMES = {"relu": "ReLU", "top_m": "top m", "random_mask": "m at random", "rotated_top_m": "top m, turned basis"}
+
+
+def headline(dataset: xr.Dataset) -> str:
+    """Alignment with and without the filter at one unit for each feature, and the gap below, there and above."""
+    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = page.isel(features=-1)
+    at = page.sel(ratio=1.0, method="nearest")
+    top, plain, turned = (at.sel(filter=name) for name in ("top_m", "relu", "rotated_top_m"))
+    low, high = (page.sel(filter="top_m").isel(ratio=i) for i in (0, -1))
+    return (
+        f"{int(page.features)} features, {int(page.attrs['kept'])} units kept. With a unit for each feature the "
+        f"filter aligns them with "
+        f"units: {said_with_bounds(top, 'alignment')}, against {said_with_bounds(plain, 'alignment')} with ReLU alone "
+        f"and "
+        f"{float(at.alignment_null):.2f} of random directions; kept in a turned basis "
+        f"{said_with_bounds(turned, 'alignment')}. What it costs "
+        f"in FVU is {said_with_bounds(low, 'gap', '{:.3f}')} at {float(low.ratio):g} units a feature (where ReLU "
+        f"alone leaves "
+        f"{float(page.fvu.sel(filter='relu')[0]):.2f}), {said_with_bounds(top, 'gap', '{:.3f}')} at 1 and "
+        f"{said_with_bounds(high, 'gap', '{:.3f}')} at {float(high.ratio):g}. "
+        f"{_verdict(page.gap.sel(filter='top_m'), page)} {_at_random(at)}"
+    )
+
+
+def _verdict(gaps: xr.DataArray, page: xr.Dataset) -> str:
+    """Whether performance is alike from as many units as features on only, as the founding document expects."""
+    below, above = gaps.sel(ratio=gaps.ratio < 1), gaps.sel(ratio=gaps.ratio >= 1)
+    if not below.size or not above.size:
+        return "Widths lie on one side of the number of features alone."
+    clear = page.gap_low.sel(filter="top_m", ratio=below.ratio)
+    if float(below.min()) > float(above.max()):
+        return "The filter costs more at every width below the number of features than from there on, as expected."
+    most = gaps.isel(ratio=int(np.argmax(gaps.values)))
+    return (
+        f"Unlike expected, performance is as alike below as above: the filter costs something for sure at "
+        f"{int((clear > 0).sum())} of "
+        f"{below.size} widths below the number of features, and most at {float(most.ratio):g} units a feature."
+    )
+
+
+def _at_random(at: xr.Dataset) -> str:
+    mask = at.sel(filter="random_mask")
+    return f"As many units at random cost {said_with_bounds(mask, 'gap', '{:.2f}')} at a unit for each feature."
+
+
+@in_house_style
+def draw(page: xr.Dataset) -> Figure:
+    """A row for each number of features: FVU, the gap, alignment and spread against units over features."""
+    rows = page.sizes["features"]
+    figure = new_figure(10.5, 1.3 + 2.5 * rows, "Does a top-m filter put features on units?", headline(page))
+    axes = figure.subplots(rows, 4, squeeze=False, sharex=True)
+    for row in range(rows):
+        world = page.isel(features=row)
+        for column, name in enumerate(("fvu", "gap", "alignment", "participation")):
+            _draw_panel(axes[row, column], world, name)
+            axes[row, column].set_title(page[name].attrs["long_name"] if row == 0 else "")
+        axes[row, 0].set_ylabel(f"{int(world.features)} features")
+    for one in axes[-1]:
+        one.set_xlabel("units / features")
+    axes[0, 0].legend(frameon=False)
+    return figure
+
+
+def _draw_panel(axes: Axes, world: xr.Dataset, name: str) -> None:
+    for place, kind in enumerate(world["filter"].values):
+        if not (name == "gap" and kind == "relu"):
+            draw_curve(axes, world.sel(filter=kind), name, "ratio", place, NAMES[str(kind)])
+    draw_floors(axes, world, name, "ratio")
+    axes.axvline(1, color=GREY, lw=0.6, ls=":")
+    if name == "gap":
+        axes.axhline(0, color=GREY, lw=0.6)
+    if name == "participation":
+        axes.set_yscale("log")
