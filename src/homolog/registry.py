@@ -43,6 +43,10 @@ METHODS: dict[str, str] = {
     "archetypal_sae": "homolog.decompositions.sae.archetypal:Archetypal",
     "crosscoder": "homolog.decompositions.sae.crosscoder:Crosscoder",
 }
+WORLDS: dict[str, str] = {
+    "planted": "homolog.worlds.planted:planted",
+    "sources": "homolog.worlds.sources:sources",
+}
 VIEWS: dict[str, str] = {
     "score": "homolog.alignment.views.score:Score",
     "score_spearman": "homolog.alignment.views.score:ScoreSpearman",
@@ -64,6 +68,7 @@ ANALYSES: dict[str, str] = {
     "stability": "homolog.analyses.stability:stability",
     "traps": "homolog.analyses.traps.analysis:traps",
     "superposition": "homolog.analyses.superposition:superposition",
+    "recovery": "homolog.analyses.recovery:recovery",
     "top_m": "homolog.analyses.top_m:top_m",
     "double_descent": "homolog.analyses.double_descent:double_descent",
     "arrangement": "homolog.analyses.arrangement:arrangement",
@@ -76,6 +81,7 @@ FIGURES: dict[str, str] = {
     "layers": "homolog.figures.layers",
     "traps": "homolog.figures.traps",
     "superposition": "homolog.figures.superposition",
+    "recovery": "homolog.figures.recovery",
     "top_m": "homolog.figures.top_m",
     "double_descent": "homolog.figures.double_descent",
     "arrangement": "homolog.figures.arrangement",
@@ -85,6 +91,7 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "stability": ("stability", "widening", "reinit_depth", "stabilisation", "layers"),
     "traps": ("traps",),
     "superposition": ("superposition",),
+    "recovery": ("recovery",),
     "top_m": ("top_m",),
     "double_descent": ("double_descent",),
     "arrangement": ("arrangement",),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, TypeAlias, TypeVar
+from itertools import product
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -20,6 +21,29 @@ class Options(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+class GridOptions(Options):
+    """Options of which any may be a list of values: a grid."""
+
+    SHARED: ClassVar[frozenset[str]] = frozenset()
+    """Keys that belong to all grid points, and whose lists make none."""
+
+    def choices(self, key: str) -> list[Any]:
+        """The values of a key over the grid: one, or those of its list."""
+        value = getattr(self, key)
+        return value if isinstance(value, list) else [value]
+
+    def expand(self) -> list[dict[str, Any]]:
+        """The options at every grid point; the first key varies slowest."""
+        keys = [key for key in type(self).model_fields if key not in self.SHARED]
+        return [dict(zip(keys, point, strict=True)) for point in product(*map(self.choices, keys))]
+
+    def varying(self) -> list[str]:
+        """What tells each grid point from the others, in the order of `expand`; empty for one that is alone."""
+        points = self.expand()
+        keys = [key for key in points[0] if any(point[key] != points[0][key] for point in points)]
+        return [",".join(f"{key}={point[key]}" for key in keys) for point in points]
 
 
 def _each_once(values: list[T]) -> list[T]:

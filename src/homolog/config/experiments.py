@@ -19,13 +19,20 @@ from homolog.config.base import (
     Several,
     registered,
 )
+from homolog.config.planted import RecoveryOptions
 from homolog.config.toys import ArrangementOptions, DoubleDescentOptions, SuperpositionOptions, TopMOptions
 from homolog.registry import FIGURES
 
 FigureName: TypeAlias = Annotated[str, *registered(FIGURES)]
 # In the order of the registry.
 Analysis: TypeAlias = Annotated[
-    StabilityOptions | TrapsOptions | SuperpositionOptions | TopMOptions | DoubleDescentOptions | ArrangementOptions,
+    StabilityOptions
+    | TrapsOptions
+    | SuperpositionOptions
+    | RecoveryOptions
+    | TopMOptions
+    | DoubleDescentOptions
+    | ArrangementOptions,
     Field(discriminator="name"),
 ]
 

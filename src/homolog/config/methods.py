@@ -4,36 +4,32 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from itertools import product
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from homolog.config.base import Count, Grid, NonNegative, Options, Positive, PositiveFraction, Reference, Seed, Several
+from homolog.config.base import (
+    Count,
+    Grid,
+    GridOptions,
+    NonNegative,
+    Positive,
+    PositiveFraction,
+    Reference,
+    Seed,
+    Several,
+)
 
 
-class DecompositionOptions(Options):
+class DecompositionOptions(GridOptions):
     """One decomposition: a grid, whose members are fitted together and stand in one file."""
 
     SHARED: ClassVar[frozenset[str]] = frozenset({"method", "gauge", "partner", "seeds"})
     """Keys that belong to the decomposition as a whole, not to a grid point; any other may be a list."""
 
-    def choices(self, key: str) -> list[Any]:
-        """The values of a key over the grid: one, or those of its list."""
-        value = getattr(self, key)
-        return value if isinstance(value, list) else [value]
-
-    def expand(self) -> list[dict[str, Any]]:
-        """Hyper-parameters of every grid point, seeds left out; the first key varies slowest."""
-        keys = [key for key in type(self).model_fields if key not in self.SHARED]
-        return [dict(zip(keys, point, strict=True)) for point in product(*map(self.choices, keys))]
-
     def labels(self, name: str) -> list[str]:
         """A label for every grid point, in the order of `expand`: `name`, and the keys that vary in brackets."""
-        points = self.expand()
-        varying = [key for key in points[0] if any(point[key] != points[0][key] for point in points)]
-        suffix = "[{}]" if varying else "{}"
-        return [name + suffix.format(",".join(f"{key}={point[key]}" for key in varying)) for point in points]
+        return [f"{name}[{said}]" if said else name for said in self.varying()]
 
     def member_seeds(self) -> list[int]:
         """Seeds of the members at each grid point; a method without randomness has one member, of seed 0."""

@@ -40,12 +40,14 @@ class Decomposition(ABC):
     """A method, and what it may use: threads (which change no bit), and a file in which long fits save their state.
 
     `checkpoint` is written at times, so that a fit that was killed goes on from there when it is called with the same
-    members and the same `fingerprint`, and ends in the same bits.
+    members and the same `fingerprint`, and ends in the same bits. `together`: on a CPU, how many members of equal
+    options and shapes step as one tensor program, which pays for hundreds of tiny ones.
     """
 
     threads: int = 1
     checkpoint: Path | None = None
     fingerprint: str = ""
+    together: int = 1
 
     @abstractmethod
     def fit(self, members: list[Member], progress: Progress = iter) -> list[Dictionary]:

@@ -98,9 +98,10 @@ def fit_members(
     threads: int = 1,
     checkpoint: Path | None = None,
     fingerprint: str = "",
+    together: int = 1,
 ) -> list[Dictionary]:
     """Fit members, whose options are complete, by the method that a target (``module:Class``) names."""
-    decomposition: Decomposition = load(method)(threads, checkpoint, fingerprint)
+    decomposition: Decomposition = load(method)(threads, checkpoint, fingerprint, together)
     with tell_size(members):
         return decomposition.fit(members, progress)
 

@@ -7,13 +7,15 @@ from homolog.config import Config
 from homolog.config.analyses import OF_ACTIVATIONS, TrapsOptions
 from homolog.config.experiments import MadeExperiment
 from homolog.config.given import GivenOptions
+from homolog.config.methods import LinearOptions
 from homolog.config.network_models import NetworkRecipe
+from homolog.config.planted import WorldsAnalysis
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions, TopKOptions
 from homolog.planning.experiments import PlannedExperiment
 from homolog.planning.groups import changes_of, groups_of, wider
 from homolog.planning.run_specs import corpus, fitted, method
 from homolog.planning.runs import Run, Spec, architecture, is_external, is_trained, recipe, task
-from homolog.registry import ANALYSES, FIGURES, METHODS, VIEWS
+from homolog.registry import ANALYSES, FIGURES, METHODS, VIEWS, WORLDS
 
 # What networks are trained for that give logits.
 WITH_LOGITS = ("next_token", "label")
@@ -35,7 +37,7 @@ def decompose_jointly(config: Config, experiment: str, decomposition: str) -> Sp
 def analyse(config: Config, experiment: str) -> Spec:
     planned = PlannedExperiment(config, experiment)
     analysis = planned.options.analysis
-    options = analysis.model_dump(mode="json", exclude={"name"})
+    options = analysis.model_dump(mode="json", exclude={"name", "worlds"})
     spec = {"experiment": experiment, "analysis": ANALYSES[analysis.name], "options": options}
     if isinstance(planned.options, MadeExperiment):
         return {**spec, **_made(config, planned.options)}
@@ -191,7 +193,29 @@ def _made(config: Config, experiment: MadeExperiment) -> Spec:
     if isinstance(experiment.analysis, TrapsOptions):
         return {"autoencoder": _autoencoder()}
     named = {name: fitted(config, name) for name in experiment.decompositions or []}
-    return {"decompositions": [{**method(one, name), "seeds": one.member_seeds()} for name, one in named.items()]}
+    decompositions = [
+        {
+            **method(one, name),
+            "seeds": one.member_seeds(),
+            "at_most_units": isinstance(one, LinearOptions),
+            "partner": next(iter(one.partners()), None),
+        }
+        for name, one in named.items()
+    ]
+    if not isinstance(experiment.analysis, WorldsAnalysis):
+        return {"decompositions": decompositions}
+    worlds = [
+        {"group": group, "label": _label(group, said), "target": WORLDS[world.world], "options": options}
+        for group, world in experiment.analysis.worlds.items()
+        for options, said in zip(world.expand(), world.varying(), strict=True)
+    ]
+    return {"decompositions": decompositions, "worlds": worlds}
+
+
+def _label(group: str, said: str) -> str:
+    """What one world of a group is called: by the value alone, where one option varies."""
+    values = said.split(",")
+    return f"{group} {said.partition('=')[2] if len(values) == 1 else said}" if said else group
 
 
 def _named(config: Config, decomposition: str) -> Spec:

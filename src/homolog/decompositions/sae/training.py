@@ -92,23 +92,25 @@ def _divided(recipe: SparseAutoencoder, members: list[Member]) -> list[list[int]
     stacked = blocks(recipe, members) if _on_gpu(members) else []
     taken = {i for block in stacked for i in block}
     rest = [i for i in range(len(members)) if i not in taken]
-    plain = _groups([members[i] for i in rest]) if rest else []
+    plain = _groups([members[i] for i in rest], recipe.together) if rest else []
     return stacked + [[rest[i] for i in group] for group in plain]
 
 
-def _groups(members: list[Member]) -> list[list[int]]:
-    """Members whose plain steps are one program: on the CPU each by itself; on a GPU `STACKED` of equal options and
-    rows.
+def _groups(members: list[Member], together: int = 1) -> list[list[int]]:
+    """Members whose plain steps are one program: of equal options and rows, `together` on the CPU, `STACKED` on a GPU.
 
-    A block that isn't full is filled up with its last member, whose copies' results nobody takes.
+    There a block that isn't full is filled up with its last member, whose copies' results nobody takes.
     """
-    if not _on_gpu(members):
-        return [[i] for i in range(len(members))]
+    size = STACKED if _on_gpu(members) else together
     alike: dict[str, list[int]] = {}
     for i, member in enumerate(members):
-        size = min(member.options["batch_size"], member.activations.samples)
-        alike.setdefault(repr((sorted(member.options.items()), size, member.activations.samples)), []).append(i)
-    full = [g[i : i + STACKED] for g in alike.values() for i in range(0, len(g), STACKED)]
+        batch = min(member.options["batch_size"], member.activations.samples)
+        shape = member.activations.samples, member.activations.units
+        alike.setdefault(repr((sorted(member.options.items()), batch, shape)), []).append(i)
+    full = [g[i : i + size] for g in alike.values() for i in range(0, len(g), size)]
+    if not _on_gpu(members):
+        # One after the other as they were given, where each is alone.
+        return sorted(full)
     return [block + [block[-1]] * (STACKED - len(block)) for block in full]
 
 

@@ -1,0 +1,132 @@
+"""How much of a world's truth does a dictionary hold: its features, their codes, and what could be had at best?"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from homolog.alignment.matching import match
+from homolog.alignment.similarity import cosine, standardise
+from homolog.dictionary import Dictionary, quality
+from homolog.worlds.base import Drawn, unit
+
+# Keeps least squares on a support defined that holds more features than there are dimensions.
+RIDGE = 1e-4
+# Rows of which the codes are found by least squares.
+READ = 512
+
+
+def live(dictionary: Dictionary, test: Drawn) -> Bool[Tensor, " latents"]:
+    """Latents that are active on any row."""
+    return (dictionary.codes(test.rows) != 0).any(0)
+
+
+def features_found(
+    features: Float[Tensor, "features units"], directions: Float[Tensor, "latents units"], true_cosine: float
+) -> dict[str, float]:
+    """F1 of features and latents matched one to one, and the mean of the largest cosine (MMCS) both ways.
+
+    A pair counts from `true_cosine` on. `f1` and the means take cosines without their sign, `f1_signed` with it; F1 is
+    2 pairs / (features + latents). NaN where there are no features, 0 where there are no latents.
+    """
+    names = "f1", "f1_signed", "mmcs", "mmcs_back"
+    if not len(features):
+        return dict.fromkeys(names, float("nan"))
+    if not len(directions):
+        return dict.fromkeys(names, 0.0)
+    signed = cosine(features, directions)
+    near = signed.abs()
+    both = len(features) + len(directions)
+    pairs = {
+        "f1": match(near, near, "hungarian").per_latent,
+        "f1_signed": match(signed, signed, "hungarian").per_latent,
+    }
+    f1 = {name: 2 * int((found >= true_cosine).sum()) / both for name, found in pairs.items()}
+    return f1 | {"mmcs": float(near.amax(1).mean()), "mmcs_back": float(near.amax(0).mean())}
+
+
+def codes_found(
+    truth: Drawn, features: Float[Tensor, "features units"], codes: Tensor, directions: Float[Tensor, "latents units"]
+) -> float:
+    """Mean correlation of a feature's true code with that of the latent matched to its direction, 0 without one."""
+    if not len(features):
+        return float("nan")
+    if not len(directions):
+        return 0.0
+    near = cosine(features, directions).abs()
+    index = match(near, near, "hungarian").index
+    matched = index >= 0
+    own, its = standardise(truth.codes[:, matched]), standardise(codes[:, index[matched]])
+    return float((own * its).sum(1).abs().sum() / len(features))
+
+
+def stable_and_true(
+    one: Float[Tensor, "latents units"],
+    other: Float[Tensor, "others units"],
+    features: Float[Tensor, "features units"],
+    true_cosine: float,
+) -> dict[str, float]:
+    """What returns in a dictionary of another seed, and how much of it is true: `stable`, the share of latents that
+    have a match there from `true_cosine` on, and of these and of all others the share near a feature.
+    """
+    if not len(one) or not len(other):
+        return {"stable": 0.0, "true_if_stable": float("nan"), "true_if_not": float("nan")}
+    near = cosine(one, other).abs()
+    stable = match(near, near, "hungarian").per_latent.nan_to_num(0.0) >= true_cosine
+    true = torch.zeros_like(stable)
+    if len(features):
+        true = cosine(one, features).abs().amax(1) >= true_cosine
+    return {
+        "stable": float(stable.double().mean()),
+        "true_if_stable": float(true[stable].double().mean()),
+        "true_if_not": float(true[~stable].double().mean()),
+    }
+
+
+def described(dictionary: Dictionary, test: Drawn) -> dict[str, float]:
+    """FVU, L0 and the share of dead latents on other rows than those that were fitted."""
+    measured = quality(dictionary, [test.rows], test.rows.double().mean(0))
+    dead = (measured.firing_rate == 0).double().mean()
+    return {"fvu": measured.fvu, "l0": measured.l0, "dead": float(dead)}
+
+
+def oracle_features(train: Drawn) -> tuple[Float[Tensor, "features units"], Float[Tensor, " units"]]:
+    """Features by least squares from the rows' true codes, and what is there without them: the best that any encoder
+    could have had these rows teach.
+    """
+    codes = torch.cat([train.codes, torch.ones(len(train.codes), 1)], 1).double()
+    gram = codes.T @ codes
+    gram.diagonal().add_(RIDGE)
+    solved = torch.linalg.solve(gram, codes.T @ train.rows.double()).float()
+    return solved[:-1], solved[-1]
+
+
+def oracle_codes(
+    rows: Float[Tensor, "samples units"],
+    on: Bool[Tensor, "samples features"],
+    directions: Float[Tensor, "features units"],
+) -> Float[Tensor, "samples features"]:
+    """Codes by least squares on the true support of each row."""
+    wide, on = directions.double(), on.double()
+    gram = (wide @ wide.T)[None] * on[:, :, None] * on[:, None, :]
+    gram = gram + torch.diag_embed(1 - on + RIDGE)
+    solved: Tensor = torch.linalg.solve(gram, on * (rows.double() @ wide.T))
+    return solved
+
+
+def at_best(train: Drawn, test: Drawn, features: Tensor, true_cosine: float) -> dict[str, float]:
+    """The ceiling of every measure: features from true codes, and codes on the true support of other rows."""
+    if not len(features):
+        return {}
+    drawn, offset = oracle_features(train)
+    rows, truth = test.rows[:READ] - offset, Drawn(test.rows[:READ], test.codes[:READ])
+    codes = oracle_codes(rows, truth.codes != 0, unit(drawn))
+    left = rows.double() - codes @ unit(drawn).double()
+    spread = rows.double() - rows.double().mean(0)
+    return {
+        **features_found(features, unit(drawn), true_cosine),
+        "codes": codes_found(truth, unit(drawn), codes, unit(drawn)),
+        "fvu": float(left.square().sum() / spread.square().sum()),
+        "l0": float((test.codes != 0).double().sum(1).mean()),
+    }

@@ -1,0 +1,37 @@
+"""What may be said of analyses that fit dictionaries to worlds whose features are known?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from homolog.config.analyses import MadeAnalysis
+from homolog.config.base import LARGEST, Count, Label, PositiveFraction
+from homolog.config.worlds import World
+
+Replicates: TypeAlias = Annotated[int, Field(ge=3, le=LARGEST)]
+
+
+class WorldsAnalysis(MadeAnalysis):
+    """What can be said of every analysis that fits its experiment's decompositions to worlds."""
+
+    worlds: Annotated[dict[Label, World], Field(min_length=1)]
+    """Worlds by their label in the figure; a value that is a list makes a world of each."""
+    replicates: Replicates = 3
+    """Draws of each world: its features and its rows."""
+    rows: Count = 4096
+    """Rows that are fitted."""
+    test_rows: Count = 2048
+    """Other rows, on which FVU, L0 and codes are measured."""
+
+
+class RecoveryOptions(WorldsAnalysis):
+    """Which methods find the features of a world, and is what is stable true?"""
+
+    name: Literal["recovery"]
+    """The analysis."""
+    told: bool = True
+    """Tell each method how many features there are, as far as it can find so many, and how many are active on a row."""
+    true_cosine: PositiveFraction = 0.9
+    """From which cosine on a latent is a feature's."""

@@ -1,0 +1,72 @@
+"""What may be said of worlds whose features are known? A list of values makes a world of each."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
+
+from homolog.config.base import Count, Fraction, Grid, GridOptions, NonNegative, Positive, ProperFraction
+
+
+class WorldOptions(GridOptions):
+    """Options of every world, in the order of the registry."""
+
+    SHARED: ClassVar[frozenset[str]] = frozenset({"world"})
+    """The kind of world is no axis."""
+
+    guess_features: Grid[Positive] = 1.0
+    """What methods are told of the number of features, over how many there are."""
+    guess_active: Grid[Positive] = 1.0
+    """What methods are told of the number of active features, over how many there are."""
+
+
+class PlantedOptions(WorldOptions):
+    """Sparse features, more than dimensions."""
+
+    world: Literal["planted"]
+    """The kind of world."""
+    units: Grid[Count] = 20
+    """Dimensions."""
+    features: Grid[Count] = 40
+    """Features."""
+    directions: Grid[Literal["random", "orthogonal", "oblique"]] = "random"
+    """Uniform on the sphere, orthogonal (at most as many as units), or with a direction that all share."""
+    overlap: Grid[ProperFraction] = 0.3
+    """Of oblique ones, the mean cosine."""
+    active: Grid[Positive] = 3.0
+    """Features on a row, on average."""
+    least: Grid[Fraction] = 0.5
+    """Size of a feature when it is on: evenly between this and 2 minus this."""
+    noise: Grid[NonNegative] = 0.1
+    """Norm of a row's noise (root mean square), over the mean size of a feature."""
+    scales: Grid[NonNegative] = 0.0
+    """Standard deviation of the logarithm of features' scales."""
+    together: Grid[ProperFraction] = 0.0
+    """Correlation by which four neighbours come on together (of a Gaussian copula); rates stay."""
+    hierarchy: Grid[ProperFraction] = 0.0
+    """Share of features that are on only where their parent is."""
+    zipf: Grid[NonNegative] = 0.0
+    """Rates fall as 1 / rank to this power; 0: all features are equally frequent."""
+
+
+class SourcesOptions(WorldOptions):
+    """Independent sources, as many as dimensions or fewer, mixed."""
+
+    world: Literal["sources"]
+    """The kind of world."""
+    units: Grid[Count] = 12
+    """Dimensions."""
+    sources: Grid[Count] = 8
+    """Sources."""
+    directions: Grid[Literal["orthogonal", "oblique"]] = "orthogonal"
+    """Directions of the sources: orthogonal, or uniform on the sphere."""
+    distribution: Grid[Literal["gaussian", "uniform", "laplace", "sparse"]] = "gaussian"
+    """Of a source; sparse ones are on in a tenth of the rows."""
+    variances: Grid[Literal["equal", "falling"]] = "equal"
+    """Of the sources: all 1, or from 1 to 1 / 16."""
+    noise: Grid[NonNegative] = 0.05
+    """Standard deviation of the noise in each dimension."""
+
+
+World: TypeAlias = Annotated[PlantedOptions | SourcesOptions, Field(discriminator="world")]

@@ -1,0 +1,101 @@
+"""What do analyses of planted worlds start from: rows of every world and replicate, and all that is fitted to them?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from homolog.decompositions.base import Member
+from homolog.decompositions.fit import fit_members
+from homolog.decompositions.samples import InMemory, Samples
+from homolog.dictionary import Dictionary
+from homolog.loading import load
+from homolog.streams import stream
+from homolog.worlds.base import Drawn, World
+
+Spec = dict[str, Any]
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+# Members that are trained as one tensor program: as many as keep a step's tensors near the processor.
+TOGETHER = 32
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One replicate of one world: what is true, the rows that are fitted, other rows that measure."""
+
+    spec: Spec
+    replicate: int
+    world: World
+    train: Drawn
+    test: Drawn
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        """What starts every random stream of what is done with it."""
+        return "worlds", self.spec["group"], self.spec["label"], self.replicate
+
+    def told(self, options: Spec, at_most_units: bool) -> Spec:
+        """`options` with the number of features, and of active ones, that the world has methods told."""
+        guess = self.spec["options"]
+        most = self.world.features.shape[1] if at_most_units else 2**31
+        latents = min(most, max(1, round(guess["guess_features"] * len(self.world.features))))
+        active = guess["guess_active"] * self.world.active
+        known = {"n_latents": latents, "k": min(latents, max(1, round(active)))}
+        if options.get("target_l0") is not None:
+            known["target_l0"] = active
+        return options | {name: value for name, value in known.items() if name in options}
+
+
+def trials_of(spec: Spec) -> list[Trial]:
+    """A trial for every world of an analysis and replicate, in this order."""
+    options = spec["options"]
+    return [
+        _trial(world, replicate, options["rows"], options["test_rows"])
+        for world in spec["worlds"]
+        for replicate in range(options["replicates"])
+    ]
+
+
+def _trial(world: Spec, replicate: int, rows: int, test_rows: int) -> Trial:
+    key = world["group"], world["label"], replicate
+    made: World = load(world["target"])(world["options"], stream("world", *key))
+    train, test = made.draw(rows, stream("train", *key)), made.draw(test_rows, stream("test", *key))
+    return Trial(world, replicate, made, train, test)
+
+
+def fit_trials(
+    decomposition: Spec,
+    trials: list[Trial],
+    told: bool,
+    device: str | torch.device = "cpu",
+    progress: Progress = iter,
+) -> Iterator[tuple[Trial, int, list[Dictionary]]]:
+    """Each trial and grid point of a decomposition, with its dictionaries by seed, on the CPU."""
+    places, members = [], []
+    for trial in trials:
+        samples = InMemory(trial.train.rows.to(device))
+        partner = _partner(decomposition, trial, device)
+        for point, options in enumerate(decomposition["grid"]):
+            own = trial.told(options, decomposition["at_most_units"]) if told else options
+            key = (*trial.key, decomposition["name"])
+            members += [Member(own, seed, "all", samples, partner, key) for seed in decomposition["seeds"]]
+            places.append((trial, point))
+    fitted = fit_members(decomposition["method"], members, progress, together=TOGETHER)
+    seeds = len(decomposition["seeds"])
+    for number, (trial, point) in enumerate(places):
+        yield trial, point, [one.to("cpu") for one in fitted[number * seeds : (number + 1) * seeds]]
+
+
+def _partner(decomposition: Spec, trial: Trial, device: str | torch.device) -> Samples | None:
+    """The same rows seen elsewhere, for methods that compare two places."""
+    if decomposition["partner"] is None:
+        return None
+    if trial.train.partner is None:
+        raise ValueError(
+            f"{decomposition['name']} needs the same rows at a second place, but world {trial.spec['label']!r} has one "
+            "alone; allowed: worlds of sources; leave the decomposition out."
+        )
+    return InMemory(trial.train.partner.to(device))
