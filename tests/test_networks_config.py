@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from workspace import ROOT, Workspace
 
 from homolog.__main__ import main
-from homolog.config import ConfigError, parse_config
-from homolog.config.check_files import check_files
+from homolog.config import ConfigError, load_config, parse_config
+from homolog.config.check_files import check_files, check_network_files
 from homolog.config.networks import PythonNetwork
 from homolog.loading import build
 from homolog.networks.files import module_file
@@ -281,6 +282,50 @@ def test_what_is_wrong_with_a_file_is_told_before_the_first_job(
     Path("config.yaml").write_text(yaml.safe_dump(mapping))
     assert main(["check"]) == 1
     assert text in capsys.readouterr().err
+
+
+def with_an_optional_network_that_is_absent(mapping: dict[str, Any]) -> None:
+    absent = {"transformers": "package:no-such-package/model"}
+    mapping["models"]["elsewhere"] = mapping["models"]["family"] | {"network": absent}
+    conditions = {"one": {"models": ["elsewhere"], "seeds": [0, 1]}}
+    mapping["experiments"]["more"] = mapping["experiments"]["steps"] | {"conditions": conditions, "optional": True}
+
+
+def test_a_network_of_optional_experiments_may_be_absent_until_it_is_asked_for(here: Path) -> None:
+    mapping = config()
+    with_an_optional_network_that_is_absent(mapping)
+    known = parse_config(mapping)
+    assert check_files(known) == []
+    told = check_network_files(known, "elsewhere")
+    assert (
+        "models.elsewhere.network: seed 0: package:no-such-package/model: the package no-such-package isn't" in told[0]
+    )
+    mapping["experiments"]["more"]["optional"] = False
+    assert check_files(parse_config(mapping)) == told
+
+
+def test_the_configuration_that_comes_along_asks_for_no_further_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> Distribution:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.distribution", absent)
+    assert check_files(load_config(ROOT / "config.yaml")) == []
+
+
+@pytest.mark.slow
+def test_other_experiments_are_planned_without_it(tmp_path: Path) -> None:
+    workspace = Workspace.fresh(tmp_path)
+    write_all(workspace.folder)
+    mapping = config()
+    with_an_optional_network_that_is_absent(mapping)
+    (workspace.folder / "config.yaml").write_text(yaml.safe_dump(mapping))
+    assert "dump_network family/seed_10" in workspace.planned()
+    done = workspace.snakemake("--dry-run", "more")
+    assert done.returncode != 0
+    told = [line for line in done.stdout.splitlines() if line.startswith("homolog: error: ")]
+    assert len(told) == 2  # One for each of its runs.
+    assert "config.yaml: models.elsewhere.network: seed 0: package:no-such-package/model: the package" in told[0]
+    assert "Traceback" not in done.stdout
 
 
 # hook-points

@@ -300,6 +300,22 @@ def test_a_run_counts_by_its_parents_loss_which_it_has_measured_itself() -> None
     assert np.isnan(found.reference_loss.values[0])
 
 
+def test_a_run_with_another_objective_than_its_bases_must_reach_what_the_base_gives_by_its_own() -> None:
+    """To imitate, the base's loss is 0, whatever it lost by what it was trained for itself."""
+    references = {"net/seed_0": ["net/seed_0", "net/seed_1"], "net/seed_1": ["net/seed_0", "net/seed_1"]}
+    references |= {"again/seed_0": ["net/seed_0"], "again/seed_1": ["net/seed_0"]}
+    runs: dict[str, StoredRun] = {f"net/seed_{seed}": Curve(7.0, 5.0) for seed in (0, 1)}
+    runs |= {"again/seed_0": Curve(0.8, 0.01, 0.0), "again/seed_1": Curve(0.8, 0.5, 0.0)}
+    found = acceptance({"references": references, "options": {"tolerance": 0.05}}, runs)
+    assert found.accepted_run.values.tolist() == [True, True, True, False]
+    assert found.reference_loss.values.tolist() == [5.0, 5.0, 0.0, 0.0]
+
+
+def test_a_run_at_a_step_is_taken_as_it_is() -> None:
+    given = {"references": {"again-step_5/seed_0": ["again-step_5/seed_0"]}, "options": {"tolerance": 0.05}}
+    assert acceptance(given, {"again-step_5/seed_0": Curve(0.8, 0.5, 0.0)}).accepted_run.all()
+
+
 # What is planned
 
 

@@ -39,10 +39,12 @@ def acceptance(spec: dict[str, Any], runs: dict[str, StoredRun]) -> xr.Dataset:
 
 
 def _reference(losses: dict[str, FinalLoss], name: str, others: list[str]) -> float:
-    """The loss that a run must match; of a base that others trained, as the run itself has measured it."""
+    """The loss that a run must match; of a base, as the run itself has measured it by its own objective, if it has."""
     if not others:
         return np.nan
-    return float(np.median([losses[other].last if other in losses else losses[name].parent for other in others]))
+    own = losses[name]
+    measured = np.isfinite(own.parent)
+    return float(np.median([own.parent if measured and other != name else losses[other].last for other in others]))
 
 
 def check_same_inputs(layers: Iterable[Layer]) -> None:

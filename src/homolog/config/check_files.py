@@ -26,11 +26,21 @@ Run = tuple[str, int]
 def check_files(config: Config, source: str = "config.yaml") -> list[str]:
     """One line for each thing that is wrong with a file; paths are relative to the working folder.
 
-    Only headers and `input_id` are read, and nothing where there is no external model.
+    Only headers and `input_id` are read, and nothing where there is no external model. Networks that optional
+    experiments alone compare may be absent until one of these is asked for: then `check_network_files` tells.
     """
-    found = [problem for name in config.models for problem in _check_network(config, name)]
+    found = [problem for name in config.models for problem in _check_network(config, name, _seeds_of(config, name))]
     if any(config.external(name) for name in config.models):
         found += [problem for name in config.experiments for problem in _check_experiment(config, name)]
+    return _lines(found, source)
+
+
+def check_network_files(config: Config, name: str, source: str = "config.yaml") -> list[str]:
+    """The same for one network that is known by its modules, whichever experiments compare it."""
+    return _lines(_check_network(config, name, _seeds_of(config, name, optional=True)), source)
+
+
+def _lines(found: Iterable[Problem], source: str) -> list[str]:
     return list(dict.fromkeys(f"{source}: {dotted(path)}: {text}" for path, text in found))
 
 
@@ -44,13 +54,13 @@ def fallbacks(config: Config, models: Iterable[str]) -> list[str]:
     return lines
 
 
-def _check_network(config: Config, name: str) -> Iterator[Problem]:
+def _check_network(config: Config, name: str, seeds: list[int]) -> Iterator[Problem]:
     """Are the checkpoints of a network's runs there, and of one shape?"""
     model = config.network(name)
     if model is None:
         return
     known: tuple[int, dict[str, list[int]]] | None = None
-    for seed in _seeds_of(config, name):
+    for seed in seeds:
         number = model.number(seed)
         if problem := model.network.problem(number):
             yield ("models", name, "network"), f"seed {number}: {problem}"
@@ -66,13 +76,13 @@ def _check_network(config: Config, name: str) -> Iterator[Problem]:
             )
 
 
-def _seeds_of(config: Config, name: str) -> list[int]:
-    """The runs of a model that experiments compare."""
+def _seeds_of(config: Config, name: str, optional: bool = False) -> list[int]:
+    """The runs of a model that experiments compare, optional ones too if asked for."""
     return sorted(
         {
             seed
             for experiment in config.experiments.values()
-            if isinstance(experiment, RunsExperiment)
+            if isinstance(experiment, RunsExperiment) and (optional or not experiment.optional)
             for condition in experiment.conditions.values()
             if name in condition.models
             for seed in condition.seeds

@@ -27,6 +27,10 @@ class CorpusOptions(Options):
         """Files that hold the data, as far as they are there; none where a library brings them along."""
         return []
 
+    def is_there(self) -> bool:
+        """Whether files that hold the data are there."""
+        return bool(self.files())
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Options that don't fit together: key, and what is wrong with it."""
         return iter(())
@@ -73,6 +77,10 @@ class TextOptions(_SplitOptions):
     def text_files(self) -> list[str]:
         """Files that hold the documents, as far as they are there."""
         return []
+
+    def is_there(self) -> bool:
+        # A tokenizer alone is no text.
+        return bool(self.text_files())
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.vocabulary is not None and self.tokenizer != "words":

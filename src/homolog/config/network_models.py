@@ -75,7 +75,7 @@ class NetworkModel(Options):
     @cached_property
     def fed(self) -> Any:
         """The corpus: `data`, or `fallback` where the files of `data` aren't there."""
-        return self.data if self.fallback is None or self.data.files() else self.fallback
+        return self.data if self.fallback is None or self.data.is_there() else self.fallback
 
 
 class NetworkRecipe(Options):
