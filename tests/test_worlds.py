@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 import torch
+import yaml
 from making import make_member, method_of, seeded
 from torch.testing import assert_close
+from workspace import ROOT
 
 from homolog.analyses.recovered import (
     at_best,
@@ -17,9 +20,13 @@ from homolog.analyses.recovered import (
     oracle_features,
     stable_and_true,
 )
+from homolog.analyses.recovery import recovery
+from homolog.config import parse_config
 from homolog.config.planted import RecoveryOptions
 from homolog.config.worlds import PlantedOptions, SourcesOptions
 from homolog.decompositions.fit import fit_members
+from homolog.figures.which_method import headline
+from homolog.planning.plan import Plan
 from homolog.registry import METHODS, WORLDS
 from homolog.worlds.base import orthonormal
 from homolog.worlds.planted import planted
@@ -174,6 +181,37 @@ def test_every_world_has_options_and_a_list_makes_a_world_of_each():
     )
     assert options.worlds["noise"].varying() == ["noise=0.1", "noise=1.0"]
     assert WORLDS.keys() == {"planted", "sources"}
+
+
+def test_pca_finds_orthogonal_sources_of_unequal_variance_and_ica_those_that_are_not_gaussian():
+    """Comon (1994): what isn't Gaussian is identified up to scale and order; a covariance only up to a rotation."""
+    config = parse_config({
+        "models": yaml.safe_load((ROOT / "config.yaml").read_text())["models"],
+        "decompositions": {
+            "pca": {"method": "pca", "n_latents": 8},
+            "ica": {"method": "ica", "n_latents": 8, "seeds": [0, 1], "max_iterations": 60},
+        },
+        "experiments": {"sources": {
+            "analysis": {"name": "recovery", "rows": 2048, "test_rows": 512, "worlds": {
+                "turned": {"world": "sources", "variances": "falling"},
+                "mixed": {"world": "sources", "directions": "oblique", "distribution": ["laplace", "gaussian"]},
+            }},
+            "figure": "which_method",
+            "decompositions": ["pca", "ica"],
+        }},
+    })  # fmt: skip
+    found = recovery(json.loads(Plan(config).spec("analyse", experiment="sources")), {})
+    assert found.world.values.tolist() == ["turned", "mixed laplace", "mixed gaussian"]
+    assert found.f1.sel(world="turned", decomposition="pca") > 0.95
+    assert found.f1.sel(world="mixed laplace", decomposition="ica") > 0.95
+    assert found.codes.sel(world="mixed laplace", decomposition="ica") > 0.9
+    assert found.stable.sel(world="mixed laplace", decomposition="ica") > 0.95
+    assert (found.f1.sel(world="mixed gaussian") < 0.5).all()
+    assert (found.f1_null < 0.3).all()
+    assert (found.f1_ceiling > 0.95).all()
+    said = headline(found)
+    assert "No method: mixed gaussian." in said
+    assert "pca in turned (least 1.00" in said
 
 
 def test_bases_are_orthonormal():

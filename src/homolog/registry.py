@@ -85,13 +85,14 @@ FIGURES: dict[str, str] = {
     "top_m": "homolog.figures.top_m",
     "double_descent": "homolog.figures.double_descent",
     "arrangement": "homolog.figures.arrangement",
+    "which_method": "homolog.figures.which_method",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
     "stability": ("stability", "widening", "reinit_depth", "stabilisation", "layers"),
     "traps": ("traps",),
     "superposition": ("superposition",),
-    "recovery": ("recovery",),
+    "recovery": ("recovery", "which_method"),
     "top_m": ("top_m",),
     "double_descent": ("double_descent",),
     "arrangement": ("arrangement",),
