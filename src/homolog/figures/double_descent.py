@@ -35,9 +35,9 @@ def headline(dataset: xr.Dataset) -> str:
         f"at "
         f"{int(last.samples)}; of features {said_with_bounds(least, 'best_feature')} at {int(least.samples)}, where it "
         f"is least, and {said_with_bounds(last, 'best_feature')} at {int(last.samples)}. Vectors of these lengths in "
-        f"random directions have nearly as much ({float(first.best_sample_null):.2f}, "
+        f"random directions have {float(first.best_sample_null):.2f}, "
         f"{float(least.best_feature_null):.2f}, "
-        f"{float(last.best_feature_null):.2f}): what is held changes, rather than how it is arranged. {_digits(page)}"
+        f"{float(last.best_feature_null):.2f}. {_digits(page)}"
     )
 
 

@@ -27,11 +27,11 @@ def headline(dataset: xr.Dataset) -> str:
         f"{float(dense.per_dimension):.2f} of a feature, in a turned subspace); at sparsity {float(sparse.sparsity):g} "
         f"{said_with_bounds(sparse, 'represented', '{:.1f}')} have, each with "
         f"{said_with_bounds(sparse, 'mean_dimensionality')} of a "
-        f"dimension. They form polytopes at middle sparsities only: at {float(best.sparsity):g}, "
+        f"dimension. Polytopes are clearest at {float(best.sparsity):g}, "
         f"{said_with_bounds(best, 'at_polytope')} are at the dimensionality of one "
         f"({float(best.at_polytope_null):.2f} in random "
         f"directions), {said_with_bounds(best, 'mean_dimensionality')} on average; at {float(sparse.sparsity):g} "
-        f"{said_with_bounds(sparse, 'at_polytope')} are: spread evenly. {_few(page)} Which of two features gets a "
+        f"{said_with_bounds(sparse, 'at_polytope')} are. {_few(page)} Which of two features gets a "
         f"single unit is as "
         f"derived (line) in {said_with_bounds(page, 'as_derived', '{:.1%}')} of the cases."
     )
