@@ -43,7 +43,7 @@ if workflow.is_main_process:
     refuse(sources.mistakes)
 
 from homolog.config import ConfigError, load_config, parse_config
-from homolog.config.check_files import check_files, fallbacks
+from homolog.config.check_files import check_files, check_network_files, fallbacks
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions
 from homolog.jobs.command_lines import check_checkout, check_command_lines
 from homolog.jobs.folders import check_clock, check_folders
@@ -91,8 +91,11 @@ onstart:
         options = workflow.config_settings.config_args
         refuse(check_command_lines(os.getcwd(), str(ROOT), sys.executable, options))
     logger.addHandler(Left(workflow.dag, partial(logger.info, extra={"quietness": Quietness.PROGRESS})))
-    fed = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("train_network", "dump_network")]
-    for line in fallbacks(plan.config, (job_of(job.wildcards)["run"].source for job in fed)):
+    reading = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("train_network", "dump_network")]
+    fed = dict.fromkeys(job_of(job.wildcards)["run"].source for job in reading)
+    # Of optional experiments it isn't told before: who builds others needn't have these networks.
+    refuse([line for name in fed for line in check_network_files(plan.config, name)])
+    for line in fallbacks(plan.config, fed):
         print(f"homolog: warning: {line}.", file=sys.stderr)
     # Else it would be Snakemake that fails, when it clears the way for a job's output.
     refuse(check_folders(path for job in workflow.dag.needrun_jobs() for path in (*job.output, *job.log)))

@@ -3,7 +3,6 @@ from functools import cache
 
 from snakemake.io import strip_wildcard_constraints
 
-from homolog.config.check_files import check_network_files
 from homolog.planning.run_specs import fed_files, given_files, imitated, network_files, recorded_files
 from homolog.planning.runs import has_objective, is_external, is_trained, parent, recipe
 from homolog.registry import DRAWN_WITH_TRACKS
@@ -76,19 +75,8 @@ def recorded_activations(wildcards):
     return [local(path) for path in recorded_files(plan.config, run_of(wildcards))]
 
 
-@cache
-def checked_network(model):
-    """Tell what is wrong with the files of a network that is asked for; of optional experiments it isn't told before."""
-    refuse(check_network_files(plan.config, model))
-
-
-def files_of_network(run):
-    checked_network(run.source)
-    return network_files(plan.config, run)
-
-
 def network_made_of(wildcards):
-    return [local(path) for path in files_of_network(run_of(wildcards))]
+    return [local(path) for path in network_files(plan.config, run_of(wildcards))]
 
 
 def network_fed(wildcards):
@@ -206,7 +194,7 @@ def looked_data(wildcards):
 
 def looked_networks(wildcards):
     known = [run for run in experiment_of(wildcards).compared if plan.config.network(run.source)]
-    found = [path for run in known for path in files_of_network(run)]
+    found = [path for run in known for path in network_files(plan.config, run)]
     return [local(path) for path in dict.fromkeys(found)]
 
 

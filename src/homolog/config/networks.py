@@ -77,7 +77,10 @@ class TransformersNetwork(Options):
 
     def inputs(self, number: int) -> list[str]:
         """The files that a run's network is made of: its configuration and weights; none where it isn't found."""
-        folder = checkpoint_folder(*self._place(number))
+        try:
+            folder = checkpoint_folder(*self._place(number))
+        except ValueError:  # `problem` says why.
+            return []
         found = [*folder.glob("*.json"), *folder.glob("*.safetensors")] if folder else []
         return sorted(str(path) for path in found)
 
