@@ -233,14 +233,14 @@ MISTAKES = [
     ("decompositions.topk", topk(method="dictionary_learning", k=65), ".k: 65, of n_latents = 64; ..."),
     ("decompositions.topk", topk(method="dictionary_learning", dense=1), ".dense: unknown key; allowed for dict..."),
     ("decompositions.cca", {"method": "svcca", "n_latents": 8}, ".partner: missing; ..."),
-    (f"{EXPERIMENT}.analysis.name", "stabilty", ": ...; allowed: stability, traps; did you mean ..."),
+    (f"{EXPERIMENT}.analysis.name", "stabilty", ": ...; allowed: stability, traps, ...; did you mean ..."),
     (f"{EXPERIMENT}.analysis", "stability", ": ...; write {name: stability}"),
     (f"{EXPERIMENT}.analysis.views", ["scor"], "[0]: ...score, ...did you mean score?"),
     (f"{EXPERIMENT}.analysis.matchings", ["x"], "[0]: ...rank, hungarian, mutual_best, ..."),
     (
         f"{EXPERIMENT}.figure",
         "widen",
-        ": ...: stability, widening, reinit_depth, stabilisation, traps; ...mean widening?",
+        ": ...: stability, widening, reinit_depth, stabilisation, layers, traps, ...; did you mean widening?",
     ),
     (f"{EXPERIMENT}.decompositions", ["pcb"], ": 'pcb' isn't defined; ...pca, cca, topk; ..."),
     (f"{EXPERIMENT}.decompositions", ["pca", "pca"], ": 'pca' stands here twice; ..."),
@@ -305,7 +305,7 @@ def test_an_experiment_must_not_be_called_like_a_rule(name):
     mapping = small()
     mapping["experiments"] = {name: mapping["experiments"]["stability"]}
     (problem,) = problems(mapping)
-    assert f"experiments.{name}: this is the name of a rule; taken: all, train, " in problem
+    assert f"experiments.{name}: this is the name of a rule; taken: all, atlases, train, " in problem
 
 
 def test_circle_of_parents_is_told_once_and_descendants_are_not_blamed():
