@@ -23,7 +23,7 @@ from homolog.atlas.pages import short
 from homolog.atlas.pictures import grid_of, shrunk
 from homolog.atlas.sheets import COLUMNS, write_sheet
 from homolog.atlas.site import content_of, new_site
-from homolog.atlas.strongest import strongest_effect, strongest_on
+from homolog.atlas.strongest import largest_by_chance, strongest_effect, strongest_on
 from homolog.atlas.texts import texts_of, visible
 from homolog.corpora.tokenizers import Words
 from homolog.decompositions.samples import InMemory
@@ -205,32 +205,44 @@ def test_the_strongest_effect_of_a_feature_is_that_of_the_mean_over_its_members(
     members = np.array([[0, 1, 2], [3, -1, 4], [-1, 5, -1], [5, 5, -1]])
     effects = [added_at_random(6, classes, seed) for seed in (0, 10, 20)]
     largest = [replace(one, own=None, null=None) for one in effects]
-    for null in (False, True):
-        told = strongest_effect(members, effects, null)
-        for item, (effect, of_class) in enumerate(zip(*told, strict=True)):
-            mine = [(one.null if null else one.own)[m] for one, m in zip(effects, members[item], strict=True) if m >= 0]
-            known = [one for one in mine if not np.isnan(one).any()]
-            if not known:
-                assert np.isnan(effect)
-                assert of_class == -1
-                continue
-            mean = np.mean(known, axis=0)
-            assert of_class == np.abs(mean).argmax()
-            assert effect == pytest.approx(mean[of_class])
-        for whole, part in zip(told, strongest_effect(members, largest, null), strict=True):
-            np.testing.assert_allclose(whole, part)
-    assert np.isnan(strongest_effect(members, [*effects[:2], None], False)[0]).all()
+    told = strongest_effect(members, effects)
+    for item, (effect, of_class) in enumerate(zip(*told, strict=True)):
+        mine = [one.own[m] for one, m in zip(effects, members[item], strict=True) if m >= 0]
+        known = [one for one in mine if not np.isnan(one).any()]
+        if not known:
+            assert np.isnan(effect)
+            assert of_class == -1
+            continue
+        mean = np.mean(known, axis=0)
+        assert of_class == np.abs(mean).argmax()
+        assert effect == pytest.approx(mean[of_class])
+    for whole, part in zip(told, strongest_effect(members, largest), strict=True):
+        np.testing.assert_allclose(whole, part)
+    assert np.isnan(strongest_effect(members, [*effects[:2], None])[0]).all()
+
+
+def test_chance_does_not_fall_with_the_number_of_runs():
+    """Partners of different runs don't agree: the largest change of their mean is sqrt(R) times smaller."""
+    few, many = ([added_at_random(41, 10, 2 * seed) for seed in range(runs)] for runs in (1, 16))
+    by_chance = [
+        largest_by_chance(np.repeat(np.arange(40)[:, None], len(effects), 1), effects).mean() for effects in (few, many)
+    ]
+    assert by_chance[1] == pytest.approx(by_chance[0], rel=0.1)
+    one = few[0]
+    assert largest_by_chance(np.array([[3]]), few)[0] == pytest.approx(np.abs(one.null[3]).max())
+    assert np.isnan(largest_by_chance(np.array([[40], [-1]]), few)).all()
+    assert np.isnan(largest_by_chance(np.array([[3, 3]]), [one, None])).all()
 
 
 def test_of_many_classes_a_member_counts_as_none_where_a_change_is_not_among_its_largest():
     own = np.zeros((1, 65))
-    own[0, :3] = [5, 4, 3]
+    own[0, :3] = [5, 3, 2]
     one = added_of(1, own, 0 * own)
     assert one.own is None
     assert one.strongest.which[0, :3].tolist() == [0, 1, 2]
     other = added_of(1, -np.eye(1, 65), np.zeros((1, 65)))
-    effect, of_class = strongest_effect(np.array([[0, 0]]), [one, other], False)
-    assert effect.tolist(), of_class.tolist() == ([2], [0])
+    effect, of_class = strongest_effect(np.array([[0, 0]]), [one, other])
+    assert (effect.tolist(), of_class.tolist()) == ([2.0], [0])
 
 
 def test_what_a_feature_is_strongest_on_are_the_words_that_its_strongest_rows_share():

@@ -16,7 +16,7 @@ from homolog.atlas.members import Members, RowsToTell
 from homolog.atlas.neighbours import Neighbours, by_chance, nearest
 from homolog.atlas.pages import short
 from homolog.atlas.reading import Looked
-from homolog.atlas.strongest import mean_of_members, strongest_effect, strongest_on
+from homolog.atlas.strongest import largest_by_chance, mean_of_members, strongest_effect, strongest_on
 from homolog.streams import stream
 
 # What a change is, by what its columns in tracks.nc are named after `change_`.
@@ -88,8 +88,7 @@ def columns(series: Series, words: list[str | None]) -> dict[str, list[Any]]:
 
     found = (series.members >= 0).sum(1)
     effects = [one.effects for one in series.looked]
-    effect, of_class = strongest_effect(series.members, effects, null=False)
-    null_effect, _ = strongest_effect(series.members, effects, null=True)
+    effect, of_class = strongest_effect(series.members, effects)
     near, cosine = series.neighbours
     told: dict[str, list[Any]] = {
         "id": series.ids.tolist(),
@@ -101,7 +100,7 @@ def columns(series: Series, words: list[str | None]) -> dict[str, list[Any]]:
         "rate": short(mean_of_members(series.members, [one.activity.rate for one in series.looked])).tolist(),
         "effect": short(effect).tolist(),
         "effect_class": of_class.tolist(),
-        "null_effect": short(np.abs(null_effect)).tolist(),
+        "null_effect": short(largest_by_chance(series.members, effects)).tolist(),
         "near": [int(series.ids[one]) if one >= 0 else -1 for one in near[:, 0].tolist()],
         "near_cosine": short(cosine[:, 0]).tolist(),
     }

@@ -32,23 +32,35 @@ def mean_of_members(members: Members, values: Sequence[Float[np.ndarray, "latent
         return np.asarray(total / count)
 
 
-def strongest_effect(members: Members, effects: Sequence[Added | None], null: bool) -> Found:
+def strongest_effect(members: Members, effects: Sequence[Added | None]) -> Found:
     """The change that is largest in size, of the mean over members, and its class; NaN and -1 where it isn't known.
 
     Where only the largest changes of each latent are known, a member counts as 0 for the classes that aren't among its
-    own: the mean is then no larger than it is. With `null`: of what chance does.
+    own: the mean is then no larger than it is.
     """
     known = [one for one in effects if one is not None]
     if len(known) < len(effects):
         return np.full(len(members), np.nan), np.full(len(members), -1)
-    dense = [values for one in known if (values := one.null if null else one.own) is not None]
+    dense = [one.own for one in known if one.own is not None]
     if len(dense) < len(known):
-        return _of_largest(members, [one.null_strongest if null else one.strongest for one in known])
+        return _of_largest(members, [one.strongest for one in known])
     mean = mean_of_members(members, dense)
     unknown = np.isnan(mean).any(1)
     best = np.nan_to_num(np.abs(mean)).argmax(1)
     effect = mean[np.arange(len(mean)), best]
     return np.where(unknown, np.nan, effect), np.where(unknown, -1, best)
+
+
+def largest_by_chance(members: Members, effects: Sequence[Added | None]) -> Float[np.ndarray, " items"]:
+    """What chance does to a logit: the mean over members of each one's largest change, in size; NaN if unknown.
+
+    Not the largest of the mean: the partners of members in different runs are drawn independently, so that their
+    changes don't agree, and their mean falls with the number of runs as that of a feature's own changes doesn't.
+    """
+    known = [one for one in effects if one is not None]
+    if len(known) < len(effects):
+        return np.full(len(members), np.nan)
+    return mean_of_members(members, [np.abs(one.null_strongest.change).max(1) for one in known])
 
 
 def _of_largest(members: Members, largest: Sequence[Strongest]) -> Found:

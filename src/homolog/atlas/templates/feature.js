@@ -198,7 +198,7 @@
         "inputs, and the grey mark what as much of another latent's direction would add.");
     }
     if (feature.members[0].raised) {
-      parts.push("Logits are centred over all; told is what the latent adds where it is active, with it less with its code set to 0 there, a " +
+      parts.push("Logits are centred over all; shown is what the latent adds where it is active, the logit with it minus that with its code set to 0 there: a " +
         "mean over some of the random active tokens, and beside it what as much of another latent's direction would add.");
     }
     return parts.join(" ");
