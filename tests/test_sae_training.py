@@ -163,7 +163,7 @@ def test_members_as_one_program_are_the_same_members(name, monkeypatch):
     """As on a GPU: in one stack, the last one repeated to fill it; a few steps, since rounding grows."""
     members = [make_member(name, mixed(), seed=seed, steps=6, engine="plain") for seed in range(3)]
     single = method_of(name).fit(members)
-    monkeypatch.setattr(training, "_groups", lambda members: [[0, 1, 2, 2, 2]])
+    monkeypatch.setattr(training, "_groups", lambda members, together: [[0, 1, 2, 2, 2]])
     for d, wanted in zip(method_of(name).fit(members), single, strict=True):
         assert_close(d.directions, wanted.directions, atol=1e-4, rtol=1e-4)
         assert_close(d.encoder, wanted.encoder, atol=1e-4, rtol=1e-4)
@@ -461,7 +461,7 @@ def test_in_one_program_only_the_member_that_diverges_is_given_up(monkeypatch, c
     x = mixed()
     members = [make_member("topk_sae", x, seed=s, input_scale="none", steps=STEPS) for s in range(3)]
     members[1] = replace(members[1], activations=InMemory(x * 1e25))
-    monkeypatch.setattr(training, "_groups", lambda members: [[0, 1, 2, 2]])
+    monkeypatch.setattr(training, "_groups", lambda members, together: [[0, 1, 2, 2]])
     first, wild, last = TopK().fit(members)
     assert [d.member["diverged"] >= 0 for d in (first, wild, last)] == [False, True, False]
     assert "1 of 3 members diverged: seed 1" in caplog.text
