@@ -334,7 +334,11 @@ def test_given_dictionaries_are_spliced_too(built_run: Any, here: Path) -> None:
     _, files, point = built_run
     mapping = config()
     mapping["decompositions"]["theirs"] = {"method": "given", "path": "theirs.npz"}
-    mapping["experiments"]["trained"]["decompositions"] = ["theirs"]
+    # Others trained it: of networks that are trained here given dictionaries are refused, which step 0 would lack.
+    del mapping["models"]["net"]["training"], mapping["models"]["again"]
+    mapping["experiments"]["trained"] |= {
+        "decompositions": ["theirs"], "conditions": {"independent": {"models": ["net"], "seeds": [0, 1]}},
+    }  # fmt: skip
     spec = json.loads(
         Plan(parse_config(mapping)).spec(
             "take_dictionaries", run=Run("net", 0), hook_point=point, decomposition="theirs"

@@ -405,7 +405,7 @@ def test_few_modules_are_taken_whole(library: Code) -> None:
     }
     # Targets are found by their name, and figures are handed on as they are.
     figures = {module_of(target) for target in FIGURES.values()}
-    figures |= {f"homolog.figures.{name}" for name in ("report", "traps_report", "waterfall")}
+    figures |= {f"homolog.figures.{name}" for name in ("report", "traps_report", "numbers_report", "waterfall")}
     assert whole - figures == {"homolog.loading"}
 
 
