@@ -15,17 +15,6 @@ include: "workflow/rules/atlas.smk"
 include: "workflow/rules/export.smk"
 
 
-def all_of(experiments):
-    """What people look at of some experiments."""
-    return [
-        paths(rules.plot.output.pdf, experiment=experiments),
-        paths(rules.plot_waterfall.output.pdf, experiment=with_waterfall(experiments)),
-        paths(rules.plot_training.output.pdf, experiment=with_runs(experiments)),
-        paths(rules.plot_tracks.output.pdf, experiment=with_tracks(experiments)),
-        paths(rules.plot_crosscoder.output.pdf, experiment=with_joint(experiments)),
-    ]
-
-
 # All experiments whose data come with the packages.
 rule all:
     default_target: True

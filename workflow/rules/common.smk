@@ -192,3 +192,14 @@ def with_tracks(experiments):
 
 def with_joint(experiments):
     return [name for name in experiments if plan.experiment(name).joint_decompositions]
+
+
+def all_of(experiments):
+    """What people look at of some experiments."""
+    return [
+        paths(rules.plot.output.pdf, experiment=experiments),
+        paths(rules.plot_waterfall.output.pdf, experiment=with_waterfall(experiments)),
+        paths(rules.plot_training.output.pdf, experiment=with_runs(experiments)),
+        paths(rules.plot_tracks.output.pdf, experiment=with_tracks(experiments)),
+        paths(rules.plot_crosscoder.output.pdf, experiment=with_joint(experiments)),
+    ]
