@@ -86,13 +86,15 @@ FIGURES: dict[str, str] = {
     "double_descent": "homolog.figures.double_descent",
     "arrangement": "homolog.figures.arrangement",
     "which_method": "homolog.figures.which_method",
+    "sweep": "homolog.figures.sweep",
+    "hybrid": "homolog.figures.hybrid",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
     "stability": ("stability", "widening", "reinit_depth", "stabilisation", "layers"),
     "traps": ("traps",),
     "superposition": ("superposition",),
-    "recovery": ("recovery", "which_method"),
+    "recovery": ("recovery", "which_method", "sweep", "hybrid"),
     "top_m": ("top_m",),
     "double_descent": ("double_descent",),
     "arrangement": ("arrangement",),

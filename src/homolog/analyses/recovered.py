@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
+from scipy.stats import rankdata
 from torch import Tensor
 
 from homolog.alignment.matching import match
@@ -91,11 +92,62 @@ def described(dictionary: Dictionary, test: Drawn) -> dict[str, float]:
     return {"fvu": measured.fvu, "l0": measured.l0, "dead": float(dead)}
 
 
+def captured(axes: Float[Tensor, "dims units"] | None, directions: Float[Tensor, "latents units"]) -> dict[str, float]:
+    """Share of the dense part's dimensions that lies in the span of some directions; nothing without such a part.
+
+    The part is defined up to an invertible map, so that subspaces are compared: the overlap of projectors over the
+    dimensions of the part. Of uniformly random directions that is their number over all dimensions.
+    """
+    if axes is None:
+        return {}
+    overlap = 0.0
+    if len(directions):
+        basis = torch.linalg.qr(directions.double().T).Q
+        overlap = float((axes.double() @ basis).square().sum() / len(axes))
+    return {"captured": overlap}
+
+
+def probed(train: Drawn, test: Drawn, codes: Tensor, own: Tensor) -> dict[str, float]:
+    """How well do single latents tell known labels (1-sparse probes: Gurnee et al., 2023)? Mean ROC-AUC, by label.
+
+    Labels are whether a sparse feature is on, and the sign of each dense coordinate. `codes` are of train rows, on
+    which each label's latent is chosen, by the difference of its means over its deviation; `own` of test rows, on which
+    the choice is measured. `probe` is the mean of both kinds. Nothing where the world has no dense part.
+    """
+    if train.dense is None or test.dense is None:
+        return {}
+    known = [(train.codes != 0, test.codes != 0), (train.dense > 0, test.dense > 0)]
+    sparse, dense = (_best_single(codes, own, one, other) for one, other in known)
+    return {"probe_sparse": sparse, "probe_dense": dense, "probe": (sparse + dense) / 2}
+
+
+def _best_single(codes: Tensor, own: Tensor, labels: Tensor, test_labels: Tensor) -> float:
+    if not codes.shape[1]:
+        return 0.5
+    on, off = labels.double(), 1 - labels.double()
+    x = codes.double()
+    # Of labels by latents; a latent that never varies tells nothing.
+    gap = on.T @ x / on.sum(0).clamp_min(1)[:, None] - off.T @ x / off.sum(0).clamp_min(1)[:, None]
+    told = gap / x.std(0).clamp_min(1e-12)
+    best = told.abs().argmax(1)
+    sign = told.gather(1, best[:, None])[:, 0].sign()
+    return float(auc(own[:, best].double() * sign, test_labels).nanmean())
+
+
+def auc(scores: Float[Tensor, "samples labels"], labels: Bool[Tensor, "samples labels"]) -> Float[Tensor, " labels"]:
+    """Area under the ROC curve of each column, ties counted half; NaN where a label has one value alone."""
+    ranks = torch.from_numpy(rankdata(scores.numpy(), axis=0)).double()
+    on = labels.double()
+    positive, negative = on.sum(0), (1 - on).sum(0)
+    found: Tensor = ((ranks * on).sum(0) - positive * (positive + 1) / 2) / (positive * negative)
+    return torch.where(positive * negative > 0, found, torch.nan)
+
+
 def oracle_features(train: Drawn) -> tuple[Float[Tensor, "features units"], Float[Tensor, " units"]]:
     """Features by least squares from the rows' true codes, and what is there without them: the best that any encoder
-    could have had these rows teach.
+    could have had these rows teach. The axes of a dense part stand behind the features.
     """
-    codes = torch.cat([train.codes, torch.ones(len(train.codes), 1)], 1).double()
+    codes = torch.cat([train.codes, *_dense(train), torch.ones(len(train.codes), 1)], 1).double()
     gram = codes.T @ codes
     gram.diagonal().add_(RIDGE)
     solved = torch.linalg.solve(gram, codes.T @ train.rows.double()).float()
@@ -120,13 +172,28 @@ def at_best(train: Drawn, test: Drawn, features: Tensor, true_cosine: float) -> 
     if not len(features):
         return {}
     drawn, offset = oracle_features(train)
-    rows, truth = test.rows[:READ] - offset, Drawn(test.rows[:READ], test.codes[:READ])
-    codes = oracle_codes(rows, truth.codes != 0, unit(drawn))
-    left = rows.double() - codes @ unit(drawn).double()
+    test = Drawn(test.rows[:READ], test.codes[:READ], dense=None if test.dense is None else test.dense[:READ])
+    rows, directions, count = test.rows - offset, unit(drawn), len(features)
+    on = torch.cat([test.codes != 0, *(torch.ones_like(one, dtype=torch.bool) for one in _dense(test))], 1)
+    codes = oracle_codes(rows, on, directions)
+    left = rows.double() - codes @ directions.double()
     spread = rows.double() - rows.double().mean(0)
     return {
-        **features_found(features, unit(drawn), true_cosine),
-        "codes": codes_found(truth, unit(drawn), codes, unit(drawn)),
+        **features_found(features, directions[:count], true_cosine),
+        "codes": codes_found(test, features, codes[:, :count], directions[:count]),
         "fvu": float(left.square().sum() / spread.square().sum()),
-        "l0": float((test.codes != 0).double().sum(1).mean()),
+        "l0": float(on.double().sum(1).mean()),
+        **captured_at_best(test, codes[:, count:]),
     }
+
+
+def captured_at_best(test: Drawn, coordinates: Tensor) -> dict[str, float]:
+    """Of a world with a dense part: known axes span it, known supports tell sparse labels, coordinates their signs."""
+    if test.dense is None:
+        return {}
+    dense = float(auc(coordinates.double(), test.dense > 0).nanmean())
+    return {"captured": 1.0, "probe_sparse": 1.0, "probe_dense": dense, "probe": (1 + dense) / 2}
+
+
+def _dense(drawn: Drawn) -> list[Tensor]:
+    return [] if drawn.dense is None else [drawn.dense]

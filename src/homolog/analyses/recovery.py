@@ -10,11 +10,21 @@ import torch
 import xarray as xr
 
 from homolog.alignment.nulls import spectral_rotation
-from homolog.analyses.recovered import at_best, codes_found, described, features_found, live, stable_and_true
+from homolog.analyses.recovered import (
+    at_best,
+    captured,
+    codes_found,
+    described,
+    features_found,
+    live,
+    probed,
+    stable_and_true,
+)
 from homolog.analyses.replicates import over_replicates
+from homolog.analyses.sweeps import Sweep, slopes, summarised
 from homolog.dictionary import Dictionary
 from homolog.streams import stream
-from homolog.worlds.trials import Progress, Trial, fit_trials, trials_of
+from homolog.worlds.trials import Fitted, Progress, Trial, fit_trials, trials_of
 
 TITLES = {
     "f1": "F1 of features and latents",
@@ -29,7 +39,13 @@ TITLES = {
     "stable": "share of latents that another seed finds",
     "true_if_stable": "share of true ones among latents that return",
     "true_if_not": "share of true ones among latents that don't",
+    "captured": "share of the dense part that dense latents span",
+    "probe": "AUC of single latents for known labels",
+    "probe_sparse": "AUC of single latents: is a feature on?",
+    "probe_dense": "AUC of single latents: sign of a dense axis",
 }
+# Of these more is better.
+RISING = ("f1", "f1_signed", "mmcs", "mmcs_back", "codes", "probe", "probe_sparse", "probe_dense")
 GUESSES = "guess_features", "guess_active"
 Numbers = dict[str, float]
 Values = dict[str, tuple[tuple[str, ...], np.ndarray]]
@@ -42,27 +58,73 @@ def recovery(
 
     Variables `TITLES` by ``world`` and ``decomposition``, means over replicates with bounds. `<name>_null`: the same
     dictionary turned within the spectrum of the rows (of `stable`: against another seed's). `<name>_ceiling`, by
-    ``world``: features by least squares from the true codes of the rows that were fitted.
+    ``world``: features by least squares from the true codes of the rows that were fitted. With the option `along` all
+    of them by ``line`` and the axis that it names, and what `homolog.analyses.sweeps.summarised` makes of those that
+    are shown.
     """
-    options, trials = spec["options"], trials_of(spec)
-    labels = [label for one in spec["decompositions"] for label in one["labels"]]
+    options, trials, columns = spec["options"], trials_of(spec), columns_of(spec)
     found: dict[str, np.ndarray] = {}
-
-    def put(name: str, trial: Trial, column: int, value: float) -> None:
-        row = spec["worlds"].index(trial.spec)
-        shape = len(spec["worlds"]), len(labels), options["replicates"]
-        found.setdefault(name, np.full(shape, np.nan))[row, column, trial.replicate] = value
-
     first = 0
-    for decomposition in spec["decompositions"]:
-        for trial, point, dictionaries in fit_trials(decomposition, trials, options["told"], device, progress):
-            for name, value in measured(trial, dictionaries, options["true_cosine"]).items():
-                put(name, trial, first + point, value)
+    for decomposition, pca_first in fits_of(spec):
+        for one in fit_trials(decomposition, trials, options["told"], device, progress, pca_first):
+            row = spec["worlds"].index(one.trial.spec), first + one.point, one.trial.replicate
+            for name, value in measured(one, options["true_cosine"]).items():
+                shape = len(spec["worlds"]), len(columns), options["replicates"]
+                found.setdefault(name, np.full(shape, np.nan))[row] = value
         first += len(decomposition["grid"])
+    best = ceilings(spec, trials)
+    facts = {name: options[name] for name in ("replicates", "rows", "test_rows", "true_cosine", "shown")}
+    facts["experiment"] = spec["experiment"]
+    if options["along"] is not None:
+        return swept(spec, found, best).assign_attrs(facts)
     values: Values = {name: (("world", "decomposition", "replicate"), array) for name, array in found.items()}
-    dataset = over_replicates(values | ceilings(spec, trials), {"decomposition": labels}, TITLES)
-    facts = {name: options[name] for name in ("replicates", "rows", "test_rows", "true_cosine")}
-    return dataset.assign_coords(world_coords(spec)).assign_attrs(experiment=spec["experiment"], **facts)
+    values |= {name: (("world", "replicate"), array) for name, array in best.items()}
+    dataset = over_replicates(values, {"decomposition": [label for label, *_ in columns]}, TITLES)
+    return dataset.assign_coords(world_coords(spec)).assign_attrs(facts)
+
+
+def fits_of(spec: dict[str, Any]) -> list[tuple[dict[str, Any], bool]]:
+    """Decompositions as they are fitted: each as it is, and, where that is asked for, after principal components."""
+    every = spec["decompositions"]
+    hybrid = [one for one in every if any(options.get("dense") for options in one["grid"])]
+    return [(one, False) for one in every] + [(one, True) for one in hybrid if spec["options"]["pca_first"]]
+
+
+def columns_of(spec: dict[str, Any]) -> list[tuple[str, str, dict[str, Any], list[str]]]:
+    """Label, name, options and what varies over its grid, of each decomposition at each grid point."""
+    columns = []
+    for one, pca_first in fits_of(spec):
+        varying = [key for key in one["grid"][0] if any(point[key] != one["grid"][0][key] for point in one["grid"])]
+        after = ", PCA first" if pca_first else ""
+        for label, options in zip(one["labels"], one["grid"], strict=True):
+            columns.append((label + after, one["name"] + after, options, varying))
+    return columns
+
+
+def swept(spec: dict[str, Any], found: dict[str, np.ndarray], best: dict[str, np.ndarray]) -> xr.Dataset:
+    """All measures by line and along the axis, and what the lines come to."""
+    options, columns = spec["options"], columns_of(spec)
+    sweep = Sweep.of(options["along"], spec["worlds"], [(name, point, keys) for _, name, point, keys in columns])
+    whole = {name: sweep.unfolded(array) for name, array in found.items()}
+    whole |= {name: sweep.unfolded(np.repeat(one[:, None], len(columns), 1)) for name, one in best.items()}
+    values: Values = {name: (("line", sweep.along, "replicate"), array) for name, array in whole.items()}
+    for name in RISING:
+        values |= summarised(name, whole[name], sweep) if name in whole else {}
+    coords = sweep.coords()
+    if options["against"] is not None:
+        lost = values[f"{options['shown'][0]}_falls_at"][1]
+        steep = slopes(options["against"], lost, sweep)
+        coords["family"] = list(steep)
+        values["falls_at_slope"] = ("family", "replicate"), np.array(list(steep.values()))
+    dataset = over_replicates(values, coords, TITLES)
+    return dataset.assign_attrs(along=sweep.along, against=options["against"] or "", **common(spec["worlds"]))
+
+
+def common(worlds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Options that all worlds share, as attributes."""
+    first, others = worlds[0]["options"], [one["options"] for one in worlds]
+    shared = [key for key, value in first.items() if all(one.get(key, "") == value for one in others)]
+    return {f"world_{key}": first[key] for key in shared if first[key] is not None}
 
 
 def world_coords(spec: dict[str, Any]) -> dict[str, Any]:
@@ -73,24 +135,25 @@ def world_coords(spec: dict[str, Any]) -> dict[str, Any]:
     return {"world": [one["label"] for one in worlds], "group": groups} | guesses
 
 
-def ceilings(spec: dict[str, Any], trials: list[Trial]) -> Values:
-    """What each world's replicates would give at best."""
+def ceilings(spec: dict[str, Any], trials: list[Trial]) -> dict[str, np.ndarray]:
+    """What each world's replicates would give at best, by world and replicate."""
     replicates = spec["options"]["replicates"]
     best = [at_best(one.train, one.test, one.world.features, spec["options"]["true_cosine"]) for one in trials]
     names = dict.fromkeys(name for one in best for name in one)
     return {
-        f"{name}_ceiling": (
-            ("world", "replicate"),
-            np.array([one.get(name, np.nan) for one in best]).reshape(-1, replicates),
-        )
-        for name in names
+        f"{name}_ceiling": np.array([one.get(name, np.nan) for one in best]).reshape(-1, replicates) for name in names
     }
 
 
-def measured(trial: Trial, dictionaries: list[Dictionary], true_cosine: float) -> Numbers:
-    """Means over seeds, and over ordered pairs of seeds, of one trial; NaN for what isn't defined in any."""
-    each = [_one(trial, one, number, true_cosine) for number, one in enumerate(dictionaries)]
-    alive = [one.directions[live(one, trial.test)] for one in dictionaries]
+def measured(fitted: Fitted, true_cosine: float) -> Numbers:
+    """Means over seeds, and over ordered pairs of seeds, of one trial; NaN for what isn't defined in any.
+
+    Dense latents, which are the first, are no candidates for sparse features.
+    """
+    trial, dictionaries = fitted.trial, fitted.dictionaries
+    dense = fitted.options.get("dense", 0)
+    each = [_one(trial, one, number, true_cosine, dense) for number, one in enumerate(dictionaries)]
+    alive = [one.directions[_sparse(one, trial, dense)] for one in dictionaries]
     turned = [one @ _turn(trial, "stable", number).to(one) for number, one in enumerate(alive)]
     pairs = []
     for a, b in permutations(range(len(alive)), 2):
@@ -100,20 +163,33 @@ def measured(trial: Trial, dictionaries: list[Dictionary], true_cosine: float) -
     return _means(each) | _means(pairs)
 
 
-def _one(trial: Trial, dictionary: Dictionary, number: int, true_cosine: float) -> Numbers:
+def _sparse(dictionary: Dictionary, trial: Trial, dense: int) -> torch.Tensor:
+    """Latents that are live and not dense ones."""
     alive = live(dictionary, trial.test)
-    found = _truth(trial, dictionary, alive, true_cosine)
+    alive[:dense] = False
+    return alive
+
+
+def _one(trial: Trial, dictionary: Dictionary, number: int, true_cosine: float, dense: int) -> Numbers:
+    alive = _sparse(dictionary, trial, dense)
+    found = _truth(trial, dictionary, alive, true_cosine, dense)
     turned = dictionary.rotated(_turn(trial, "null", number).to(dictionary.directions))
-    chance = _truth(trial, turned, alive, true_cosine)
+    chance = _truth(trial, turned, alive, true_cosine, dense)
     null = {f"{name}_null": value for name, value in chance.items()}
+    if "captured" in found:
+        null["captured_random"] = min(1.0, dense / trial.train.rows.shape[1])
     return found | null | described(dictionary, trial.test) | {"live": float(alive.sum())}
 
 
-def _truth(trial: Trial, dictionary: Dictionary, alive: torch.Tensor, true_cosine: float) -> Numbers:
-    directions, codes = dictionary.directions[alive], dictionary.codes(trial.test.rows)[:, alive]
-    features = trial.world.features
-    found = features_found(features, directions, true_cosine)
-    return found | {"codes": codes_found(trial.test, features, codes, directions)}
+def _truth(trial: Trial, dictionary: Dictionary, alive: torch.Tensor, true_cosine: float, dense: int) -> Numbers:
+    directions, codes = dictionary.directions[alive], dictionary.codes(trial.test.rows)
+    features, train = trial.world.features, trial.train
+    return {
+        **features_found(features, directions, true_cosine),
+        "codes": codes_found(trial.test, features, codes[:, alive], directions),
+        **captured(trial.world.dense, dictionary.directions[:dense]),
+        **(probed(train, trial.test, dictionary.codes(train.rows), codes) if trial.world.dense is not None else {}),
+    }
 
 
 def _turn(trial: Trial, purpose: str, number: int) -> torch.Tensor:

@@ -7,11 +7,13 @@ from itertools import filterfalse
 
 from homolog.config.analyses import StabilityOptions
 from homolog.config.check_networks import check_steps
+from homolog.config.check_worlds import check_axes
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import FIGURE_NEEDS, Condition, MadeExperiment, RunsExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.models import Recipe
 from homolog.config.network_models import NetworkRecipe
+from homolog.config.planted import RecoveryOptions
 from homolog.config.problems import Names, Path, Problem, listed, nearest, shortened
 from homolog.config.sparse_autoencoders import JointOptions
 from homolog.networks.points import is_glob
@@ -62,6 +64,8 @@ def check_made(
                 (*path, "decompositions"),
                 f"{name}, which isn't fitted to one set of activations; allowed: decompositions that are; leave it out",
             )
+    if isinstance(experiment.analysis, RecoveryOptions):
+        yield from check_axes(path, experiment, experiment.analysis, decompositions)
 
 
 def _check_figure(path: Path, experiment: RunsExperiment | MadeExperiment) -> Iterator[Problem]:

@@ -7,9 +7,27 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from homolog.config.analyses import MadeAnalysis
-from homolog.config.base import LARGEST, Count, Label, PositiveFraction
+from homolog.config.base import LARGEST, Count, Label, Name, PositiveFraction, Several
 from homolog.config.worlds import World
 
+Measure: TypeAlias = Literal[
+    "f1",
+    "f1_signed",
+    "mmcs",
+    "mmcs_back",
+    "codes",
+    "fvu",
+    "l0",
+    "dead",
+    "live",
+    "stable",
+    "true_if_stable",
+    "true_if_not",
+    "captured",
+    "probe",
+    "probe_sparse",
+    "probe_dense",
+]
 Replicates: TypeAlias = Annotated[int, Field(ge=3, le=LARGEST)]
 
 
@@ -35,3 +53,12 @@ class RecoveryOptions(WorldsAnalysis):
     """Tell each method how many features there are, as far as it can find so many, and how many are active on a row."""
     true_cosine: PositiveFraction = 0.9
     """From which cosine on a latent is a feature's."""
+    pca_first: bool = False
+    """Of decompositions with dense latents fit a baseline too: principal components in their place, taken off first."""
+    along: Name | None = None
+    """An option of decompositions, or else of worlds, that is an axis: the figure draws a line for all else that
+    varies."""
+    shown: Several[Measure] = Field(default=["f1", "codes", "true_if_stable"])
+    """What the figure shows, the first in words."""
+    against: Name | None = None
+    """With along: a further option, against whose logarithm the logarithm of where lines are lost is fitted."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from homolog.config.base import Count, Fraction, Grid, GridOptions, NonNegative, Positive, ProperFraction
+from homolog.config.base import Amount, Count, Fraction, Grid, GridOptions, NonNegative, Positive, ProperFraction
 
 
 class WorldOptions(GridOptions):
@@ -19,6 +19,8 @@ class WorldOptions(GridOptions):
     """What methods are told of the number of features, over how many there are."""
     guess_active: Grid[Positive] = 1.0
     """What methods are told of the number of active features, over how many there are."""
+    rows: Grid[Count] | None = None
+    """Rows that are fitted; null: as many as the analysis says."""
 
 
 class PlantedOptions(WorldOptions):
@@ -48,6 +50,10 @@ class PlantedOptions(WorldOptions):
     """Share of features that are on only where their parent is."""
     zipf: Grid[NonNegative] = 0.0
     """Rates fall as 1 / rank to this power; 0: all features are equally frequent."""
+    dense: Grid[Amount] = 0
+    """Dimensions of a Gaussian part that every row has, its variances falling to a quarter; fewer than units."""
+    dense_size: Grid[Positive] = 2.0
+    """Norm of that part (root mean square), over the mean size of a feature."""
 
 
 class SourcesOptions(WorldOptions):

@@ -12,20 +12,28 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Drawn:
-    """Rows of a world, the true codes that they were made of, and the same rows seen elsewhere, if there is such."""
+    """Rows of a world, the true codes that they were made of, and the same rows seen elsewhere, if there is such.
+
+    `dense`: coordinates in the world's dense part, of which every row has some; none where there is no such part.
+    """
 
     rows: Float[Tensor, "samples units"]
     codes: Float[Tensor, "samples features"]
     partner: Float[Tensor, "samples others"] | None = None
+    dense: Float[Tensor, "samples dims"] | None = None
 
 
 @dataclass(frozen=True)
 class World:
-    """True features as unit rows, none where there are none; how to draw rows; features on a row, on average."""
+    """True features as unit rows, none where there are none; how to draw rows; features on a row, on average.
+
+    `dense` are orthonormal axes of a subspace in which every row has a part, none where there is no such part.
+    """
 
     features: Float[Tensor, "features units"]
     draw: Callable[[int, torch.Generator], Drawn]
     active: float
+    dense: Float[Tensor, "dims units"] | None = None
 
 
 def unit(rows: Tensor) -> Tensor:

@@ -20,13 +20,16 @@ def planted(options: dict[str, Any], generator: torch.Generator) -> World:
     """Rows ``codes @ features + noise``; see `homolog.config.worlds.PlantedOptions` for what may be said.
 
     `noise` is the norm of the noise of a row in the mean square, over the size of a feature. Rates, and so the number
-    of active features, don't depend on `together` (a Gaussian copula within groups of four neighbours).
+    of active features, don't depend on `together` (a Gaussian copula within groups of four neighbours). `dense`
+    dimensions carry a Gaussian of norm `dense_size` in the mean square, its variances falling to a quarter.
     """
     count, units = options["features"], options["units"]
     features = _directions(options, generator)
     parent = _parents(count, options["hierarchy"])
     rates = _rates(options, parent)
     scales = (options["scales"] * torch.randn(count, generator=generator)).exp()
+    axes = orthonormal(options["dense"], units, generator) if options["dense"] else None
+    deviations = options["dense_size"] * _falling(options["dense"])
 
     def draw(rows: int, own: torch.Generator) -> Drawn:
         on = _on(rows, rates, parent, options["together"], own)
@@ -34,9 +37,19 @@ def planted(options: dict[str, Any], generator: torch.Generator) -> World:
         sizes = least + 2 * (1 - least) * torch.rand(rows, count, generator=own)
         codes = on * sizes * scales
         noise = options["noise"] * units**-0.5 * torch.randn(rows, units, generator=own)
-        return Drawn(codes @ features + noise, codes)
+        if axes is None:
+            return Drawn(codes @ features + noise, codes)
+        dense = deviations * torch.randn(rows, len(axes), generator=own)
+        return Drawn(codes @ features + dense @ axes + noise, codes, dense=dense)
 
-    return World(features, draw, options["active"])
+    return World(features, draw, options["active"], axes)
+
+
+def _falling(dims: int) -> Float[Tensor, " dims"]:
+    """Deviations that fall to a half, of squares that sum to 1."""
+    spread = torch.logspace(0, -1, dims, base=2)
+    scaled: Tensor = spread / spread.norm()
+    return scaled
 
 
 def _directions(options: dict[str, Any], generator: torch.Generator) -> Float[Tensor, "features units"]:

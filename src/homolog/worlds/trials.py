@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from homolog.decompositions.base import Member
 from homolog.decompositions.fit import fit_members
@@ -15,6 +16,7 @@ from homolog.dictionary import Dictionary
 from homolog.loading import load
 from homolog.streams import stream
 from homolog.worlds.base import Drawn, World
+from homolog.worlds.pca_first import leading_components, with_components
 
 Spec = dict[str, Any]
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -43,6 +45,8 @@ class Trial:
         most = self.world.features.shape[1] if at_most_units else 2**31
         latents = min(most, max(1, round(guess["guess_features"] * len(self.world.features))))
         active = guess["guess_active"] * self.world.active
+        # Dense latents stand beside those that are to find features.
+        latents += options.get("dense", 0)
         known = {"n_latents": latents, "k": min(latents, max(1, round(active)))}
         if options.get("target_l0") is not None:
             known["target_l0"] = active
@@ -62,8 +66,19 @@ def trials_of(spec: Spec) -> list[Trial]:
 def _trial(world: Spec, replicate: int, rows: int, test_rows: int) -> Trial:
     key = world["group"], world["label"], replicate
     made: World = load(world["target"])(world["options"], stream("world", *key))
+    rows = world["options"]["rows"] or rows
     train, test = made.draw(rows, stream("train", *key)), made.draw(test_rows, stream("test", *key))
     return Trial(world, replicate, made, train, test)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A grid point of a decomposition in one trial: its options there, and its dictionaries by seed, on the CPU."""
+
+    trial: Trial
+    point: int
+    options: Spec
+    dictionaries: list[Dictionary]
 
 
 def fit_trials(
@@ -72,21 +87,37 @@ def fit_trials(
     told: bool,
     device: str | torch.device = "cpu",
     progress: Progress = iter,
-) -> Iterator[tuple[Trial, int, list[Dictionary]]]:
-    """Each trial and grid point of a decomposition, with its dictionaries by seed, on the CPU."""
-    places, members = [], []
+    pca_first: bool = False,
+) -> Iterator[Fitted]:
+    """Each trial and grid point of a decomposition.
+
+    With `pca_first`, points with dense latents alone: as many principal components take their place, and the others
+    are fitted to what these leave.
+    """
+    places: list[tuple[Trial, int, Spec, Tensor | None]] = []
+    members = []
     for trial in trials:
-        samples = InMemory(trial.train.rows.to(device))
         partner = _partner(decomposition, trial, device)
+        whole = InMemory(trial.train.rows.to(device))
         for point, options in enumerate(decomposition["grid"]):
             own = trial.told(options, decomposition["at_most_units"]) if told else options
-            key = (*trial.key, decomposition["name"])
+            samples, components, key = whole, None, (*trial.key, decomposition["name"])
+            if pca_first:
+                if not 0 < own.get("dense", 0) < whole.units:
+                    continue
+                components, left = leading_components(trial.train.rows, own["dense"])
+                samples, key = InMemory(left.to(device)), (*key, "pca_first")
+            places.append((trial, point, own, components))
+            if pca_first:
+                own = own | {"n_latents": own["n_latents"] - own["dense"], "dense": 0}
             members += [Member(own, seed, "all", samples, partner, key) for seed in decomposition["seeds"]]
-            places.append((trial, point))
     fitted = fit_members(decomposition["method"], members, progress, together=TOGETHER)
     seeds = len(decomposition["seeds"])
-    for number, (trial, point) in enumerate(places):
-        yield trial, point, [one.to("cpu") for one in fitted[number * seeds : (number + 1) * seeds]]
+    for number, (trial, point, own, components) in enumerate(places):
+        found = [one.to("cpu") for one in fitted[number * seeds : (number + 1) * seeds]]
+        if components is not None:
+            found = [with_components(one, components, trial.train.rows) for one in found]
+        yield Fitted(trial, point, own, found)
 
 
 def _partner(decomposition: Spec, trial: Trial, device: str | torch.device) -> Samples | None:

@@ -1,0 +1,97 @@
+"""How does what is recovered depend on one axis, a line for all else that varies?"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
+from homolog.figures.panels import draw_curve, said_with_bounds
+from homolog.figures.style import GREY, INK, in_house_style, new_figure
+
+__all__ = ["REPORT", "draw", "draw_panel", "headline", "lines_figure", "one_page"]
+
+# What axes are called.
+AXES = {
+    "coefficient": "weight of the penalty",
+    "dense": "latents without a penalty",
+    "steps": "steps of training",
+    "rows": "data points",
+    "scales": "deviation of the logarithm of features' scales",
+    "n_latents": "latents",
+    "noise": "noise",
+}
+
+
+def one_page(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset without the hook point that stands for none."""
+    return dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+
+
+def headline(dataset: xr.Dataset) -> str:
+    """Of each line: how much it recovers at best, where, from where on half of that, and from where on no more."""
+    page = one_page(dataset)
+    name = page.attrs["shown"][0] if not isinstance(page.attrs["shown"], str) else page.attrs["shown"]
+    said = [_of_line(page.isel(line=number), name) for number in range(page.sizes["line"])]
+    null, ceiling = float(page[f"{name}_null"].max()), float(page[f"{name}_ceiling"].min())
+    floor = f"Chance is {null:.2f} at most, the ceiling {ceiling:.2f} at least."
+    return f"{page[name].attrs['long_name']}, at best: {'; '.join(said)}. {floor}"
+
+
+def _of_line(own: xr.Dataset, name: str) -> str:
+    said = f"{own.line.item()} "
+    if not np.isfinite(own[f"{name}_best"]):
+        return said + said_with_bounds(own.isel({own.attrs["along"]: 0}), name)
+    said += f"{said_with_bounds(own, f'{name}_best')} (at {float(own[name].idxmax(own.attrs['along'])):.3g}"
+    if float(own[f"{name}_rises_at"]) > float(own[own.attrs["along"]][0]):
+        said += f", half of it from {said_with_bounds(own, f'{name}_rises_at', '{:.3g}')} on"
+    if np.isfinite(own[f"{name}_falls_at"]):
+        said += f", less than half above {said_with_bounds(own, f'{name}_falls_at', '{:.3g}')}"
+    return said + ")"
+
+
+@in_house_style
+def draw(page: xr.Dataset) -> Figure:
+    """A panel for each measure that is shown."""
+    about = AXES.get(page.attrs["along"], page.attrs["along"])
+    return lines_figure(page, f"How does recovery depend on: {about}?", headline(page))
+
+
+def lines_figure(page: xr.Dataset, question: str, answer: str) -> Figure:
+    """The same, with a question and an answer of one's own."""
+    shown = [page.attrs["shown"]] if isinstance(page.attrs["shown"], str) else list(page.attrs["shown"])
+    lines = len(answer) / (13.5 * 11.5)
+    figure = new_figure(11.5, 3.8 + 0.17 * lines + 0.05 * page.sizes["line"], question, answer)
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, name in zip(panels, shown, strict=True):
+        draw_panel(axes, page, name)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    return figure
+
+
+def draw_panel(axes: Axes, page: xr.Dataset, name: str, only: list[str] | None = None) -> None:
+    """All lines of a measure, or `only` some, beside the largest null and the smallest ceiling of any of them."""
+    along = page.attrs["along"]
+    for place, line in enumerate(page.line.values):
+        own = page.sel(line=line).dropna(along, subset=[name])
+        if (only is None or line in only) and own.sizes[along]:
+            draw_curve(axes, own, name, along, place, str(line))
+    for kind, style, chosen in (("null", "--", "max"), ("ceiling", ":", "min")):
+        if f"{name}_{kind}" in page:
+            edge = getattr(page[f"{name}_{kind}"], chosen)("line")
+            label = {"null": "largest null", "ceiling": "smallest ceiling"}[kind]
+            axes.plot(
+                page[along].values, edge.values, color=GREY if kind == "null" else INK, ls=style, lw=1, label=label
+            )
+    values = np.asarray(page[along].values, float)
+    if values.min() > 0 and values.max() / values.min() > 8:
+        axes.set_xscale("log")
+    elif values.min() == 0 and values.max() > 8:
+        axes.set_xscale("symlog", linthresh=float(values[values > 0].min()))
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
+    axes.set_xlabel(AXES.get(along, along))
+    axes.set_title(page[name].attrs.get("long_name", name))
