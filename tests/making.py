@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor
@@ -30,8 +32,20 @@ INPUTS, CLASSES = 12, 5
 # Methods that read a second hook point; those whose codes follow no rank and are never negative.
 PAIRED = ["cca", "svcca"]
 SPARSE = [name for name in METHODS if name.endswith("_sae") or name == "crosscoder"]
+# One of each kind: of fixed moments, of pairs, by rotation, by clusters, by rank, by thresholds, of several runs.
+FEW = {"pca", "cca", "ica", "kmeans", "topk_sae", "jumprelu_sae", "crosscoder"}
 # Enough training for latents that differ from their start, in a tenth of a second.
 TRAINED = {"n_latents": 16, "lr": 1e-2, "steps": 40, "batch_size": 64, "dead_after": 1000}
+
+
+def one_of_each(cases: Iterable[Any], few: Collection[Any] = FEW) -> list[Any]:
+    """Cases of a test: some stand for all in `make test`, `make test-every` takes the others."""
+    return [case if case in few else marked(case) for case in cases]
+
+
+def marked(case: Any) -> Any:
+    """A case that `make test-every` takes."""
+    return pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.every)
 
 
 def complete(name: str, **given: Any) -> dict[str, Any]:

@@ -337,6 +337,7 @@ def test_what_is_compared_is_decomposed_together_and_nothing_else(tmp_path):
     assert METHODS["crosscoder"] in plan.spec("decompose_jointly", experiment="stability", decomposition="cross")
 
 
+@pytest.mark.slow
 def test_the_workflow_builds_it_and_knows_when_it_is_done(copied):
     copied.configure(with_cross)
     figure = "results/figures/stability/crosscoder.pdf"

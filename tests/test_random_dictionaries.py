@@ -18,6 +18,7 @@ from making import (
     make_inputs,
     make_network,
     make_rows,
+    one_of_each,
     record,
     seeded,
     spec_of,
@@ -286,7 +287,7 @@ def world():
     return {name: record(network, inputs, rows, name, dtype=torch.float32) for name in ("hidden_1", "hidden_2")}
 
 
-@pytest.mark.parametrize("name", FITTED)
+@pytest.mark.parametrize("name", one_of_each(FITTED))
 def test_every_method_is_fitted_to_two_sets_of_gaussian_samples(world, name):
     partner = world["hidden_2"] if name in PAIRED else None
     spec = spec_of(name, [OPTIONS[name]])
@@ -312,7 +313,7 @@ def test_linear_methods_find_in_gaussian_samples_what_they_find_in_the_data():
         assert float(cosine) > 0.9, name
 
 
-@pytest.mark.parametrize("name", [name for name in SPARSE if name != "crosscoder"])
+@pytest.mark.parametrize("name", one_of_each(name for name in SPARSE if name != "crosscoder"))
 def test_a_start_drawn_again_is_the_one_that_training_began_with(world, name):
     """`moved`, which is stored, is one minus the cosine between a direction and its start."""
     spec = spec_of(name, [OPTIONS[name]], seeds=(0, 1))

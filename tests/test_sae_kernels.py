@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from homolog.config import parse_decomposition
 from homolog.decompositions.base import Member
 from homolog.decompositions.sae.fast.base import fast_step_of, one_by_one
-from homolog.decompositions.sae.fast.kernels import choosing, going_back, proposing
+from homolog.decompositions.sae.fast.kernels import choosing, compiled, going_back, proposing
 from homolog.decompositions.sae.fast.kernels.adam import adam_rows
 from homolog.decompositions.sae.fast.kernels.compiled import LANES, by_block, in_blocks
 from homolog.decompositions.sae.fast.kernels.thresholds import jump, to_threshold
@@ -171,6 +171,24 @@ def test_where_the_search_for_a_batchs_bound_begins_changes_no_bit_of_what_is_ch
         chosen.append([c.latents.tobytes(), c.codes.tobytes(), c.start.tobytes()])
     assert chosen[0] == chosen[1]
     assert bool(len(chosen[0][0])) == (biased == 0)
+
+
+@pytest.mark.parametrize("units", [7, 16, 24, 30, 131])
+def test_a_pre_activation_does_not_depend_on_its_place_in_the_list(units):
+    x, encoder = (gaussian(rows, units, seed=rows).float().numpy()[None] for rows in (1, 9))
+    bias, whole = gaussian(1, 9, seed=2)[0].float().numpy(), np.zeros(0)
+    for first in range(9):
+        index, codes = np.arange(first, 9, dtype=np.int32), np.zeros(9 - first, np.float32)
+        choosing.evaluate(x, 0, encoder, bias, index, codes, np.array([0, len(index)]))
+        whole = whole if first else codes
+        assert codes.tolist() == whole[first:].tolist()
+
+
+def test_an_edit_of_any_kernel_file_lets_no_compiled_one_stand():
+    """Parts of `evaluate` come from another file than its own, and all files of the folder may lend some."""
+    folder = Path(compiled.__file__).parent
+    assert {name for name, _, _ in compiled.STAMP} == {path.name for path in folder.glob("*.py")}
+    assert choosing.evaluate._cache._cache_file._source_stamp[1] == compiled.STAMP
 
 
 @pytest.mark.usefixtures("no_shape_checks")

@@ -13,7 +13,7 @@ from itertools import count
 
 import pytest
 import torch
-from making import SPARSE, gaussian, make_member, method_of, mixed
+from making import SPARSE, gaussian, make_member, method_of, mixed, one_of_each
 from test_sae_kernels import RECIPES, planted
 from torch.testing import assert_close
 
@@ -34,7 +34,8 @@ FAST = {name: given | {"engine": "auto"} for name, given in RECIPES.items() if n
 FAST["batch_topk_sae"] |= FALLING
 FAST["matryoshka_sae"] |= FALLING
 ENGINES = [(name, "plain") for name in SPARSE] + [(name, "auto") for name in FAST]
-BY_ENGINE = pytest.mark.parametrize(("name", "engine"), ENGINES)
+STAND_FOR_ALL = [("topk_sae", "plain"), ("topk_sae", "auto"), ("batch_topk_sae", "auto"), ("jumprelu_sae", "plain")]
+BY_ENGINE = pytest.mark.parametrize(("name", "engine"), one_of_each(ENGINES, STAND_FOR_ALL))
 # Two chunks and a part, over several epochs.
 STEPS = 2 * training.CHUNK + 5
 ARRAYS = ("directions", "encoder", "encoder_bias", "bias", "threshold", "firing_rate", "importance", "moved")

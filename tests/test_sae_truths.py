@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from making import SPARSE, gaussian, make_member, method_of, mixed, seeded
+from making import SPARSE, gaussian, make_member, method_of, mixed, one_of_each, seeded
 from scipy.optimize import linear_sum_assignment
 from torch.testing import assert_close
 
@@ -56,7 +56,7 @@ def test_every_sparse_autoencoder_is_tried():
     assert FINDS.keys() == set(SPARSE)
 
 
-@pytest.mark.parametrize("name", SPARSE)
+@pytest.mark.parametrize("name", one_of_each(SPARSE))
 def test_planted_orthogonal_features_are_found_again(name):
     """Easy by design: known sparsity, half as many latents again as features, no noise. Harder ones: benchmarks."""
     directions, x = planted()
@@ -400,7 +400,7 @@ HOLDING = [name for name in SPARSE if name != "archetypal_sae"]
 
 
 @pytest.mark.parametrize("fixed", [5, 16])
-@pytest.mark.parametrize("name", HOLDING)
+@pytest.mark.parametrize("name", one_of_each(HOLDING))
 def test_fixed_rows_do_not_move_by_a_bit_and_biases_do(name, fixed):
     member = make_member(name, mixed(), fixed=fixed)
     start = initialise(method_of(name), [member]).parameters
@@ -471,7 +471,7 @@ def test_directions_from_data_are_centred_samples():
 # Scales and starts
 
 
-@pytest.mark.parametrize("name", SPARSE)
+@pytest.mark.parametrize("name", one_of_each(SPARSE))
 def test_scale_of_the_activations_scales_the_codes_alone(name):
     """By a power of two, which rounds nothing: what is learned has no unit."""
     x = mixed()

@@ -85,6 +85,7 @@ def keys_of_the_default_config():
     return set(keys)
 
 
+@pytest.mark.every
 def test_no_two_streams_of_the_default_config_are_the_same():
     keys = keys_of_the_default_config()
     assert len(keys) > 10_000

@@ -15,6 +15,7 @@ from making import (
     make_layer,
     make_network,
     make_rows,
+    one_of_each,
     record,
     seeded,
 )
@@ -38,7 +39,7 @@ COSINES = {name: load(target)() for name, target in VIEWS.items() if name != "su
 VIEW = pytest.mark.parametrize("view", list(COSINES.values()), ids=list(COSINES))
 # Of the others, codes are no function of their own pre-activation alone, so a view through the gate can't see them.
 ENCODED = [name for name in METHODS if name not in ("nmf", "kmeans", "dictionary_learning", "matching_pursuit_sae")]
-METHOD = pytest.mark.parametrize("method", METHODS)
+METHOD = pytest.mark.parametrize("method", one_of_each(METHODS))
 EFFECTS = {name for name in VIEWS if name.startswith("effect")}
 SCORES = {"score", "score_spearman", "score_jaccard"}
 GEOMETRIC = set(VIEWS) - SCORES - EFFECTS - {"substitution"}
@@ -297,7 +298,7 @@ def test_write_out_is_the_cosine_of_what_the_next_layer_receives(base, retrained
     assert torch.equal(match, score)
 
 
-@pytest.mark.parametrize("method", ENCODED)
+@pytest.mark.parametrize("method", one_of_each(ENCODED))
 def test_read_in_is_the_mean_gradient_of_the_codes(base, inputs, rows, method):
     """By autograd through the module, the gauge and the encoder, TopK's selection included."""
     d, layer, module = base.fitted[method], base.layer, base.network.hidden_1

@@ -85,7 +85,7 @@ def _of_largest(members: Members, largest: Sequence[Strongest]) -> Found:
 
 
 def strongest_on(
-    members: Members, rows: Sequence[Int[np.ndarray, "latents top"]], words: Sequence[str | None]
+    members: Members, rows: Sequence[Int[np.ndarray, "_ top"]], words: Sequence[str | None]
 ) -> list[list[str]]:
     """By item, what its members' strongest rows are in a word: the most frequent ones, `WORDS` of them at most.
 

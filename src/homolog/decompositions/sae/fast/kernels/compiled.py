@@ -11,6 +11,8 @@ up to ``start[r + 1]``, in ascending order. Loops run in a fixed order: bits don
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -23,7 +25,6 @@ from numba.extending import intrinsic
 
 # Not `nnan`: a member that diverges must show it.
 FAST = {"reassoc", "contract", "nsz", "arcp"}
-kernel = numba.njit(fastmath=FAST, nogil=True, cache=True, boundscheck=False, error_model="numpy")
 # A call costs as much as what these do.
 part_of_kernel = numba.njit(fastmath=FAST, boundscheck=False, error_model="numpy", inline="always")
 # Columns of a block at most.
@@ -31,6 +32,23 @@ BLOCK = 128
 # Values that `append_reaching` takes at a time.
 LANES = 16
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+# What stands in this folder, since parts of kernels come from several of its files.
+STAMP = tuple(
+    sorted((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in Path(__file__).parent.glob("*.py"))
+)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compiled and kept for other processes, until any file of this folder changes.
+
+    Numba itself looks at the file of the function alone, and would take the old parts of others.
+    """
+    compiled = numba.njit(fastmath=FAST, nogil=True, cache=True, boundscheck=False, error_model="numpy")(function)
+    kept = compiled._cache._cache_file
+    kept._source_stamp = (kept._source_stamp, STAMP)
+    return compiled
 
 
 def empty(*shape: int) -> Array:
@@ -72,28 +90,21 @@ def add_rows(rows: Array, index: Array, weight: Array, first: int, last: int, ou
 
 @part_of_kernel
 def add_products(rows: Array, index: Array, first: int, last: int, vector: Array, out: Array) -> None:
-    """Add ``rows[index[c]] . vector`` to ``out[c]``; four at a time, so that none waits for another."""
-    c = first
-    while c + 4 <= last:
-        row_0, row_1 = rows[index[c]], rows[index[c + 1]]
-        row_2, row_3 = rows[index[c + 2]], rows[index[c + 3]]
-        sum_0 = sum_1 = sum_2 = sum_3 = np.float32(0)
+    """Add ``rows[index[c]] . vector`` to ``out[c]``; four at a time, so that none waits for another.
+
+    The last one is taken several times where fewer are left: a loop of its own would sum in another order on some
+    processors, and then a product's bits would depend on its place in the list.
+    """
+    for c in range(first, last, 4):
+        c_1, c_2, c_3 = min(c + 1, last - 1), min(c + 2, last - 1), min(c + 3, last - 1)
+        row_0, row_1, row_2, row_3 = rows[index[c]], rows[index[c_1]], rows[index[c_2]], rows[index[c_3]]
+        sum_0, sum_1, sum_2, sum_3 = out[c], out[c_1], out[c_2], out[c_3]
         for t in range(len(vector)):
             sum_0 += row_0[t] * vector[t]
             sum_1 += row_1[t] * vector[t]
             sum_2 += row_2[t] * vector[t]
             sum_3 += row_3[t] * vector[t]
-        out[c] += sum_0
-        out[c + 1] += sum_1
-        out[c + 2] += sum_2
-        out[c + 3] += sum_3
-        c += 4
-    while c < last:
-        row_0, sum_0 = rows[index[c]], np.float32(0)
-        for t in range(len(vector)):
-            sum_0 += row_0[t] * vector[t]
-        out[c] += sum_0
-        c += 1
+        out[c], out[c_1], out[c_2], out[c_3] = sum_0, sum_1, sum_2, sum_3
 
 
 def _in_all(builder: Any, value: Any, lanes: int) -> Any:
