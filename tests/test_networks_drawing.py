@@ -61,6 +61,29 @@ def test_one_parameter_of_a_module_may_be_drawn_alone_and_globs_mean_several():
     assert len(redraw(network, ["blocks.*.mlp.up"], "b")) == 4 == len(changed(before, network))
 
 
+def test_statistics_begin_anew_with_their_module_alone():
+    def normed() -> Network:
+        norm = nn.BatchNorm1d(3)
+        with torch.no_grad():
+            for number, one in enumerate((norm.weight, norm.bias, norm.running_mean, norm.running_var)):
+                one.fill_(number + 5)
+            norm.num_batches_tracked.fill_(9)
+        return Network(nn.Sequential(norm), "normed")
+
+    def tensors(network: Network) -> dict[str, float]:
+        return {name.removeprefix("0."): float(one.flatten()[0]) for name, one in network.module.state_dict().items()}
+
+    before = {"weight": 5, "bias": 6, "running_mean": 7, "running_var": 8, "num_batches_tracked": 9}
+    network = normed()
+    assert tensors(network) == before
+    assert redraw(network, ["0.weight"], "a") == {"0.weight"}
+    assert tensors(network) == before | {"weight": 1}
+    network = normed()
+    assert redraw(network, ["0"], "a") == {"0.weight", "0.bias"}
+    fresh = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+    assert tensors(network) == fresh
+
+
 def test_a_network_of_transformers_is_drawn_as_it_draws_itself(tmp_path):
     config = transformers.BertConfig(
         vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64

@@ -28,6 +28,7 @@ from homolog.decompositions.fit import choose_gauge, fit
 from homolog.decompositions.given import read_given
 from homolog.loading import build
 from homolog.networks import splicing
+from homolog.networks.bases import to_text
 from homolog.networks.gpt import gpt
 from homolog.networks.learning import Lesson
 from homolog.networks.network import Network
@@ -290,7 +291,7 @@ def built_run(here: Path) -> tuple[Any, dict[str, Any], str]:
         spec = json.loads(plan.spec("train_network", run=run))
         trained = base if name == "net" else train_network(spec, found["net"][0])
         weights, activations = f"{name}.safetensors", f"{name}.h5"
-        write_model(weights, trained.state, None, {"basis": trained.basis})
+        write_model(weights, trained.state, None, {"lineage": to_text(trained.lineage)})
         given = json.loads(plan.spec("dump_network", run=run))
         reader = Reader(restore_network(given["network"], weights), build(given["corpus"]).corpus(), given["points"])
         facts = {"run": str(run), "data": reader.digest}

@@ -23,7 +23,8 @@ from homolog.config import ConfigError, parse_config
 from homolog.config.check_files import fallbacks
 from homolog.config.globs import expand_globs
 from homolog.loading import build
-from homolog.networks.network import Network, from_transformers, weights_digest
+from homolog.networks.bases import Ancestor, from_text, to_text, weights_digest
+from homolog.networks.network import Network, from_transformers
 from homolog.networks.reading import Reader
 from homolog.networks.restoring import restore_network
 from homolog.networks.training import Trained, train_network
@@ -112,7 +113,7 @@ def spec(run: Run, **changes: Any) -> dict[str, Any]:
 
 
 def saved(trained: Trained, name: str = "net.safetensors") -> str:
-    write_model(name, trained.state, None, {"basis": trained.basis})
+    write_model(name, trained.state, None, {"lineage": to_text(trained.lineage)})
     return name
 
 
@@ -198,14 +199,9 @@ def test_retraining_draws_its_modules_anew_and_freezes_all_else(here: Path) -> N
     assert after.curve.loss[-1][0] < after.curve.loss[0][0]
     # The parent is measured on the very inputs, so that its end and this are one number.
     assert after.curve.parent_loss == base.curve.loss[-1]
-    assert after.basis == before.basis == base.basis != train_network(spec(Run("net", 1))).basis
-
-
-def test_where_nothing_is_frozen_the_bases_are_its_own(here: Path) -> None:
-    base = train_network(spec(Run("net", 0)))
-    every = train_network(spec(Run("again", 0), reinitialise=["first", "second", "logits"]), saved(base))
-    assert every.basis != base.basis
-    assert every.basis == weights_digest(restore_network(spec(Run("net", 0))["network"], saved(every)).module)
+    digest = weights_digest(restore_network(spec(Run("net", 0))["network"], parent).module)
+    assert base.lineage == ()
+    assert before.lineage == after.lineage == (Ancestor(digest, tuple(sorted(drawn))),)
 
 
 def test_to_imitate_is_to_give_what_the_parent_gives(here: Path) -> None:
@@ -229,7 +225,7 @@ def test_tied_weights_are_written_and_come_back(here: Path) -> None:
     back = restore_network(given["network"], saved(found)).module
     assert back.second[0].weight is back.third.weight
     assert changed(found.state, dict(back.state_dict())) == set()
-    assert read_model("net.safetensors").attributes["basis"] == found.basis
+    assert from_text(read_model("net.safetensors").attributes["lineage"]) == found.lineage
 
 
 def test_a_retrained_network_of_others_starts_from_their_weights(here: Path) -> None:
@@ -422,6 +418,10 @@ CONFIGS = {
     "no classes": (
         of("net", data={"name": "python_topics"}),
         "models.net.objective: label, of python_topics, which has no classes; allowed: next_token",
+    ),
+    "a fallback beside what is always there": (
+        of("net", data={"name": "digits"}, fallback={"name": "arrays", "path": "points.npz"}),
+        "models.net.fallback: arrays, beside digits, which a library brings, so that it is always there; allowed: none",
     ),
     "nothing to imitate": (of("net", objective="imitate"), "models.net.objective: the text 'imitate'; allowed: "),
     "no objective of the parent": (

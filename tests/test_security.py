@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import gzip
+import inspect
 import json
 import pickle
 import re
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from homolog import registry
 from homolog.comparing.dictionaries import read_refits
 from homolog.dictionary import Dictionary
 from homolog.loading import load
+from homolog.models.base import HookedNetwork
 from homolog.models.build import restore_model
 from homolog.models.mlp import MLP
 from homolog.provenance import Code, planned_code
@@ -322,6 +325,19 @@ def test_no_other_module_is_imported_and_nothing_that_a_module_has_imported_is_h
     with pytest.raises(ValueError, match=re.escape(f"a spec names {target!r}, which isn't a part of homolog")):
         load(target)
     assert not (tmp_path / "was_run").exists()
+
+
+def test_a_model_is_restored_by_the_architectures_of_the_registry_alone() -> None:
+    for module in {target.partition(":")[0] for target in registry.ARCHITECTURES.values()}:
+        import_module(module)
+    known, found = set(), [HookedNetwork]
+    for one in found:
+        found += one.__subclasses__()
+        known |= set() if inspect.isabstract(one) else {f"{one.__module__}:{one.__name__}"}
+    assert known == set(registry.ARCHITECTURES.values())
+    for target in ("homolog.networks.network:from_python", "homolog.loading:load_from_outside", "homolog.loading"):
+        with pytest.raises(ValueError, match=f"names '{target}' as an architecture, and it is none: delete the file"):
+            restore_model({"target": target, "function": "evil:Net"}, {}, (2, 2))
 
 
 def test_a_model_that_names_its_own_code_is_not_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

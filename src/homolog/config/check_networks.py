@@ -45,6 +45,12 @@ def check_network(name: str, model: NetworkModel, networks: dict[str, NetworkRec
             yield (*path, section, key), text
         if corpus and model.objective and (unfit := _unfit(model.objective, corpus)):
             yield (*path, "objective"), unfit
+    if model.fallback and model.data.brought:
+        yield (
+            (*path, "fallback"),
+            f"{model.fallback.name}, beside {model.data.name}, which a library brings, so that it is always there; "
+            "allowed: none; leave it out, or name other data",
+        )
     if model.training and model.objective is None:
         yield (
             (*path, "training"),

@@ -22,14 +22,16 @@ class CorpusOptions(Options):
 
     shown: ClassVar[Literal["text", "images", "numbers"]] = "numbers"
     """What one sees of an input in an atlas."""
+    brought: ClassVar[bool] = False
+    """Whether a library that homolog needs brings the data along, so that they can't be absent."""
 
     def files(self) -> list[str]:
         """Files that hold the data, as far as they are there; none where a library brings them along."""
         return []
 
     def is_there(self) -> bool:
-        """Whether files that hold the data are there."""
-        return bool(self.files())
+        """Whether files that hold the data are there, or a library brings them."""
+        return self.brought or bool(self.files())
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Options that don't fit together: key, and what is wrong with it."""
@@ -221,6 +223,7 @@ class DigitImagesOptions(DigitsOptions, CorpusOptions):
     """scikit-learn's digits, fed as (image, 1, 8, 8), with labels and the split of the task of this name."""
 
     shown = "images"
+    brought = True
     keyword: Reference | None = None
     """The model's argument, such as pixel_values; null: images are its only one."""
 

@@ -7,12 +7,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from homolog.loading import load
+from homolog.models.base import HookedNetwork
 
 
 def build_model(architecture: dict[str, Any], n_inputs: int, n_classes: int) -> Any:
     """The untrained network that `architecture` (``target`` and its options) describes, in the task's sizes."""
     options = dict(architecture)
-    return load(options.pop("target"))(n_inputs=n_inputs, n_classes=n_classes, **options)
+    made_by = load(target := options.pop("target"))
+    # Specs stand in files, and what isn't a network could do anything with its arguments.
+    if not (isinstance(made_by, type) and issubclass(made_by, HookedNetwork)):
+        raise ValueError(
+            f"a spec names {target!r} as an architecture, and it is none: delete the file that holds this spec, and "
+            "build it again."
+        )
+    return made_by(n_inputs=n_inputs, n_classes=n_classes, **options)
 
 
 def restore_model(architecture: dict[str, Any], state: dict[str, Tensor], sizes: tuple[int, int]) -> Any:

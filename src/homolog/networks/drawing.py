@@ -26,28 +26,36 @@ def redraw(network: Network, names: Sequence[str], *key: str | int) -> set[str]:
     """Draw the parameters of modules anew, as the network itself does at its start; returns which ones these are.
 
     `names` are modules, globs of them, or single parameters. What draws is the network's own ``_init_weights``, as
-    networks of transformers have it, else ``reset_parameters`` of each module. Raises ValueError for names that lead
-    nowhere, and for modules that can't be drawn.
+    networks of transformers have it, else ``reset_parameters`` of each module. Buffers, such as the statistics of a
+    batch norm, begin anew with a module that is named, and stay where one of its parameters alone is. Raises ValueError
+    for names that lead nowhere, and for modules that can't be drawn.
     """
-    wanted = {name: None for text in names for name in _parameters(network.module, text)}
-    held = {name: copy.deepcopy(one.data) for name, one in network.module.named_parameters() if name not in wanted}
+    wanted = {name for text in names for name in _meant(network.module, text)}
+    drawn = [name for name, _ in network.module.named_parameters() if name in wanted]
+    held = {name: copy.deepcopy(one.data) for name, one in _tensors(network.module).items() if name not in wanted}
     with drawn_by(*key), torch.no_grad():
-        for name in dict.fromkeys(one.rpartition(".")[0] for one in wanted):
+        for name in dict.fromkeys(one.rpartition(".")[0] for one in drawn):
             _draw(network, name)
-        for name, parameter in network.module.named_parameters():
-            if name in held:  # A module is drawn whole.
-                parameter.data.copy_(held[name])
-    return set(wanted)
+        # A module is drawn whole.
+        for name, tensor in _tensors(network.module).items():
+            if name in held:
+                tensor.data.copy_(held[name])
+    return set(drawn)
 
 
-def _parameters(module: nn.Module, text: str) -> list[str]:
-    """Parameters that a name means: itself, or all of a module and of those within it."""
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters, and buffers."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _meant(module: nn.Module, text: str) -> list[str]:
+    """What a name means: a parameter, or all parameters and buffers of a module and of those within it."""
     every = [name for name, _ in module.named_parameters()]
     if text in every:
         return [text]
     modules = [point.module for point in find(text, dict(module.named_modules()))]
-    found = [one for one in every if any(one.startswith(f"{name}.") for name in modules)]
-    if not found:
+    found = [one for one in _tensors(module) if any(one.startswith(f"{name}.") for name in modules)]
+    if not set(found) & set(every):
         raise ValueError(f"{text} has no parameters, so there is nothing to draw anew: name a module that has some.")
     return found
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from homolog.corpora.paths import packaged
 from homolog.loading import load_from_outside, raised_here
+from homolog.networks.bases import Ancestor
 from homolog.networks.files import checkpoint_folder
 from homolog.networks.hooks import survey
 from homolog.networks.seen import Seen
-from homolog.store.files import content_hash
 
 Batch = dict[str, Tensor] | Tensor
 Call = Callable[[Batch], Any]
@@ -30,15 +30,14 @@ EXTRA = "homolog[transformers]"
 class Network:
     """A module and how it is called; `name` is how messages call it, `revision` what is known of its version.
 
-    `basis` names the weights that fix the bases of its streams, where these are others than its own: those of the
-    network that it was retrained of in part.
+    `lineage` says what it was retrained of in part, the oldest first.
     """
 
     module: nn.Module
     name: str
     call: Call | None = None
     revision: str = ""
-    basis: str = ""
+    lineage: tuple[Ancestor, ...] = ()
 
     def __call__(self, batch: Batch) -> Any:
         """Run it: by its own `call`, else with a dict's tensors by keyword, or with the one tensor.
@@ -66,10 +65,6 @@ class Network:
         self.module.to(device).eval().requires_grad_(False)
         return self
 
-    def fixed_by(self) -> str:
-        """Which weights fix the bases of its streams: its own, unless it is known to share another network's."""
-        return self.basis or weights_digest(self.module)
-
     def seen_on(self, batch: Batch) -> dict[str, Seen]:
         """All its modules in one whole pass; a ValueError, one line, where it fails on such a batch."""
         self._check(batch)
@@ -92,11 +87,6 @@ class Network:
                 f"{', '.join(batch)} ({error}): feed it other names, or let your function return (module, call), "
                 "where call(batch) runs it on such a dict."
             ) from error
-
-
-def weights_digest(module: nn.Module) -> str:
-    """Hash of all weights and buffers."""
-    return content_hash((name, one.detach().cpu().numpy()) for name, one in module.state_dict().items())
 
 
 def from_python(function: str, arguments: dict[str, Any] | None = None) -> Network:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from homolog.activations import FREE, Block, HookPoint, Progress, check_finite
 from homolog.corpora.base import Corpus, check_vocabulary
+from homolog.networks.bases import shared_with, weights_digest
 from homolog.networks.hooks import Hooks
 from homolog.networks.learning import on_device
 from homolog.networks.network import Batch, Network
@@ -66,7 +67,7 @@ class Reader:
             found = self._read(hooks, first)
         shapes = {name: tuple(values.shape[1:]) for name, values in found.items()}
         self._positions = _common_positions({name: shape[0] for name, shape in shapes.items()})
-        basis = dict.fromkeys(streams, network.fixed_by() if streams else "")
+        basis = self._bases(streams, first)
         self.hook_points = [
             HookPoint(name, units, FREE, None, basis.get(name, "")) for name, (_, units) in shapes.items()
         ]
@@ -90,6 +91,16 @@ class Reader:
         with self._precision():
             seen = self._network.seen_on(batch)
         return {name: one_point(text, seen) for name, text in points.items()}
+
+    def _bases(self, streams: Sequence[str], inputs: Int[Tensor, " inputs"]) -> dict[str, str]:
+        """By stream: which weights fix its basis."""
+        network, batch = self._network, self._batch(inputs)
+        own = weights_digest(network.module) if streams else ""
+        shared = {
+            name: shared_with(network.module, network.lineage, self._points[name], lambda: network(batch))
+            for name in streams
+        }
+        return {name: found or own for name, found in shared.items()}
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._half_precision)

@@ -8,6 +8,7 @@ from typing import Any
 
 from homolog.loading import build
 from homolog.models.build import load_state
+from homolog.networks.bases import from_text
 from homolog.networks.drawing import drawn_by
 from homolog.networks.network import Network
 from homolog.store.models import read_model
@@ -26,4 +27,4 @@ def restore_network(made: dict[str, Any], weights: str | Path | None = None) -> 
         return network
     saved = read_model(weights)
     load_state(network.module, saved.state)
-    return replace(network, basis=saved.attributes["basis"])
+    return replace(network, lineage=from_text(saved.attributes["lineage"]))

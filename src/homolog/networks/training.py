@@ -14,9 +14,10 @@ from torch import Tensor
 
 from homolog.corpora.base import Corpus
 from homolog.loading import build
+from homolog.networks.bases import Ancestor, weights_digest
 from homolog.networks.drawing import drawn_by, redraw
 from homolog.networks.learning import Lesson
-from homolog.networks.network import Network, weights_digest
+from homolog.networks.network import Network
 from homolog.networks.restoring import restore_network
 from homolog.store.saved_state import SavedState
 from homolog.training import Curve, optimise
@@ -26,11 +27,11 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights on the CPU, the curve, whose weights fix the bases of streams, and what was fed."""
+    """Weights on the CPU, the curve, what it was retrained of, the oldest first, and what was fed."""
 
     state: dict[str, Tensor]
     curve: Curve
-    basis: str
+    lineage: tuple[Ancestor, ...]
     digest: str
 
 
@@ -41,7 +42,7 @@ class _Begun:
     network: Network
     trainable: set[str]
     lesson: Lesson
-    basis: str | None
+    lineage: tuple[Ancestor, ...]
     parent_loss: tuple[float, float] | None
 
 
@@ -80,7 +81,7 @@ def train_network(
     curve.parent_loss = begun.parent_loss
     saved.remove()
     state = {name: one.detach().cpu().clone() for name, one in network.module.state_dict().items()}
-    return Trained(state, curve, begun.basis or weights_digest(network.module), digest)
+    return Trained(state, curve, begun.lineage, digest)
 
 
 def _from_start(spec: dict[str, Any], corpus: Corpus, device: str | torch.device) -> _Begun:
@@ -88,7 +89,7 @@ def _from_start(spec: dict[str, Any], corpus: Corpus, device: str | torch.device
     with drawn_by("init", spec["run"]["model"], spec["run"]["seed"]):
         network: Network = build(spec["network"])
     every = {name for name, _ in network.module.named_parameters()}
-    return _Begun(network, every, Lesson(corpus, spec["objective"], device), None, None)
+    return _Begun(network, every, Lesson(corpus, spec["objective"], device), (), None)
 
 
 def _retrained(spec: dict[str, Any], weights: str | Path | None, corpus: Corpus, device: str | torch.device) -> _Begun:
@@ -96,10 +97,10 @@ def _retrained(spec: dict[str, Any], weights: str | Path | None, corpus: Corpus,
     network = restore_network(spec["network"], weights)
     teacher = copy.deepcopy(network).to(device)
     lesson = Lesson(corpus, spec["objective"], device, teacher)
-    (loss, _), basis = lesson.measure(teacher), network.fixed_by()
+    (loss, _), before = lesson.measure(teacher), weights_digest(network.module)
     drawn = redraw(network, spec["reinitialise"], "init", spec["run"]["model"], spec["run"]["seed"])
-    frozen = {name for name, _ in network.module.named_parameters()} - drawn
-    return _Begun(network, drawn, lesson, basis if frozen else None, loss)
+    lineage = (*network.lineage, Ancestor(before, tuple(sorted(drawn))))
+    return _Begun(network, drawn, lesson, lineage, loss)
 
 
 @contextmanager
