@@ -14,6 +14,7 @@ from torch import Tensor
 
 from homolog.activations import Totals, describe_hook_points, stream_activations
 from homolog.alignment.layer import Layer, build_layer
+from homolog.config import ConfigError, parse_config
 from homolog.config.decompositions import Decomposition
 from homolog.decompositions.base import Member
 from homolog.decompositions.fit import choose_gauge, fit
@@ -70,6 +71,13 @@ GIVEN: dict[str, dict[str, Any]] = {
     "crosscoder": TRAINED | {"k": 3, "threshold_momentum": 0.9},
 }
 OPTIONS = {name: complete(name, **GIVEN.get(name, {})) for name in METHODS}
+
+
+def problems(mapping: Any) -> list[str]:
+    """What is wrong with a configuration, which must be wrong."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config(mapping)
+    return caught.value.problems
 
 
 def gaussian(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

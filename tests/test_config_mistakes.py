@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from making import problems
 
 from homolog.config import ConfigError, parse_config, parse_decomposition
 
@@ -49,12 +50,6 @@ def small(**changes: Any) -> dict[str, Any]:
         else:
             below[last] = value
     return mapping
-
-
-def problems(mapping: Any) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        parse_config(mapping)
-    return caught.value.problems
 
 
 def topk(**options: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import xarray as xr
 from making import complete, gaussian, make_rows, seeded
 from workspace import Workspace
 
+import homolog
 from homolog.alignment.gauge import Gauge, no_gauge
 from homolog.config import parse_config
 from homolog.decompositions.joint import (
@@ -259,6 +260,19 @@ def file(world, tmp_path_factory):
     path = tmp_path_factory.mktemp("joint") / "cross.h5"
     write_joint(path, ["made/seed_0", "made/seed_1"], {"hidden_1": list(world[2].values())}, PROVENANCE)
     return path
+
+
+def test_a_joint_dictionary_is_loaded_by_hook_point(world, file, tmp_path):
+    with homolog.load(file) as loaded, xr.open_dataset(file, engine="h5netcdf", group="hidden_1") as stored:
+        xr.testing.assert_equal(loaded[list(stored.variables)], stored)
+        assert loaded.attrs["homolog_artefact"] == "joint dictionary"
+        assert loaded.attrs["activation"] == stored.attrs["activation"]
+    two, members = tmp_path / "two.h5", list(world[2].values())
+    write_joint(two, ["made/seed_0", "made/seed_1"], {"hidden_0": members[:1], "hidden_1": members[1:]}, PROVENANCE)
+    with homolog.load(two, "hidden_1") as loaded:
+        assert loaded.sizes["member"] == len(members) - 1
+    with pytest.raises(ValueError, match=r"has no hook point None; choose one of hidden_0, hidden_1"):
+        homolog.load(two)
 
 
 def test_the_file_opens_with_named_dims_and_pads_the_narrower_run(world, file):

@@ -17,6 +17,7 @@ from torch.testing import assert_close
 
 from homolog.corpora.base import Corpus
 from homolog.networks import reading
+from homolog.networks.files import checkpoint_folder
 from homolog.networks.network import Network, from_python, from_transformers
 from homolog.networks.places import as_places
 from homolog.networks.points import Point
@@ -459,6 +460,32 @@ def test_a_class_can_be_named_and_weights_that_lack_are_told(saved: Path) -> Non
         from_transformers(str(saved / "bert"), kind="BertForMaskedLM")
     with pytest.raises(ValueError, match="'Bert' is no class of transformers: set `kind`"):
         from_transformers(str(saved / "bert"), kind="Bert")
+
+
+def test_a_revision_is_read_of_the_folders_that_downloads_make(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """models--<owner>--<name>/snapshots/<commit>, and refs/ that say which commit a branch or tag is."""
+    cache, repository = tmp_path / "hub", tmp_path / "hub" / "models--somebody--small"
+    commits = {"main": "a" * 40, "step7": "b" * 40}
+    (repository / "refs").mkdir(parents=True)
+    for number, (reference, commit) in enumerate(commits.items()):
+        (repository / "refs" / reference).write_text(commit)
+        network = transformers.AutoModel.from_pretrained(saved / "bert")
+        torch.nn.init.constant_(network.pooler.dense.bias, number)
+        network.save_pretrained(repository / "snapshots" / commit)
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    for revision, reference in ((None, "main"), ("step7", "step7"), ("b" * 40, "step7")):
+        commit = commits[reference]
+        assert checkpoint_folder("somebody/small", revision) == repository / "snapshots" / commit
+        network = from_transformers("somebody/small", revision=revision)
+        assert network.revision == commit
+        number = list(commits).index(reference)
+        assert (network.module.state_dict()["pooler.dense.bias"] == number).all()
+    assert checkpoint_folder("somebody/small", "step8") is None
+    with pytest.raises(ValueError, match=r"run `hf download somebody/small --revision step8`"):
+        from_transformers("somebody/small", revision="step8")
 
 
 def test_a_model_is_fed_no_more_positions_than_it_knows(saved: Path) -> None:

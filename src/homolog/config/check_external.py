@@ -157,8 +157,11 @@ def _check_used(
                 )
     needing = [view for view in experiment.views if view not in OF_ACTIVATIONS]
     if needing and "views" in experiment.analysis.model_fields_set:
+        whose = "external models"
+        if all(isinstance(one, NetworkRecipe) for one in external.values()):
+            whose = "networks by their modules, of which nobody knows how a hook point's layer reads and is read"
         yield (
             (*path, "analysis", "views"),
-            f"{listed(needing)}, of external models; allowed: {listed(OF_ACTIVATIONS)}, which take activations alone; "
+            f"{listed(needing)}, of {whose}; allowed: {listed(OF_ACTIVATIONS)}, which take activations alone; "
             "leave out the others, or leave out views",
         )

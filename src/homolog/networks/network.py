@@ -145,7 +145,13 @@ def from_transformers(
             f"{name}: {model_class.__name__} has weights that its file lacks ({', '.join(lacking[:3])}{more}), which "
             f"would be drawn at random: set `kind` to what it was saved as ({', '.join(config.architectures or [])})."
         )
-    return Network(module, name, revision=getattr(config, "_commit_hash", None) or revision or "")
+    return Network(module, name, revision=_commit(name, revision) or revision or "")
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """The commit of a model that lies in Hugging Face's cache, in ``snapshots/<commit>``; None of a folder."""
+    folder = None if Path(packaged(name)).is_dir() else checkpoint_folder(name, revision)
+    return folder.name if folder and folder.parent.name == "snapshots" else None
 
 
 @contextmanager
