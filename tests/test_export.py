@@ -23,8 +23,9 @@ import homolog
 from homolog.alignment.gauge import Gauge, no_gauge
 from homolog.analyses.tracking import track
 from homolog.dictionary import Dictionary
-from homolog.export.card import header_of, number
+from homolog.export.card import number
 from homolog.export.folder import export_dictionaries, tracked
+from homolog.export.header import header_of
 from homolog.export.raw import can_be_written, in_pairs, out_of_gauge
 from homolog.export.returns import Place, latent_table, returns_of
 from homolog.planning.runs import Run

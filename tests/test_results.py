@@ -11,13 +11,17 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from workspace import ROOT, Workspace, environment, run
+from workspace import ROOT, TINY, Workspace, environment, run
 
+from homolog.config import load_config
 from homolog.config.tasks import DigitsOptions, FashionMNISTOptions
-from homolog.results.planned import PlannedJob
+from homolog.export.header import with_header
+from homolog.planning import Plan
+from homolog.results.planned import PlannedJob, exported
 from homolog.results.prune import remove, unwanted
 from homolog.results.verify import verify, with_inputs
 from homolog.store.checksums import is_intact, seal
+from homolog.store.figures import write_text
 from homolog.store.files import header, write_hdf5
 
 PROVENANCE = {"spec": '{"a":{"b":1,"c":2}}', "code": "0123 numpy==2.1 python==3.11", "inputs": "{}"}
@@ -144,6 +148,34 @@ def test_what_no_job_makes_is_unwanted(tmp_path: Path) -> None:
     assert unwanted([job(made)], results) == []
     assert {path.name for path in results.iterdir()} == {"models", "own"}
     assert [path.name for path in (results / "models").iterdir()] == ["a"]
+
+
+def test_exports_of_present_experiments_are_planned_and_their_folders_wanted(tmp_path: Path) -> None:
+    plan, results = Plan(load_config(TINY)), tmp_path / "results"
+    point = plan.experiment("stability").hook_points[0]
+    run = plan.experiment("stability").compared[0]
+    card = results / "export" / "stability" / run.model / f"seed_{run.seed}" / point / "pca" / "README.md"
+    foreign = [card.parents[1] / "gone" / "README.md", results / "export" / "gone" / "tracks.csv"]
+    table = results / "export" / "stability" / "tracks.csv"
+    for path in (card, card.with_name("latents.csv"), card.parent / "pca_1" / "README.md", table, *foreign):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert exported(plan, results) == sorted(map(str, (card, table)))
+    assert unwanted([job(card), job(table)], results) == sorted(foreign)
+
+
+def test_a_card_says_how_it_was_made_and_a_table_does_not(tmp_path: Path) -> None:
+    card, table = tmp_path / "README.md", tmp_path / "tracks.csv"
+    table.write_text("track,run\n")
+    card.write_text(with_header("# A card", {**PROVENANCE, "content": "0"}))
+    assert status(job(card, spec='{"a":{"b":1,"c":3}}')) == [("stale", "spec: a.c")]
+    assert status(job(table)) == [("unknown", "it doesn't say how it was made")]
+    write_text(card, with_header("# A card", header("export", "0", PROVENANCE)))
+    assert status(job(card)) == [("current", "")]
+    card.write_text(card.read_text().replace("A card", "B card"))
+    assert status(job(card)) == [("corrupt", "it isn't what was written")]
+    card.write_text("# A card")
+    assert status(job(card)) == [("unknown", "it doesn't say how it was made")]
 
 
 def test_files_that_hold_data_are_inputs(tmp_path: Path) -> None:

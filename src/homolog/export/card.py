@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +18,6 @@ _MEASURED = {
     "loss_recovered": "share of the network's loss that its reconstruction keeps, beside the mean",
 }
 _NOT_OPTIONS = {*_MEASURED, "label", "seed", "rows", "diverged", "loss_original", "loss_ablated", "loss_spliced"}
-FRONT = "---\nlibrary_name: saelens\ntags: [sparse-autoencoder, homolog]\n---\n"
 
 
 def card(
@@ -153,19 +151,3 @@ def _words(value: Any) -> str:
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def with_header(text: str, said: dict[str, Any]) -> str:
-    """A card that carries what made it, where readers don't see it."""
-    # Two dashes would end a comment.
-    hidden = json.dumps(said, sort_keys=True).replace("--", "-\\u002d")
-    return f"{FRONT}\n{text}\n<!-- homolog {hidden} -->\n"
-
-
-def header_of(text: str) -> dict[str, Any]:
-    """What a card says of its making; empty where it is none."""
-    _, there, rest = text.rpartition("<!-- homolog ")
-    try:
-        return dict(json.loads(rest.partition(" -->")[0])) if there else {}
-    except ValueError:
-        return {}

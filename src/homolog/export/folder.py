@@ -16,7 +16,8 @@ from safetensors.torch import save
 
 from homolog.decompositions.fit import choose_gauge
 from homolog.dictionary import Dictionary
-from homolog.export.card import card, header_of, with_header
+from homolog.export.card import card
+from homolog.export.header import CARD, header_of, with_header
 from homolog.export.raw import can_be_written, in_pairs, out_of_gauge
 from homolog.export.returns import Place, latent_table, returns_of, similarities_of
 from homolog.store.activation_samples import open_activations
@@ -27,7 +28,7 @@ from homolog.store.files import Attributes, atomic, header
 from homolog.store.saelens import CONFIG, WEIGHTS, write_saelens
 from homolog.store.tracks import read_tracks
 
-ARTEFACT, CARD, LATENTS, DIRECTIONS = "export", "README.md", "latents.csv", "directions.safetensors"
+ARTEFACT, LATENTS, DIRECTIONS = "export", "latents.csv", "directions.safetensors"
 _ARRAYS = ("directions", "encoder", "encoder_bias", "bias", "threshold", "gain")
 
 

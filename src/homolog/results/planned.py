@@ -11,6 +11,9 @@ from typing import Any
 
 import yaml
 
+from homolog.export.header import CARD
+from homolog.planning import Plan, Run
+
 SNAKEFILE = Path(__file__).parents[3] / "Snakefile"
 
 
@@ -40,7 +43,7 @@ class Planned:
 
 @contextmanager
 def planned(snakefile: Path = SNAKEFILE, configfiles: Sequence[Path] = ()) -> Iterator[Planned]:
-    """Plan all experiments and their atlases in the working folder, as ``snakemake --dry-run --forceall`` does.
+    """Plan all experiments, their atlases and the exports that are there, as ``snakemake --dry-run --forceall`` does.
 
     Nothing is run. Leaves by SystemExit, having told the mistakes, where that can't be done.
     """
@@ -60,7 +63,8 @@ def planned(snakefile: Path = SNAKEFILE, configfiles: Sequence[Path] = ()) -> It
                 snakefile=snakefile,
             )
             workflow = api._workflow
-            names = {*workflow.globals["plan"].config.experiments, "atlases"}
+            plan = workflow.globals["plan"]
+            names = {*plan.config.experiments, "atlases", *exported(plan)}
             profile = yaml.safe_load((snakefile.parent / "profiles" / "default" / "config.yaml").read_text())
             # Up to this size `adopt` records what inputs held, so that newer but equal ones are no reason.
             largest = profile["max-checksum-file-size"]
@@ -72,6 +76,25 @@ def planned(snakefile: Path = SNAKEFILE, configfiles: Sequence[Path] = ()) -> It
             snakemake.print_exception(error)
             raise SystemExit(1) from None
         yield Planned([_planned(job, begun) for job in workflow.dag.jobs if job.output], workflow)
+
+
+def exported(plan: Plan, results: Path = Path("results")) -> list[str]:
+    """What was exported, by path, as far as it is of the present experiments: nothing else asks for it."""
+    folder, found = results / "export", []
+    for path in sorted([*folder.glob(f"*/*/seed_*/*/*/{CARD}"), *folder.glob("*/tracks.*")]):
+        experiment, *rest = path.relative_to(folder).parts
+        of_tracks = len(rest) == 1
+        try:
+            if of_tracks:
+                known = path.suffix in (".csv", ".parquet") and plan.experiment(experiment).has_tracks
+            else:
+                model, seed, hook_point, decomposition, _ = rest
+                job = {"experiment": experiment, "hook_point": hook_point, "decomposition": decomposition}
+                known = bool(plan.spec("export", **job, run=Run(model, int(seed.removeprefix("seed_")))))
+        except (ValueError, KeyError):
+            continue
+        found += [str(path)] if known else []
+    return found
 
 
 async def _begun(workflow: Any) -> set[str]:

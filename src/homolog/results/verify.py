@@ -13,6 +13,7 @@ import h5py
 from safetensors import SafetensorError, safe_open
 
 from homolog.atlas.site import check_site, read_header
+from homolog.export.header import header_of
 from homolog.jobs.stage import recorded_content
 from homolog.provenance.canonical import short_hash
 from homolog.results.planned import PlannedJob
@@ -177,15 +178,23 @@ def _of_atlas(path: str) -> Attributes:
     return {name: str(text) for name, text in read_header(path).items() if name in SAID}
 
 
+def _of_card(path: str) -> Attributes:
+    text = Path(path).read_text(encoding="utf-8")
+    return {name: str(one) for name, one in header_of(text).items() if name in SAID}
+
+
 _READERS: dict[str, Callable[[str], Attributes]] = {
     ".h5": _of_hdf5,
     ".nc": _of_hdf5,
     ".safetensors": _of_safetensors,
     ".pdf": _of_pdf,
     ".html": _of_atlas,
+    ".md": _of_card,
 }
 
 
 def _read(path: str) -> Attributes | None:
+    if Path(path).suffix not in _READERS:
+        return None
     said = _READERS[Path(path).suffix](path)
     return said if set(said) == set(SAID) else None
