@@ -248,7 +248,9 @@ def test_of_many_classes_a_member_counts_as_none_where_a_change_is_not_among_its
 def test_what_a_feature_is_strongest_on_are_the_words_that_its_strongest_rows_share():
     rows = [np.array([[0, 1, 2], [3, -1, -1]]), np.array([[4, 5, 6]])]
     words = ["a", "b", None, "c", "d", "b", "b"]
-    assert strongest_on(np.array([[0, 0], [1, -1], [-1, 0]]), rows, words) == [["b", "a", "d"], ["c"], ["b", "d"]]
+    found, counts = strongest_on(np.array([[0, 0], [1, -1], [-1, 0], [-1, -1]]), rows, words)
+    assert found == [["b", "a", "d"], ["c"], ["b", "d"], []]
+    assert counts == [[3, 1, 1, 5], [1, 1], [2, 1, 3], []]
 
 
 # Neighbours

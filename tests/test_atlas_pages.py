@@ -370,9 +370,11 @@ def test_of_many_logits_those_that_change_most_are_told_by_their_tokens(text: Ma
     shown = [column(browser, title) for title in ("feature", "effect", "strongest on")]
     for name, effect, strongest in zip(*shown, strict=True):
         place = listed["id"].index(int(name.removeprefix("#")))
-        of_class, words = listed["effect_class"][place], listed["words"][place]
+        of_class, words, counts = (listed[name][place] for name in ("effect_class", "words", "counts"))
         assert effect == "–" if of_class < 0 else f"on “{names[str(of_class)]}”" in effect
-        assert strongest.replace(" ", "") == "·".join(one.replace(" ", "") or "␣" for one in words)
+        said = [f"{one.replace(' ', '') or '␣'}×{count}" for one, count in zip(words, counts, strict=False)]
+        assert strongest.replace(" ", "") == "·".join(said) + (f"of{counts[-1]}" if words else "")
+        assert sum(counts[:-1]) <= sum(counts[-1:])
     assert max(listed["effect_class"]) > 0
 
 

@@ -90,12 +90,14 @@ def columns(series: Series, words: list[str | None]) -> dict[str, list[Any]]:
     effects = [one.effects for one in series.looked]
     effect, of_class = strongest_effect(series.members, effects)
     near, cosine = series.neighbours
+    said, counts = strongest_on(series.members, [one.activity.top.row for one in series.looked], words)
     told: dict[str, list[Any]] = {
         "id": series.ids.tolist(),
         "run": np.where(found == 1, (series.members >= 0).argmax(1), -1).tolist(),
         "latent": np.where(found == 1, series.members.max(1), -1).tolist(),
         "found": found.tolist(),
-        "words": strongest_on(series.members, [one.activity.top.row for one in series.looked], words),
+        "words": said,
+        "counts": counts,
         "similarity": of_tracks(tracks.similarity.mean("run").values),
         "rate": short(mean_of_members(series.members, [one.activity.rate for one in series.looked])).tolist(),
         "effect": short(effect).tolist(),

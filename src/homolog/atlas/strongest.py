@@ -86,17 +86,22 @@ def _of_largest(members: Members, largest: Sequence[Strongest]) -> Found:
 
 def strongest_on(
     members: Members, rows: Sequence[Int[np.ndarray, "_ top"]], words: Sequence[str | None]
-) -> list[list[str]]:
+) -> tuple[list[list[str]], list[list[int]]]:
     """By item, what its members' strongest rows are in a word: the most frequent ones, `WORDS` of them at most.
 
-    `rows` are by run, -1 for none; `words` by row. Of equally frequent words the one of a stronger row comes first.
+    And beside each item's words how many of the rows each is, and last of how many that have a word; nothing where none
+    has. `rows` are by run, -1 for none; `words` by row. Of equally frequent words the one of a stronger row comes
+    first.
     """
     listed = [one.tolist() for one in rows]
-    found = []
+    found: list[list[str]] = []
+    numbers: list[list[int]] = []
     for item in members.tolist():
         # Row by row of all members, so that what is strongest is met first.
         of_members = [listed[run][latent] for run, latent in enumerate(item) if latent >= 0]
         met = (words[row] for rank in zip(*of_members, strict=True) for row in rank if row >= 0)
         counts = Counter(word for word in met if word is not None)
-        found.append([word for word, _ in counts.most_common(WORDS)])
-    return found
+        most = counts.most_common(WORDS)
+        found.append([word for word, _ in most])
+        numbers.append([*(count for _, count in most), counts.total()] if most else [])
+    return found, numbers

@@ -33,7 +33,9 @@
     columns.push(words("decomposition", (row) => seriesOf(row).decomposition));
   }
   if (data.words.some((one) => one.length)) {
-    const said = (row) => data.words[row].map((one) => one.replace(/^ +$/, "␣")).join(" · ");
+    const counted = (row) => (one, place) => `${one.replace(/^ +$/, "␣")} ×${data.counts[row][place]}`;
+    const of = (row) => (data.counts[row].length ? ` of ${data.counts[row].at(-1)}` : "");
+    const said = (row) => data.words[row].map(counted(row)).join(" · ") + of(row);
     columns.push({ ...words("strongest on", said), hint: "what is most frequent among the strongest inputs of its members", clipped: true });
   }
   if (table.dataset.list === "tracks") {
