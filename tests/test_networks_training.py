@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
+import yaml
 from making import problems
 from torch import Tensor
+from workspace import Workspace
 
 from homolog.alignment.layer import build_layer
 from homolog.alignment.views.neuron import Neuron
@@ -503,3 +505,31 @@ def test_a_file_of_weights_is_held_against_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "more.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match=r"sha256 is of one file of weights, and there are 2: leave it out"):
         from_transformers(str(tmp_path), sha256=right)
+
+
+# The workflow
+
+
+@pytest.mark.slow
+def test_trainings_are_built_and_only_what_an_edit_reaches_is_built_again(tmp_path: Path) -> None:
+    workspace = Workspace.fresh(tmp_path)
+    write_all(workspace.folder)
+    mapping = config()
+    trained = mapping["experiments"]["trained"]
+    trained["conditions"] = {"retrained": {"models": ["again"], "seeds": [0, 1]}}
+    (workspace.folder / "config.yaml").write_text(yaml.safe_dump(mapping))
+    workspace.build("--cores", "2", "trained")
+    assert workspace.planned("trained") == set()
+    parent = read_model(workspace.results / "models/net/seed_0/model.safetensors")
+    child = read_model(workspace.results / "models/again/seed_1/model.safetensors")
+    assert changed(parent.state, child.state) == {"first.0.weight", "first.0.bias"}
+    assert json.loads(child.attributes["inputs"]).keys() >= {"results/models/net/seed_0/model.safetensors"}
+    # What is trained again alone: its parent, and what that was before, stay.
+    workspace.configure(lambda c: c["models"]["again"].update(reinitialise=["second.0"]))
+    found = {job for job in workspace.planned("trained") if job.startswith("train_network ")}
+    runs = {f"train_network again{step}/seed_{seed}" for step in ("", "-untrained") for seed in (0, 1)}
+    assert found == runs
+    # Of the parent's training all follows.
+    workspace.configure(lambda c: c["models"]["net"]["training"].update(lr=2e-2))
+    found = {job for job in workspace.planned("trained") if job.startswith("train_network ")}
+    assert found == runs | {"train_network net/seed_0"}
