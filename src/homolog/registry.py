@@ -72,6 +72,8 @@ ANALYSES: dict[str, str] = {
     "top_m": "homolog.analyses.top_m:top_m",
     "double_descent": "homolog.analyses.double_descent:double_descent",
     "arrangement": "homolog.analyses.arrangement:arrangement",
+    "causal_features": "homolog.analyses.causal_features:causal_features",
+    "weight_sparsity": "homolog.analyses.weight_sparsity:weight_sparsity",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -88,6 +90,8 @@ FIGURES: dict[str, str] = {
     "which_method": "homolog.figures.which_method",
     "sweep": "homolog.figures.sweep",
     "hybrid": "homolog.figures.hybrid",
+    "causal_features": "homolog.figures.causal_features",
+    "weight_sparsity": "homolog.figures.weight_sparsity",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
@@ -98,6 +102,8 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "top_m": ("top_m",),
     "double_descent": ("double_descent",),
     "arrangement": ("arrangement",),
+    "causal_features": ("causal_features",),
+    "weight_sparsity": ("weight_sparsity",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

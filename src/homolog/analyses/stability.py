@@ -74,7 +74,7 @@ def _measure(
     progress: Progress,
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Everything by pair, and everything by latent, at one hook point."""
-    sources = _open(spec, runs, hook_point, device)
+    sources = open_sources(spec, runs, hook_point, device)
     fitted = {label: source.fitted for label, source in sources.items()}
     views: list[View] = [load(target)(by_name=True) for target in spec["options"]["views"]]
     work = [(label, view) for label in sources for view in views]
@@ -94,7 +94,7 @@ def _measure(
     return dataset.merge(_describe(spec, fitted, views)), latents.merge(heat_maps(bases[0], fitted, views))
 
 
-def _open(
+def open_sources(
     spec: dict[str, Any], runs: dict[str, StoredRun], hook_point: str, device: str | torch.device
 ) -> dict[str, Sources]:
     """What there is of each grid point of each decomposition, in every run."""
@@ -120,6 +120,15 @@ def _open(
                     getattr(source, kind)[run] = Fitted(layers[key], label, by_key)
     check_same_inputs(layers.values())
     return sources
+
+
+def open_fitted(
+    spec: dict[str, Any], runs: dict[str, StoredRun], hook_point: str, device: str | torch.device
+) -> dict[str, dict[str, Fitted]]:
+    """Each grid point of each decomposition as it was fitted, by run: for analyses that ask nothing of its start."""
+    plain = [{name: one[name] for name in ("name", "gauge")} for one in spec["decompositions"]]
+    sources = open_sources({**spec, "decompositions": plain, "gaussian": {}}, runs, hook_point, device)
+    return {label: source.fitted for label, source in sources.items()}
 
 
 def _by_label(members: list[Dictionary]) -> dict[str, dict[Key, Dictionary]]:

@@ -19,6 +19,7 @@ from homolog.config.base import (
     Several,
     registered,
 )
+from homolog.config.layers import CausalFeaturesOptions, WeightSparsityOptions
 from homolog.config.planted import RecoveryOptions
 from homolog.config.toys import ArrangementOptions, DoubleDescentOptions, SuperpositionOptions, TopMOptions
 from homolog.registry import FIGURES
@@ -32,7 +33,9 @@ Analysis: TypeAlias = Annotated[
     | RecoveryOptions
     | TopMOptions
     | DoubleDescentOptions
-    | ArrangementOptions,
+    | ArrangementOptions
+    | CausalFeaturesOptions
+    | WeightSparsityOptions,
     Field(discriminator="name"),
 ]
 

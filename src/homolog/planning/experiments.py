@@ -48,8 +48,11 @@ class PlannedExperiment:
 
     @property
     def runs(self) -> list[Run]:
-        """Every run that it reads: compared ones, their untrained counterparts, and the gauge control."""
-        found = [run for pair in self.pairs for run in (pair.a, pair.b, pair.initial_a, pair.initial_b) if run]
+        """Every run that it reads: compared ones and, where it asks which latents come back, their untrained
+        counterparts and the gauge control.
+        """
+        sides = ("a", "b", "initial_a", "initial_b") if self.is_stability else ("a", "b")
+        found = [run for pair in self.pairs for side in sides if (run := getattr(pair, side))]
         found += [run for of_point in self.controls.values() for run in of_point]
         return list(dict.fromkeys(found))
 
