@@ -15,10 +15,12 @@ from homolog.alignment.gauge import no_gauge
 from homolog.alignment.layer import FOLDS
 from homolog.alignment.rest import Rest
 from homolog.analyses.ablation import answered, between_variance, lost, splits
+from homolog.analyses.arrangement_layers import _empty, arrangement_layers
 from homolog.analyses.by_run import class_means, held_out, neurons, over_runs, units_of
 from homolog.analyses.causal_features import causal_features, partial_rank_correlation
 from homolog.analyses.virtual_weights import first_below, mean_reads, participation, unexplained, virtual_weights
 from homolog.analyses.weight_sparsity import weight_sparsity
+from homolog.figures import arrangement_layers as arrangement_figure
 from homolog.figures import causal_features as causal_figure
 from homolog.figures import weight_sparsity as sparsity_figure
 
@@ -229,3 +231,33 @@ def test_weight_sparsity_of_units_in_two_ways_and_turned(runs):
     sparsity_figure.draw(page)
     with pytest.raises(ValueError, match="none reads another; allowed: neighbours"):
         weight_sparsity(spec_of("edges") | {"hook_points": ["hidden_1"]}, runs)
+
+
+def test_arrangement_of_units_is_orthogonal_and_what_is_read_by_nothing_is_empty(runs):
+    spec = spec_of("edges")
+    found = arrangement_layers(spec, runs)
+    cell = found.sel(hook_point="hidden_0", decomposition="found")
+    assert float(cell.rms) == pytest.approx(0, abs=1e-9)
+    assert float(cell.in_factors) == 1
+    assert float(cell.mean_dimensionality) == pytest.approx(1)
+    assert float(cell.rms_isotropic) == pytest.approx(1 / math.sqrt(float(cell.dimensions)), rel=0.5)
+    assert float(cell.rms_null) > float(cell.rms_isotropic) * 0.9
+    assert (found.empty <= found.dimensions).all()
+    assert "later" not in found
+    assert arrangement_figure.headline(found).startswith("Latents of 4 networks.")
+    arrangement_figure.draw(found)
+
+
+def test_all_of_a_layer_costs_its_worth_and_an_unread_dimension_is_empty(runs):
+    layer = runs["base"].layers["hidden_1"]
+    numbers = _empty(layer, layer, 2)
+    assert 0 <= numbers["empty"] <= numbers["dimensions"] <= layer.units
+    network = make_network(WIDTHS)
+    with torch.no_grad():
+        network.linear("hidden_2").weight[:, :3] = 0
+        network.linear("hidden_2").weight[:, 3:] *= 5
+        network.linear("logits").weight *= 5
+    inputs, rows = make_inputs(400), make_rows(400)
+    plain = make_layer(network, inputs, rows, "hidden_1")
+    # What no weight reads has scale 0 in the gauge, so that it holds no variance there either.
+    assert _empty(plain, plain, 2)["dimensions"] <= layer.units - 3

@@ -74,6 +74,7 @@ ANALYSES: dict[str, str] = {
     "arrangement": "homolog.analyses.arrangement:arrangement",
     "causal_features": "homolog.analyses.causal_features:causal_features",
     "weight_sparsity": "homolog.analyses.weight_sparsity:weight_sparsity",
+    "arrangement_layers": "homolog.analyses.arrangement_layers:arrangement_layers",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -92,6 +93,7 @@ FIGURES: dict[str, str] = {
     "hybrid": "homolog.figures.hybrid",
     "causal_features": "homolog.figures.causal_features",
     "weight_sparsity": "homolog.figures.weight_sparsity",
+    "arrangement_layers": "homolog.figures.arrangement_layers",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
@@ -104,6 +106,7 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "arrangement": ("arrangement",),
     "causal_features": ("causal_features",),
     "weight_sparsity": ("weight_sparsity",),
+    "arrangement_layers": ("arrangement_layers",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

@@ -74,6 +74,11 @@ class Rest:
             found[part] = torch.where(amounts[part, :, None] == 0, 0.0, _centred(logits) - self.logits)
         return found
 
+    @torch.no_grad()
+    def replaced(self, activations: Float[Tensor, "rows units"]) -> Float[Tensor, "rows classes"]:
+        """By how much the centred logits change where other activations stand at the same inputs."""
+        return _centred(self._tail(self._affine(self._gauge.undo(activations)))) - self.logits
+
     def losses(self, effects: Float[Tensor, "changes rows classes"]) -> Float[Tensor, "changes rows"]:
         """The loss of each input under each change: cross-entropy in nats, as in training."""
         logits = (self.logits + effects).flatten(0, 1)

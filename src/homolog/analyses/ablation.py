@@ -67,7 +67,7 @@ def splits(
         ).double(),
     }
     if labels is not None:
-        by_class = torch.stack([gone[:, labels == one].sum(1) for one in labels.unique()])
+        by_class = torch.stack([gone[:, labels == one].sum(1) for one in torch.unique(labels)])
         count = gone.sum(1)
         found["one_class"] = torch.where(count > 0, by_class.amax(0) / count.clamp(min=1), torch.nan).double()
     return found

@@ -13,13 +13,11 @@ from torch import Tensor
 
 from homolog.analyses.replicates import over_replicates
 from homolog.streams import stream
-from homolog.toys.arrangement import groups, interference, is_factor, rank_of, welch_bound
-from homolog.toys.bottleneck import REPRESENTED, Bottlenecks, dimensionality, sample, turned_at_random
+from homolog.toys.arrangement import arranged, is_empty, welch_bound
+from homolog.toys.bottleneck import REPRESENTED, Bottlenecks, sample, turned_at_random
 from homolog.toys.training import Parameters
 
 HELD_OUT = 1024
-# A direction is empty if its ablation costs less than this share of what the model is worth.
-EMPTY = 0.01
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 Found = dict[str, float]
 
@@ -76,27 +74,14 @@ def _models(options: dict[str, Any], features: int, progress: Progress) -> list[
 def _told(model: Parameters, turned: Float[Tensor, "features units"], inputs: Float[Tensor, "rows features"]) -> Found:
     weight = model["weight"]
     held = (weight**2).sum(1) > REPRESENTED
-    null = _arranged(turned[held])
+    null = arranged(turned[held])
     return {
         "represented": float(held.sum()),
-        **_arranged(weight[held]),
+        **arranged(weight[held]),
         **{f"{name}_null": value for name, value in null.items()},
         "empty": empty_directions(model, inputs),
         "welch": welch_bound(int(held.sum()), weight.shape[1]),
     }
-
-
-def _arranged(weight: Float[Tensor, "held units"]) -> Found:
-    """What the directions of represented features say; NaN without any."""
-    if not len(weight):
-        return dict.fromkeys(("groups", "in_factors", "rms", "largest_positive", "largest"), np.nan)
-    directions = torch.nn.functional.normalize(weight.double(), dim=1).numpy()
-    shares = dimensionality(weight.double()).numpy()
-    of = groups(directions)
-    members = [of == group for group in range(of.max() + 1)]
-    whole = [is_factor(shares[one], rank_of(directions[one]), weight.shape[1]) for one in members]
-    inside = sum(int(one.sum()) for one, passed in zip(members, whole, strict=True) if passed)
-    return {"groups": float(len(members)), "in_factors": inside / len(of), **interference(directions)}
 
 
 def empty_directions(model: Parameters, inputs: Float[Tensor, "rows features"]) -> float:
@@ -105,13 +90,10 @@ def empty_directions(model: Parameters, inputs: Float[Tensor, "rows features"]) 
     Cost is told over what the model is worth: the loss with the whole layer at its mean, less its own.
     """
     hidden = inputs @ model["weight"]
-    mean = hidden.mean(0)
-    axes = torch.linalg.svd(hidden - mean, full_matrices=True).Vh
+    axes = torch.linalg.svd(hidden - hidden.mean(0), full_matrices=True).Vh
 
     def loss(kept: Float[Tensor, "rows units"]) -> float:
         given = (kept @ model["weight"].mT + model["bias"]).relu()
         return float(((given - inputs) ** 2).sum(1).mean())
 
-    own, without = loss(hidden), loss(mean.expand_as(hidden))
-    costs = [loss(hidden - (hidden - mean) @ axis[:, None] * axis) - own for axis in axes]
-    return float(sum(cost < EMPTY * (without - own) for cost in costs))
+    return float(is_empty(hidden, axes, loss).sum())

@@ -62,7 +62,7 @@ def class_means(layer: Layer) -> Dictionary:
     """A latent for each class: from the mean of all to the mean of its inputs; codes by least squares."""
     rows, labels = held_out(layer), torch.cat([layer.labels[fold] for fold in FOLDS])
     mean = rows.mean(0)
-    return linear(torch.stack([rows[labels == one].mean(0) - mean for one in labels.unique()]), mean)
+    return linear(torch.stack([rows[labels == one].mean(0) - mean for one in torch.unique(labels)]), mean)
 
 
 def linear(directions: Float[Tensor, "latents units"], mean: Float[Tensor, " units"]) -> Dictionary:

@@ -140,7 +140,8 @@ def _measured(layer: Layer, reads: Dictionary, writes: Dictionary) -> dict[str, 
 def size(layer: Layer, dictionary: Dictionary) -> Float[Tensor, " latents"]:
     """Root mean square by which ablating each latent moves the activation, held out."""
     codes = torch.cat([dictionary.codes(layer.activations[fold]) for fold in FOLDS])
-    return codes.std(0, correction=0) * dictionary.directions.norm(dim=1)
+    moved: Tensor = codes.std(0, correction=0) * dictionary.directions.norm(dim=1)
+    return moved
 
 
 def _returns(numbers: dict[str, Tensor], cell: xr.Dataset, run: int) -> dict[str, float]:

@@ -115,9 +115,10 @@ def _of_run(below: dict[str, Basis], above: dict[str, Basis]) -> dict[str, Numbe
     for label, (layer, drawn) in below.items():
         readers = above[label][1]
         each = [_edges(layer, source, above[label][0], reader) for source, reader in zip(drawn, readers, strict=True)]
-        found[label] = {name: _nanmean([one[name] for one in each]) for name in each[0]}
+        numbers: Numbers = {name: _nanmean([one[name] for one in each]) for name in each[0]}
+        found[label] = numbers
         if label in plain:
-            found[label]["between"] = {
+            numbers["between"] = {
                 other: _edges(layer, drawn[0], above[other][0], above[other][1][0])["edges"] for other in plain
             }
     return found
@@ -166,8 +167,12 @@ def _gathered(rows: dict[str, dict[str, Numbers]], units: dict[str, str]) -> xr.
         return [np.pad(row[b]["fvu"], (0, most - len(row[b]["fvu"])), constant_values=np.nan) for b in bases]
 
     single = ("edges", "acting", "bits", "spread", "sources", "least")
+
+    def column(name: str) -> np.ndarray:
+        return put(lambda row: [row[b][name] for b in bases])
+
     values: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
-        name: (("replicate", "basis"), put(lambda row, name=name: [row[b][name] for b in bases])) for name in single
+        name: (("replicate", "basis"), column(name)) for name in single
     }
     values["fvu"] = (("replicate", "basis", "edge"), put(curves))
     pairs = put(lambda row: [[row[b]["between"][other] for other in plain] for b in plain])

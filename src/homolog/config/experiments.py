@@ -19,7 +19,7 @@ from homolog.config.base import (
     Several,
     registered,
 )
-from homolog.config.layers import CausalFeaturesOptions, WeightSparsityOptions
+from homolog.config.layers import ArrangementLayersOptions, CausalFeaturesOptions, WeightSparsityOptions
 from homolog.config.planted import RecoveryOptions
 from homolog.config.toys import ArrangementOptions, DoubleDescentOptions, SuperpositionOptions, TopMOptions
 from homolog.registry import FIGURES
@@ -35,7 +35,8 @@ Analysis: TypeAlias = Annotated[
     | DoubleDescentOptions
     | ArrangementOptions
     | CausalFeaturesOptions
-    | WeightSparsityOptions,
+    | WeightSparsityOptions
+    | ArrangementLayersOptions,
     Field(discriminator="name"),
 ]
 

@@ -24,3 +24,12 @@ class WeightSparsityOptions(RunsAnalysis):
     """The analysis."""
     null_draws: Count = 5
     """Random draws behind each turned basis."""
+
+
+class ArrangementLayersOptions(RunsAnalysis):
+    """How do the latents of trained layers lie, and how much of a layer can be ablated without harm?"""
+
+    name: Literal["arrangement_layers"]
+    """The analysis."""
+    null_draws: Count = 10
+    """Random draws behind each null."""

@@ -31,7 +31,8 @@ def headline(dataset: xr.Dataset) -> str:
     return (
         "A latent splits the inputs if its ablation destroys the answer on some and leaves half or more untouched. "
         f"More than chance: {_listed(beyond, rows)}. No more than chance: {_listed(within, rows)}. (Chance: turned "
-        "directions of like variance, or the latent's own amounts along these, the higher one.) Latents that split "
+        "directions of like variance, or the latent's own amounts along these, the higher one.) Of inputs that aren't "
+        f"untouched, more are destroyed than by chance in {_separated(rows)}. Latents that split "
         f"return more often after retraining in {_returned(clear, rows)}, less often in {_returned(less, rows)}; no "
         f"clear difference in {_returned([one for one in known if one not in (*clear, *less)], rows)}."
     )
@@ -39,6 +40,15 @@ def headline(dataset: xr.Dataset) -> str:
 
 def _chance(row: xr.Dataset) -> float:
     return max(float(row.splits_null), float(row.splits_same_size))
+
+
+def _separated(rows: dict[str, xr.Dataset]) -> str:
+    found = []
+    for name, row in rows.items():
+        chance = max(float(row.separation_null), float(row.separation_same_size))
+        if float(row.separation_low) > chance:
+            found.append(f"{name} ({float(row.separation):.2f}, chance {chance:.2f})")
+    return ", ".join(found) or "none"
 
 
 def _listed(names: list[str], rows: dict[str, xr.Dataset]) -> str:

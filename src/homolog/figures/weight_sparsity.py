@@ -25,7 +25,7 @@ def headline(dataset: xr.Dataset) -> str:
     return (
         f"Edges from {page.below.item()} to {page.hook_point.item()} that each reading needs until a quarter of its "
         f"variance is left (one bit), both layers in the same basis, {int(page.attrs['replicates'])} networks: "
-        f"{'; '.join(said)}. Any basis of units turned at random: {_edges(page.sel(basis='units' + TURNED))}."
+        f"{'; '.join(said)}."
     )
 
 

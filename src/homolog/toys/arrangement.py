@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from homolog.toys.bottleneck import dimensionality
 
 # Cosines from here on join two directions: training leaves about .03 between orthogonal ones, and random ones of 8
 # units have .35.
 JOINED = 0.15
 # How near to a whole number the dimensions of a group must be.
 WHOLE = 0.05
+# A direction is empty if its ablation costs less than this share of what the layer is worth.
+EMPTY = 0.01
 
 
 def groups(directions: Float[np.ndarray, "features units"]) -> Int[np.ndarray, " features"]:
@@ -56,3 +63,35 @@ def interference(directions: Float[np.ndarray, "features units"]) -> dict[str, f
         "largest_positive": float(max(0.0, cosines.max())),
         "largest": float(np.abs(cosines).max()),
     }
+
+
+def arranged(weight: Float[Tensor, "held units"]) -> dict[str, float]:
+    """What some vectors say: ``groups``, ``in_factors`` (share in groups that pass `is_factor`), `interference`,
+    ``mean_dimensionality``; NaN without any.
+    """
+    if not len(weight):
+        nothing = ("groups", "in_factors", "rms", "largest_positive", "largest", "mean_dimensionality")
+        return dict.fromkeys(nothing, math.nan)
+    directions = torch.nn.functional.normalize(weight.double(), dim=1).numpy()
+    shares = dimensionality(weight.double()).numpy()
+    of = groups(directions)
+    members = [of == group for group in range(of.max() + 1)]
+    whole = [is_factor(shares[one], rank_of(directions[one]), weight.shape[1]) for one in members]
+    inside = sum(int(one.sum()) for one, passed in zip(members, whole, strict=True) if passed)
+    counted = {"groups": float(len(members)), "in_factors": inside / len(of)}
+    return counted | interference(directions) | {"mean_dimensionality": float(shares.mean())}
+
+
+def is_empty(
+    rows: Float[Tensor, "rows units"],
+    axes: Float[Tensor, "axes units"],
+    loss: Callable[[Float[Tensor, "rows units"]], float],
+) -> Bool[Tensor, " axes"]:
+    """Which of some orthonormal axes can be set to their mean, one by one, at almost no cost to `loss`.
+
+    Cost is told over what the layer is worth: the loss with all of it at its mean, less its own.
+    """
+    mean = rows.mean(0)
+    own, without = loss(rows), loss(mean.expand_as(rows))
+    costs = [loss(rows - (rows - mean) @ axis[:, None] * axis) - own for axis in axes]
+    return torch.tensor([cost < EMPTY * (without - own) for cost in costs])
