@@ -244,7 +244,7 @@ def test_arrangement_of_units_is_orthogonal_and_what_is_read_by_nothing_is_empty
     assert float(cell.rms_null) > float(cell.rms_isotropic) * 0.9
     assert (found.empty <= found.dimensions).all()
     assert "later" not in found
-    assert arrangement_figure.headline(found).startswith("Latents of 4 networks.")
+    assert arrangement_figure.headline(found).startswith("4 networks.")
     arrangement_figure.draw(found)
 
 

@@ -28,8 +28,10 @@ def headline(dataset: xr.Dataset) -> str:
     """Whether there are factors, how much latents interfere, and what is empty, at each site."""
     said = [_of_site(dataset.sel(hook_point=one)) for one in dataset.hook_point.values]
     return (
-        f"Latents of {int(dataset.attrs['replicates'])} networks. {' '.join(said)} (null: as many random directions of "
-        "the layer's covariance, or random directions in the place of empty ones)"
+        f"{int(dataset.attrs['replicates'])} networks. In tegum factors stand at most "
+        f"{float(dataset.in_factors.max()):.0%} of the latents of a site (random directions of the layer's covariance "
+        f"{float(dataset.in_factors_null.max()):.0%}). Root mean square of cosines (the same null), and principal "
+        f"directions that can be ablated, one by one and at once (as many random ones): {' '.join(said)}"
     )
 
 
@@ -37,21 +39,17 @@ def _of_site(site: xr.Dataset) -> str:
     kinds = [_of_kind(site.sel(decomposition=one)) for one in site.decomposition.values]
     later = ""
     if "later" in site and np.isfinite(float(site.later)):
-        later = f", {said_with_bounds(site, 'later')} of it at the last site"
+        later = f", {said_with_bounds(site, 'later')} at the last site ({float(site.later_null):.2f})"
     return (
-        f"{site.hook_point.item()}: {'; '.join(kinds)}; {said_with_bounds(site, 'empty', '{:.1f}')} of "
-        f"{float(site.dimensions):.0f} principal directions can be ablated one by one, together at "
-        f"{said_with_bounds(site, 'together', '{:.0%}')} of the layer's worth (null "
-        f"{float(site.together_null):.0%}), with {said_with_bounds(site, 'variance')} of the variance{later}."
+        f"{site.hook_point.item()}: {', '.join(kinds)}; {said_with_bounds(site, 'empty', '{:.0f}')} of "
+        f"{float(site.dimensions):.0f}, at once at {said_with_bounds(site, 'together', '{:.0%}')} of the layer's worth "
+        f"({float(site.together_null):.0%}), with {said_with_bounds(site, 'variance')} of the variance "
+        f"({float(site.variance_null):.2f}){later}."
     )
 
 
 def _of_kind(row: xr.Dataset) -> str:
-    return (
-        f"{row.decomposition.item()} {said_with_bounds(row, 'in_factors')} in tegum factors (null "
-        f"{float(row.in_factors_null):.2f}), cosines' root mean square {said_with_bounds(row, 'rms')} (null "
-        f"{float(row.rms_null):.2f}, Welch {float(row.welch):.2f})"
-    )
+    return f"{row.decomposition.item()} {said_with_bounds(row, 'rms')} ({float(row.rms_null):.2f})"
 
 
 @in_house_style
@@ -65,6 +63,8 @@ def draw(page: xr.Dataset) -> Figure:
     for one, name in zip(axes.flat, PANELS, strict=False):
         draw_rows(one, rows, [name], "row", ("null", "isotropic"))
         one.set_title(page[name].attrs["long_name"])
+    axes[0, 0].set_xlim(-0.03, 1.03)
+    axes[0, 1].set_xlim(left=0)
     _draw_welch(axes[0, 2], rows)
     for one, names, title in (
         (axes[1, 1], ["dimensions", "empty"], "dimensions, and directions that\ncan be ablated one by one"),
