@@ -194,10 +194,11 @@ def make_member(
     seed: int = 0,
     rows: str = "all",
     key: tuple[str | int, ...] = ("test",),
+    start: Tensor | None = None,
     **changes: Any,
 ) -> Member:
     """One member on activations that lie in memory, with the options of `OPTIONS` but for `changes`."""
     unknown = changes.keys() - OPTIONS[name].keys()
     assert not unknown, f"{name} has no options {unknown}"
     beside = None if partner is None else InMemory(partner)
-    return Member(OPTIONS[name] | changes, seed, rows, InMemory(activations), beside, key)
+    return Member(OPTIONS[name] | changes, seed, rows, InMemory(activations), beside, key, start)

@@ -46,6 +46,7 @@ METHODS: dict[str, str] = {
 WORLDS: dict[str, str] = {
     "planted": "homolog.worlds.planted:planted",
     "sources": "homolog.worlds.sources:sources",
+    "digits": "homolog.worlds.digits:digits",
 }
 VIEWS: dict[str, str] = {
     "score": "homolog.alignment.views.score:Score",
@@ -75,6 +76,10 @@ ANALYSES: dict[str, str] = {
     "causal_features": "homolog.analyses.causal_features:causal_features",
     "weight_sparsity": "homolog.analyses.weight_sparsity:weight_sparsity",
     "arrangement_layers": "homolog.analyses.arrangement_layers:arrangement_layers",
+    "sae_twice": "homolog.analyses.sae_twice:sae_twice",
+    "fixed_features": "homolog.analyses.fixed_features:fixed_features",
+    "how_many": "homolog.analyses.how_many:how_many",
+    "self_simulation": "homolog.analyses.self_simulation:self_simulation",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -94,6 +99,10 @@ FIGURES: dict[str, str] = {
     "causal_features": "homolog.figures.causal_features",
     "weight_sparsity": "homolog.figures.weight_sparsity",
     "arrangement_layers": "homolog.figures.arrangement_layers",
+    "sae_twice": "homolog.figures.sae_twice",
+    "fixed_features": "homolog.figures.fixed_features",
+    "how_many": "homolog.figures.how_many",
+    "self_simulation": "homolog.figures.self_simulation",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
@@ -107,6 +116,10 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "causal_features": ("causal_features",),
     "weight_sparsity": ("weight_sparsity",),
     "arrangement_layers": ("arrangement_layers",),
+    "sae_twice": ("sae_twice",),
+    "fixed_features": ("fixed_features",),
+    "how_many": ("how_many",),
+    "self_simulation": ("self_simulation",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

@@ -21,6 +21,7 @@ from homolog.config.base import (
 )
 from homolog.config.layers import ArrangementLayersOptions, CausalFeaturesOptions, WeightSparsityOptions
 from homolog.config.planted import RecoveryOptions
+from homolog.config.repeated import FixedFeaturesOptions, HowManyOptions, SAETwiceOptions, SelfSimulationOptions
 from homolog.config.toys import ArrangementOptions, DoubleDescentOptions, SuperpositionOptions, TopMOptions
 from homolog.registry import FIGURES
 
@@ -36,7 +37,11 @@ Analysis: TypeAlias = Annotated[
     | ArrangementOptions
     | CausalFeaturesOptions
     | WeightSparsityOptions
-    | ArrangementLayersOptions,
+    | ArrangementLayersOptions
+    | SAETwiceOptions
+    | FixedFeaturesOptions
+    | HowManyOptions
+    | SelfSimulationOptions,
     Field(discriminator="name"),
 ]
 

@@ -75,4 +75,15 @@ class SourcesOptions(WorldOptions):
     """Standard deviation of the noise in each dimension."""
 
 
-World: TypeAlias = Annotated[PlantedOptions | SourcesOptions, Field(discriminator="world")]
+class DigitsOptions(WorldOptions):
+    """A real layer: a small network's hidden activations on digits, of which no feature is known."""
+
+    world: Literal["digits"]
+    """The kind of world."""
+    units: Grid[Count] = 32
+    """Units of the layer, the second of three hidden ones."""
+    steps: Grid[Count] = 1500
+    """Steps that the network is trained."""
+
+
+World: TypeAlias = Annotated[PlantedOptions | SourcesOptions | DigitsOptions, Field(discriminator="world")]

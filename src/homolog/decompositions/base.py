@@ -24,7 +24,8 @@ class Member:
 
     `activations` are in the gauge, units in canonical order; `partner` (another hook point, same rows) is there for
     the methods that need one. `key` starts every random stream: run, hook point and decomposition. `seed` and `rows`
-    come on top of it, and the options where a draw must not be shared with other members of the grid.
+    come on top of it, and the options where a draw must not be shared with other members of the grid. `start` are the
+    directions that a sparse autoencoder starts at, in place of drawn ones; of latents that are `fixed` they stay.
     """
 
     options: dict[str, Any]
@@ -33,6 +34,7 @@ class Member:
     activations: Samples
     partner: Samples | None
     key: tuple[str | int, ...]
+    start: Float[Tensor, "latents units"] | None = None
 
 
 @dataclass

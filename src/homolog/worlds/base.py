@@ -25,15 +25,17 @@ class Drawn:
 
 @dataclass(frozen=True)
 class World:
-    """True features as unit rows, none where there are none; how to draw rows; features on a row, on average.
+    """True features as unit rows, none where none are known; how to draw rows; features on a row, on average.
 
     `dense` are orthonormal axes of a subspace in which every row has a part, none where there is no such part.
+    `held_out` draws rows that measure, where there is a limited number, of which none may be fitted to.
     """
 
     features: Float[Tensor, "features units"]
     draw: Callable[[int, torch.Generator], Drawn]
     active: float
     dense: Float[Tensor, "dims units"] | None = None
+    held_out: Callable[[int, torch.Generator], Drawn] | None = None
 
 
 def unit(rows: Tensor) -> Tensor:

@@ -40,7 +40,11 @@ class Trial:
         return "worlds", self.spec["group"], self.spec["label"], self.replicate
 
     def told(self, options: Spec, at_most_units: bool) -> Spec:
-        """`options` with the number of features, and of active ones, that the world has methods told."""
+        """`options` with the number of features, and of active ones, that the world has methods told; of features that
+        nobody knows it tells nothing.
+        """
+        if not len(self.world.features):
+            return options
         guess = self.spec["options"]
         most = self.world.features.shape[1] if at_most_units else 2**31
         latents = min(most, max(1, round(guess["guess_features"] * len(self.world.features))))
@@ -67,7 +71,8 @@ def _trial(world: Spec, replicate: int, rows: int, test_rows: int) -> Trial:
     key = world["group"], world["label"], replicate
     made: World = load(world["target"])(world["options"], stream("world", *key))
     rows = world["options"]["rows"] or rows
-    train, test = made.draw(rows, stream("train", *key)), made.draw(test_rows, stream("test", *key))
+    train = made.draw(rows, stream("train", *key))
+    test = (made.held_out or made.draw)(test_rows, stream("test", *key))
     return Trial(world, replicate, made, train, test)
 
 

@@ -117,6 +117,7 @@ class SparseAutoencoder(Decomposition):
         for member in members:
             check_activations(self.name, member.activations, member.options["n_latents"])
             self.check(member.options)
+            self.check_start(member)
         self.tell_few_samples(members)
         return train(self, members, progress)
 
@@ -158,6 +159,19 @@ class SparseAutoencoder(Decomposition):
             raise ValueError(
                 f"{self.name}: k_start = {start}, from which k falls to {k}, but allowed is {k} to {latents - dense}: "
                 "change k_start."
+            )
+
+    def check_start(self, member: Member) -> None:
+        """Raise ValueError when directions are given to start at, but can't be taken."""
+        if member.start is None:
+            return
+        shape, needed = tuple(member.start.shape), (member.options["n_latents"], member.activations.units)
+        if "directions_init" in self.unused:
+            raise ValueError(f"{self.name}: a start is given, but it starts at candidates: leave start out.")
+        if shape != needed or not bool(member.start.isfinite().all()):
+            raise ValueError(
+                f"{self.name}: start has shape {shape}, but a finite one of shape {needed} (n_latents, units) is "
+                "needed: give a direction for each latent."
             )
 
     def learning_rate(self, options: dict[str, Any]) -> float:

@@ -81,7 +81,9 @@ def own_stream(purpose: str, member: Member, *more: int) -> torch.Generator:
 
 
 def initial_directions(member: Member) -> Float[Tensor, "latents units"]:
-    """Directions of unit norm, by the options `directions_init` and, for the last `fixed` ones, `fixed_source`."""
+    """Directions of unit norm: the member's `start`, or drawn by `directions_init` and, if fixed, `fixed_source`."""
+    if member.start is not None:
+        return unit(member.start.cpu().float())
     latents, fixed = member.options["n_latents"], member.options["fixed"]
     drawn = _draw(member, member.options["directions_init"], latents)
     if fixed:

@@ -106,7 +106,9 @@ def _groups(members: list[Member], together: int = 1) -> list[list[int]]:
     for i, member in enumerate(members):
         batch = min(member.options["batch_size"], member.activations.samples)
         shape = member.activations.samples, member.activations.units
-        alike.setdefault(repr((sorted(member.options.items()), batch, shape)), []).append(i)
+        # Each member reads its own stream of batches anyway.
+        options = sorted((name, value) for name, value in member.options.items() if name != "order_seed")
+        alike.setdefault(repr((options, batch, shape)), []).append(i)
     full = [g[i : i + size] for g in alike.values() for i in range(0, len(g), size)]
     if not _on_gpu(members):
         # One after the other as they were given, where each is alone.
