@@ -59,9 +59,9 @@ def how_many(
     for decomposition in spec["decompositions"]:
         by_size = [list(fit_trials(_of_size(decomposition, size), trials, False, device, progress)) for size in sizes]
         for rows in zip(*by_size, strict=True):
-            trial, point = rows[0][0], rows[0][1]
+            trial, point = rows[0].trial, rows[0].point
             place = spec["worlds"].index(trial.spec), column + point, trial.replicate
-            for name, value in _measured(trial, [one[2] for one in rows], options, most).items():
+            for name, value in _measured(trial, [one.dictionaries for one in rows], options, most).items():
                 found.setdefault(name, np.full((*shape, *value.shape), np.nan))[place] = value
         column += len(decomposition["grid"])
     dims = ("world", "decomposition", "replicate")

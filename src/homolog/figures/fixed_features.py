@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import FLOORS, said_with_bounds
-from homolog.figures.style import COLOURS, INK, SHAPES, in_house_style, new_figure
+from homolog.figures.panels import FLOORS, draw_marks, said_range, said_with_bounds
+from homolog.figures.style import INK, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
 
@@ -50,17 +47,13 @@ def _verdict(page: xr.Dataset) -> str:
     lost = [str(one) for one in off.decomposition.values if float(true.sel(decomposition=one).max()) > 0.25]
     but = f" {', '.join(lost)} gives up true ones too (up to {float(true.max()):.0%})." if lost else ""
     frozen, free, soft = (page.fvu.sel(role=role) for role in ("frozen", "free", "soft_frozen"))
-    others = ", ".join(f"{kind} {_range(off.sel(kind=kind))}" for kind in ("covariance", "perturbed", "duplicate"))
+    others = ", ".join(f"{kind} {said_range(off.sel(kind=kind))}" for kind in ("covariance", "perturbed", "duplicate"))
     return (
-        f"{answer} random directions are switched off ({_range(false)}; {others}).{but} "
-        f"Not always by a low bias: percentiles are {_range(bias.sel(kind='random'))} for random and "
-        f"{_range(bias.sel(kind='true'))} for true ones. Frozen at random, a dictionary leaves {_times(frozen / free)} "
-        f"times the FVU of a free one, soft-frozen {_times(soft / free)}."
+        f"{answer} random directions are switched off ({said_range(false)}; {others}).{but} "
+        f"Not always by a low bias: percentiles are {said_range(bias.sel(kind='random'))} for random and "
+        f"{said_range(bias.sel(kind='true'))} for true ones. Frozen at random, a dictionary leaves "
+        f"{_times(frozen / free)} times the FVU of a free one, soft-frozen {_times(soft / free)}."
     )
-
-
-def _range(values: xr.DataArray) -> str:
-    return f"{100 * float(values.min()):.0f} to {100 * float(values.max()):.0f} %"
 
 
 def _times(values: xr.DataArray) -> str:
@@ -84,33 +77,20 @@ def draw(page: xr.Dataset) -> Figure:
     )
     for row, name in enumerate(page.world.values):
         own = page.sel(world=name)
-        _marks(axes[row, 0], own.sel(by=SHOWN), "evidence", "kind")
-        _marks(axes[row, 1], own.sel(by="bias"), "evidence", "kind")
-        _marks(axes[row, 2], own, "off", "kind")
-        _marks(axes[row, 3], own.sel(by=SHOWN), "auc", "other")
+        draw_marks(axes[row, 0], own.sel(by=SHOWN), "evidence", "kind")
+        draw_marks(axes[row, 1], own.sel(by="bias"), "evidence", "kind")
+        draw_marks(axes[row, 2], own, "off", "kind")
+        draw_marks(axes[row, 3], own.sel(by=SHOWN), "auc", "other")
+        for place, method in enumerate(own.decomposition.values):
+            first = own.auc_initial.sel(decomposition=method, by=SHOWN)
+            at = np.arange(len(first)) + 0.2 * (place - 0.5)
+            axes[row, 3].plot(at, first, ls="", marker="x", ms=4, color=INK, label=None if place else "after one step")
         axes[row, 3].axhline(float(own.auc_null), **FLOORS["null"], label="null")
-        _marks(axes[row, 4], own, "fvu", "role")
+        draw_marks(axes[row, 4], own, "fvu", "role")
         axes[row, 0].set_ylabel(str(name))
         for one in axes[row, 1:4]:
             one.set_ylim(-0.05, 1.08)
     for one, title in zip(axes[0], titles, strict=True):
         one.set_title(title)
-    for one in axes[-1]:
-        one.tick_params(axis="x", labelrotation=40)
     axes[0, 3].legend(loc="lower left", frameon=False)
     return figure
-
-
-def _marks(axes: Axes, own: xr.Dataset, name: str, along: str) -> None:
-    """One mark with its interval for each method and place; crosses where it stood after one step."""
-    x = np.arange(own.sizes[along])
-    for place, method in enumerate(own.decomposition.values):
-        one = own.sel(decomposition=method).transpose(along, ...)
-        y, at = one[name].values, x + 0.2 * (place - (own.sizes["decomposition"] - 1) / 2)
-        bars = np.abs(np.stack([y - one[f"{name}_low"].values, one[f"{name}_high"].values - y]))
-        style: dict[str, Any] = {"color": COLOURS[place], "marker": SHAPES[place]}
-        axes.errorbar(at, y, bars, ls="", ms=4, lw=1, label=method, **style)
-        if f"{name}_initial" in one:
-            label = None if place else "after one step"
-            axes.plot(at, one[f"{name}_initial"].values, ls="", marker="x", ms=4, color=INK, label=label)
-    axes.set_xticks(x, [str(value).replace("_", " ") for value in own[along].values])

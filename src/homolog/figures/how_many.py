@@ -62,7 +62,7 @@ def _verdict(page: xr.Dataset) -> str:
     every = page.bits_null.size * page.sizes["decomposition"]
     return (
         f"Within {NEAR:.0%} of the truth, of {cases} cases: {said}. In {beaten} of {every} cases a dictionary "
-        f"describes rows in fewer bits than a Gaussian; the true features and codes need at most {best:.0%} of a Gaussian's."
+        f"describes rows in fewer bits than a Gaussian; true features and codes need at most {best:.0%} of its bits."
     )
 
 

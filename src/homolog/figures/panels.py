@@ -41,6 +41,18 @@ def draw_floors(axes: Axes, measured: xr.Dataset, name: str, along: str, labelle
             axes.axhline(float(measured[key]), **said)
 
 
+def draw_marks(axes: Axes, measured: xr.Dataset, name: str, along: str, label: str = "{}") -> None:
+    """A mark with its interval for each decomposition at each place of a dim without an order."""
+    x, lines = np.arange(measured.sizes[along]), measured.sizes["decomposition"]
+    for place, method in enumerate(measured.decomposition.values):
+        one = measured.sel(decomposition=method)
+        y, at = one[name].values, x + 0.2 * (place - (lines - 1) / 2)
+        bars = np.abs(np.stack([y - one[f"{name}_low"].values, one[f"{name}_high"].values - y]))
+        style: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": SHAPES[place % len(SHAPES)]}
+        axes.errorbar(at, y, bars, ls="", ms=4, lw=1, label=label.format(method), **style)
+    axes.set_xticks(x, [str(value).replace("_", " ") for value in measured[along].values], rotation=35, ha="right")
+
+
 def draw_map(
     axes: Axes,
     values: xr.DataArray,
@@ -73,6 +85,11 @@ def said_with_bounds(measured: xr.Dataset, name: str, form: str = "{:.2f}") -> s
         return value
     low, high = (form.format(float(measured[f"{name}_{end}"])) for end in ("low", "high"))
     return f"{value} [{low}, {high}]"
+
+
+def said_range(values: xr.DataArray) -> str:
+    """The least and the most of several shares, in percent, as captions say them."""
+    return f"{100 * float(values.min()):z.0f} to {100 * float(values.max()):z.0f} %"
 
 
 def _short(value: Any) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import FLOORS, said_with_bounds
+from homolog.figures.panels import FLOORS, said_range, said_with_bounds
 from homolog.figures.style import COLOURS, GREY, SHAPES, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -27,7 +27,10 @@ def _of_world(own: xr.Dataset) -> str:
     shared = {name: said_with_bounds(first.sel(shared=name), "similarity") for name in first.shared.values}
     ceiling = float(own.similarity_ceiling)
     best = f", {ceiling:.2f} if all codes were known" if np.isfinite(ceiling) else ""
-    explained = ", ".join(f"{name} {_range(own, name)}" for name in ("start", "data", "order", "start x order"))
+    explained = ", ".join(
+        f"{name} {said_range(own.explained.sel(component=name))}"
+        for name in ("start", "data", "order", "start x order")
+    )
     world = str(own.world.item())
     return (
         f"{world[:1].upper()}{world[1:]}, {first.decomposition.item()}: from another start in another order latents "
@@ -35,12 +38,6 @@ def _of_world(own: xr.Dataset) -> str:
         f"shared {shared['data, start']}, with the order shared {shared['data, order']}, on other data "
         f"{shared['nothing']}. Of that last difference, over all methods: {explained}."
     )
-
-
-def _range(own: xr.Dataset, name: str) -> str:
-    """The least and the most of all methods, in percent."""
-    values = own.explained.sel(component=name)
-    return f"{100 * float(values.min()):z.0f} to {100 * float(values.max()):z.0f} %"
 
 
 def _verdict(page: xr.Dataset) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import FLOORS, said_with_bounds
-from homolog.figures.style import COLOURS, GREY, SHAPES, in_house_style, new_figure
+from homolog.figures.panels import FLOORS, draw_marks, said_range, said_with_bounds
+from homolog.figures.style import COLOURS, GREY, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
 
@@ -48,13 +45,10 @@ def _verdict(page: xr.Dataset) -> str:
     harder = int((made.stability_high < real.stability_low).sum())
     return (
         f"Latents return more in synthetic rows for sure in {easier} of {made.stability.size} cases, less in {harder}. "
-        f"A row's nearest neighbour is of its own kind in {_range(made.told_apart)} (50 % if they were alike; real "
-        f"rows of two halves {_range(real.told_apart)}; without the correlations of codes {_range(alone.told_apart)})."
+        f"A row's nearest neighbour is of its own kind in {said_range(made.told_apart)} (50 % if they were alike; real "
+        f"rows of two halves {said_range(real.told_apart)}; without the correlations of codes "
+        f"{said_range(alone.told_apart)})."
     )
-
-
-def _range(values: xr.DataArray) -> str:
-    return f"{100 * float(values.min()):.0f} to {100 * float(values.max()):.0f} %"
 
 
 @in_house_style
@@ -66,7 +60,9 @@ def draw(page: xr.Dataset) -> Figure:
     for row, name in enumerate(page.world.values):
         own = page.sel(world=name)
         for column, (variable, title) in enumerate(PANELS.items()):
-            _marks(axes[row, column], own, variable)
+            draw_marks(axes[row, column], own, variable, "source")
+            if f"{variable}_null" in own:
+                _draw_nulls(axes[row, column], own[f"{variable}_null"])
             axes[row, column].set_title(title if row == 0 else "")
         for column, method in enumerate(methods):
             _draw_latents(axes[row, 3 + column], own.sel(decomposition=method), COLOURS[column])
@@ -76,17 +72,10 @@ def draw(page: xr.Dataset) -> Figure:
     return figure
 
 
-def _marks(axes: Axes, own: xr.Dataset, name: str) -> None:
-    x = np.arange(own.sizes["source"])
-    for place, method in enumerate(own.decomposition.values):
-        one = own.sel(decomposition=method)
-        y, at = one[name].values, x + 0.2 * (place - (own.sizes["decomposition"] - 1) / 2)
-        bars = np.abs(np.stack([y - one[f"{name}_low"].values, one[f"{name}_high"].values - y]))
-        style: dict[str, Any] = {"color": COLOURS[place], "marker": SHAPES[place]}
-        axes.errorbar(at, y, bars, ls="", ms=4, lw=1, label=str(method), **style)
-        if f"{name}_null" in one:
-            axes.axhline(float(one[f"{name}_null"]), **FLOORS["null"] | {"color": COLOURS[place]})
-    axes.set_xticks(x, own.source.values, rotation=35, ha="right")
+def _draw_nulls(axes: Axes, nulls: xr.DataArray) -> None:
+    """A line for each method, or one for all."""
+    for place, null in enumerate(nulls.values.reshape(-1)):
+        axes.axhline(float(null), **FLOORS["null"] | ({"color": COLOURS[place]} if nulls.ndim else {}))
 
 
 def _draw_latents(axes: Axes, one: xr.Dataset, colour: str) -> None:

@@ -41,7 +41,7 @@ def digits(options: dict[str, Any], generator: torch.Generator) -> World:
 
         return draw
 
-    return World(torch.empty(0, options["units"]), rows_of(TRAIN), 0.0, rows_of(TEST))
+    return World(torch.empty(0, options["units"]), rows_of(TRAIN), 0.0, held_out=rows_of(TEST))
 
 
 @torch.no_grad()
