@@ -80,6 +80,7 @@ ANALYSES: dict[str, str] = {
     "fixed_features": "homolog.analyses.fixed_features:fixed_features",
     "how_many": "homolog.analyses.how_many:how_many",
     "self_simulation": "homolog.analyses.self_simulation:self_simulation",
+    "grokking": "homolog.analyses.grokking:grokking",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -103,6 +104,7 @@ FIGURES: dict[str, str] = {
     "fixed_features": "homolog.figures.fixed_features",
     "how_many": "homolog.figures.how_many",
     "self_simulation": "homolog.figures.self_simulation",
+    "grokking": "homolog.figures.grokking",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
@@ -120,6 +122,7 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "fixed_features": ("fixed_features",),
     "how_many": ("how_many",),
     "self_simulation": ("self_simulation",),
+    "grokking": ("grokking",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

@@ -19,6 +19,7 @@ from homolog.config.base import (
     Several,
     registered,
 )
+from homolog.config.groups import GrokkingOptions
 from homolog.config.layers import ArrangementLayersOptions, CausalFeaturesOptions, WeightSparsityOptions
 from homolog.config.planted import RecoveryOptions
 from homolog.config.repeated import FixedFeaturesOptions, HowManyOptions, SAETwiceOptions, SelfSimulationOptions
@@ -41,7 +42,8 @@ Analysis: TypeAlias = Annotated[
     | SAETwiceOptions
     | FixedFeaturesOptions
     | HowManyOptions
-    | SelfSimulationOptions,
+    | SelfSimulationOptions
+    | GrokkingOptions,
     Field(discriminator="name"),
 ]
 

@@ -1,0 +1,49 @@
+"""What may be said of networks that learn the operations of groups?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, StringConstraints
+
+from homolog.config.analyses import MadeAnalysis
+from homolog.config.base import LARGEST, Count, NonNegative, Options, Positive
+
+# Beyond 199 tables become too large to be trained on whole.
+GroupName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(S5|A5|Z([2-9]|[1-9][0-9]|1[0-9][0-9]))$")]
+Replicates: TypeAlias = Annotated[int, Field(ge=3, le=LARGEST)]
+
+
+class ComposingOptions(Options):
+    """A network that learns one group's operation, and how."""
+
+    combine: Literal["relu", "square", "product"] = "product"
+    """How two embeddings become the hidden layer: a ReLU or the square of their sum, or their product."""
+    width: Count = 128
+    """Hidden units."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the distinct pairs that are trained on: unordered pairs, where the operation is commutative."""
+    lr: Positive = 2.0e-2
+    """Learning rate, after a short warm-up."""
+    weight_decay: NonNegative = 1.0
+    """Weight decay of AdamW."""
+
+
+class GrokkingOptions(MadeAnalysis):
+    """When do networks that have fitted their pairs find the operation, and which irreps do they use?"""
+
+    name: Literal["grokking"]
+    """The analysis."""
+    groups: Annotated[dict[GroupName, ComposingOptions], Field(min_length=1)] = Field(
+        default={
+            "Z113": ComposingOptions(share=0.4),
+            "S5": ComposingOptions(width=176, share=0.75),
+        }
+    )
+    """Groups by name: Z113 is addition modulo 113, S5 and A5 permutations of five things, all and the even ones."""
+    replicates: Replicates = 3
+    """Trainings on each group, which differ in their start and in their pairs; and as many on a table without rule."""
+    steps: Count = 180
+    """Optimiser steps, each on all training pairs."""
+    every: Count = 10
+    """Steps between measurements."""

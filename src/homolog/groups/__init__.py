@@ -1,0 +1,1 @@
+"""Finite groups whose irreducible characters are known exactly, and how much of a network's weights each one holds."""

@@ -1,0 +1,155 @@
+"""How do networks learn a group's operation, from pairs of tokens to the token of the result?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from homolog.groups.base import Group
+from homolog.streams import stream
+from homolog.toys.training import Parameters
+
+Combining = Literal["relu", "square", "product"]
+
+
+@dataclass(frozen=True)
+class Composing:
+    """Two tokens in, logits of the result out, through one hidden layer.
+
+    The embeddings of both tokens are added and pass a ReLU (`relu`) or are squared (`square`, as of Gromov, 2023), or
+    are multiplied unit by unit (`product`). Where `tied` both places share one embedding, as a commutative operation
+    may have it.
+    """
+
+    tokens: int
+    classes: int
+    width: int
+    combine: Combining = "relu"
+    tied: bool = False
+
+    def start(self, members: int, generator: torch.Generator) -> Parameters:
+        """Parameters before training, each member's drawn alone: normal, so that the hidden layer begins at a scale of
+        order ``1 / sqrt(width)``, or ``1 / width`` where it is of second order in the embeddings."""
+        spread = self.width**-0.5
+        places = ("left",) if self.tied else ("left", "right")
+        wide = 1.2 if self.combine == "product" else 1.0
+        drawn = {
+            place: wide * spread * torch.randn(members, self.tokens, self.width, generator=generator)
+            for place in places
+        }
+        out = spread * torch.randn(members, self.width, self.classes, generator=generator)
+        return drawn | {"out": out, "out_bias": torch.zeros(members, self.classes)}
+
+    def embedded(
+        self, parameters: Parameters, pairs: Int[Tensor, "members rows 2"]
+    ) -> tuple[Float[Tensor, "members rows width"], Float[Tensor, "members rows width"]]:
+        """What stands for the left and for the right token."""
+        left = parameters["left"]
+        return looked_up(left, pairs[..., 0]), looked_up(parameters.get("right", left), pairs[..., 1])
+
+    def hidden(
+        self, parameters: Parameters, pairs: Int[Tensor, "members rows 2"]
+    ) -> Float[Tensor, "members rows width"]:
+        """The hidden layer of each pair."""
+        left, right = self.embedded(parameters, pairs)
+        if self.combine == "product":
+            return left * right
+        return (left + right) ** 2 if self.combine == "square" else (left + right).relu()
+
+    def logits(
+        self, parameters: Parameters, pairs: Int[Tensor, "members rows 2"]
+    ) -> Float[Tensor, "members rows classes"]:
+        """Logits of each result."""
+        return read_out(parameters, self.hidden(parameters, pairs))
+
+
+def read_out(
+    parameters: Parameters, hidden: Float[Tensor, "members rows width"]
+) -> Float[Tensor, "members rows classes"]:
+    """The affine map from the hidden layer to the logits."""
+    return torch.baddbmm(parameters["out_bias"][:, None], hidden, parameters["out"])
+
+
+def looked_up(
+    embedding: Float[Tensor, "members tokens width"], tokens: Int[Tensor, "members rows"]
+) -> Float[Tensor, "members rows width"]:
+    """Rows of each member's own embedding."""
+    members, count, width = embedding.shape
+    offsets = torch.arange(members)[:, None] * count
+    return functional.embedding(tokens + offsets, embedding.reshape(members * count, width))
+
+
+def cross_entropies(
+    logits: Float[Tensor, "members rows classes"], labels: Int[Tensor, "members rows"]
+) -> Float[Tensor, " members"]:
+    """Mean cross-entropy of each member, in nats."""
+    each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return each.reshape(labels.shape).mean(1)
+
+
+def accuracies(
+    logits: Float[Tensor, "members rows classes"], labels: Int[Tensor, "members rows"]
+) -> Float[Tensor, " members"]:
+    """Share of rows whose largest logit is that of the label."""
+    return (logits.argmax(-1) == labels).float().mean(1)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pairs of tokens and their results, a table of its own for each member."""
+
+    pairs: Int[Tensor, "members rows 2"]
+    labels: Int[Tensor, "members rows"]
+
+    def joined(self, other: Examples) -> Examples:
+        """Those of more members, behind its own."""
+        return Examples(torch.cat([self.pairs, other.pairs]), torch.cat([self.labels, other.labels]))
+
+
+@dataclass(frozen=True)
+class Split:
+    """What networks are trained on, and what is held out of that."""
+
+    train: Examples
+    test: Examples
+
+
+def distinct_pairs(group: Group) -> Int[Tensor, "pairs 2"]:
+    """All ordered pairs of elements; of a commutative group unordered ones, since a mirror image would tell."""
+    every = torch.ones(group.order, group.order, dtype=torch.bool)
+    return (every.triu() if group.commutative else every).nonzero()
+
+
+def split_pairs(group: Group, share: float, members: int, *key: str | int, shuffled: bool = False) -> Split:
+    """A share of the distinct pairs for training, drawn for each member from the stream (key, member).
+
+    `shuffled`: their results are permuted over all pairs: the null, in which there is nothing to generalise. Raises
+    ValueError where either part would be empty.
+    """
+    pairs = distinct_pairs(group)
+    results = group.table[pairs[:, 0], pairs[:, 1]]
+    count = round(share * len(pairs))
+    if not 0 < count < len(pairs):
+        raise ValueError(
+            f"{group.name}: a share of {share:g} of {len(pairs)} distinct pairs leaves {count} for training and "
+            f"{len(pairs) - count} for the test; both need some: change share."
+        )
+    orders, labels = [], []
+    for member in range(members):
+        generator = stream(*key, member)
+        orders.append(torch.randperm(len(pairs), generator=generator))
+        labels.append(results[torch.randperm(len(pairs), generator=generator)] if shuffled else results)
+    order, label = torch.stack(orders), torch.stack(labels).gather(1, torch.stack(orders))
+    return Split(
+        Examples(pairs[order[:, :count]], label[:, :count]), Examples(pairs[order[:, count:]], label[:, count:])
+    )
+
+
+def all_pairs(group: Group, members: int) -> Int[Tensor, "members pairs 2"]:
+    """Every ordered pair, row by row of the table."""
+    return torch.ones_like(group.table).nonzero().expand(members, -1, 2)
