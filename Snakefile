@@ -22,10 +22,10 @@ rule all:
         all_of(STANDARD),
 
 
-# What one browses of each experiment that may have it, optional ones included.
+# What one browses of each of these that may have it.
 rule atlases:
     input:
-        paths(rules.atlas.output.index, experiment=with_tracks(plan.config.experiments)),
+        paths(rules.atlas.output.index, experiment=with_tracks(STANDARD)),
 
 
 # Each experiment is a target by its name, `snakemake stability`; and so is each collection, `snakemake seeds`.

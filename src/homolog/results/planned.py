@@ -64,7 +64,11 @@ def planned(snakefile: Path = SNAKEFILE, configfiles: Sequence[Path] = ()) -> It
             )
             workflow = api._workflow
             plan = workflow.globals["plan"]
-            names = {*plan.config.experiments, "atlases", *exported(plan)}
+            atlas = workflow.globals["rules"].atlas.output.index
+            atlases = [
+                atlas.format(experiment=name) for name in plan.config.experiments if plan.experiment(name).has_tracks
+            ]
+            names = {*plan.config.experiments, *atlases, *exported(plan)}
             profile = yaml.safe_load((snakefile.parent / "profiles" / "default" / "config.yaml").read_text())
             # Up to this size `adopt` records what inputs held, so that newer but equal ones are no reason.
             largest = profile["max-checksum-file-size"]
