@@ -81,6 +81,7 @@ ANALYSES: dict[str, str] = {
     "how_many": "homolog.analyses.how_many:how_many",
     "self_simulation": "homolog.analyses.self_simulation:self_simulation",
     "grokking": "homolog.analyses.grokking:grokking",
+    "reuse": "homolog.analyses.reuse:reuse",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -105,6 +106,7 @@ FIGURES: dict[str, str] = {
     "how_many": "homolog.figures.how_many",
     "self_simulation": "homolog.figures.self_simulation",
     "grokking": "homolog.figures.grokking",
+    "reuse": "homolog.figures.reuse",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
@@ -123,6 +125,7 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "how_many": ("how_many",),
     "self_simulation": ("self_simulation",),
     "grokking": ("grokking",),
+    "reuse": ("reuse",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

@@ -19,7 +19,7 @@ from homolog.config.base import (
     Several,
     registered,
 )
-from homolog.config.groups import GrokkingOptions
+from homolog.config.groups import GrokkingOptions, ReuseOptions
 from homolog.config.layers import ArrangementLayersOptions, CausalFeaturesOptions, WeightSparsityOptions
 from homolog.config.planted import RecoveryOptions
 from homolog.config.repeated import FixedFeaturesOptions, HowManyOptions, SAETwiceOptions, SelfSimulationOptions
@@ -43,7 +43,8 @@ Analysis: TypeAlias = Annotated[
     | FixedFeaturesOptions
     | HowManyOptions
     | SelfSimulationOptions
-    | GrokkingOptions,
+    | GrokkingOptions
+    | ReuseOptions,
     Field(discriminator="name"),
 ]
 
