@@ -26,8 +26,8 @@ TITLES = {
     "test_accuracy": "accuracy on held-out pairs of new tokens",
     "first_accuracy": "accuracy on held-out pairs of the first tokens",
     "found_at": "step from which on 95 % of the held-out pairs are right",
-    "area": "area above the curve from scratch, of what is possible",
-    "same_units": "absolute correlation of units' embeddings, first and new",
+    "area": "area above the curve from scratch",
+    "same_units": "correlation of units, first and new",
     "same_irreps": "correlation of irreps' energies, first and new embeddings",
 }
 
