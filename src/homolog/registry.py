@@ -47,6 +47,8 @@ WORLDS: dict[str, str] = {
     "planted": "homolog.worlds.planted:planted",
     "sources": "homolog.worlds.sources:sources",
     "digits": "homolog.worlds.digits:digits",
+    "animals": "homolog.worlds.animals:animals",
+    "combinations": "homolog.worlds.combinations:combinations",
 }
 VIEWS: dict[str, str] = {
     "score": "homolog.alignment.views.score:Score",
@@ -82,6 +84,10 @@ ANALYSES: dict[str, str] = {
     "self_simulation": "homolog.analyses.self_simulation:self_simulation",
     "grokking": "homolog.analyses.grokking:grokking",
     "reuse": "homolog.analyses.reuse:reuse",
+    "animals": "homolog.analyses.animals:animals",
+    "red_triangle": "homolog.analyses.red_triangle:red_triangle",
+    "tails": "homolog.analyses.tails:tails",
+    "tuning": "homolog.analyses.tuning:tuning",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -107,6 +113,10 @@ FIGURES: dict[str, str] = {
     "self_simulation": "homolog.figures.self_simulation",
     "grokking": "homolog.figures.grokking",
     "reuse": "homolog.figures.reuse",
+    "animals": "homolog.figures.animals",
+    "red_triangle": "homolog.figures.red_triangle",
+    "tails": "homolog.figures.tails",
+    "tuning": "homolog.figures.tuning",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
@@ -126,6 +136,10 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "self_simulation": ("self_simulation",),
     "grokking": ("grokking",),
     "reuse": ("reuse",),
+    "animals": ("animals",),
+    "red_triangle": ("red_triangle",),
+    "tails": ("tails",),
+    "tuning": ("tuning",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

@@ -148,7 +148,8 @@ def oracle_features(train: Drawn) -> tuple[Float[Tensor, "features units"], Floa
     could have had these rows teach. The axes of a dense part stand behind the features.
     """
     codes = torch.cat([train.codes, *_dense(train), torch.ones(len(train.codes), 1)], 1).double()
-    gram = codes.T @ codes
+    # Rows have few features each.
+    gram = torch.sparse.mm(codes.T.to_sparse(), codes)
     gram.diagonal().add_(RIDGE)
     solved = torch.linalg.solve(gram, codes.T @ train.rows.double()).float()
     return solved[:-1], solved[-1]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias, get_args
 from pydantic import Discriminator, Field, Tag
 
 from homolog.config.analyses import RunsAnalysis, StabilityOptions, TrapsOptions
+from homolog.config.animals import AnimalsOptions, RedTriangleOptions
 from homolog.config.base import (
     LARGEST,
     Amount,
@@ -24,6 +25,7 @@ from homolog.config.layers import ArrangementLayersOptions, CausalFeaturesOption
 from homolog.config.planted import RecoveryOptions
 from homolog.config.repeated import FixedFeaturesOptions, HowManyOptions, SAETwiceOptions, SelfSimulationOptions
 from homolog.config.toys import ArrangementOptions, DoubleDescentOptions, SuperpositionOptions, TopMOptions
+from homolog.config.units import TailsOptions, TuningOptions
 from homolog.registry import FIGURES
 
 FigureName: TypeAlias = Annotated[str, *registered(FIGURES)]
@@ -44,7 +46,11 @@ Analysis: TypeAlias = Annotated[
     | HowManyOptions
     | SelfSimulationOptions
     | GrokkingOptions
-    | ReuseOptions,
+    | ReuseOptions
+    | AnimalsOptions
+    | RedTriangleOptions
+    | TailsOptions
+    | TuningOptions,
     Field(discriminator="name"),
 ]
 

@@ -86,4 +86,49 @@ class DigitsOptions(WorldOptions):
     """Steps that the network is trained."""
 
 
-World: TypeAlias = Annotated[PlantedOptions | SourcesOptions | DigitsOptions, Field(discriminator="world")]
+class AnimalsWorldOptions(WorldOptions):
+    """Animals that are sums of attributes."""
+
+    world: Literal["animals"]
+    """The kind of world."""
+    animals: Grid[Count] = 1000
+    """Animals."""
+    attributes: Grid[Count] = 50
+    """Attributes, each with a dimension of its own."""
+    labels: Grid[Amount] = 0
+    """Further dimensions, in which an animal's coefficients mean nothing but which animal it is."""
+    shows: Grid[Literal["animals", "both", "attributes"]] = "animals"
+    """What a row is made of: one animal, one animal and attributes besides, or attributes alone."""
+    active: Grid[Positive] = 3.0
+    """Attributes on a row, on average, where rows have any of their own."""
+    noise: Grid[NonNegative] = 0.1
+    """Norm of a row's noise (root mean square), over the mean size of a feature."""
+
+
+class CombinationsWorldOptions(WorldOptions):
+    """Objects with a colour and a shape, of which some combinations are never shown."""
+
+    world: Literal["combinations"]
+    """The kind of world."""
+    units: Grid[Count] = 24
+    """Dimensions."""
+    values: Grid[Count] = 6
+    """Colours, and as many shapes."""
+    held_out: Grid[Amount] = 6
+    """Combinations that are never shown, at most as many as colours: each of another colour and shape."""
+    objects: Grid[Count] = 1
+    """Objects on a row, whose parts add up."""
+    alone: Grid[Fraction] = 0.5
+    """Share of objects that have a colour or a shape alone."""
+    correlation: Grid[ProperFraction] = 0.0
+    """Share of objects whose shape is the one of their colour; that of all others is drawn from all shapes."""
+    own: Grid[NonNegative] = 0.0
+    """Size of a direction that each combination has of its own, over that of a colour; 0: there are none."""
+    noise: Grid[NonNegative] = 0.1
+    """Norm of a row's noise (root mean square), over the size of a colour."""
+
+
+World: TypeAlias = Annotated[
+    PlantedOptions | SourcesOptions | DigitsOptions | AnimalsWorldOptions | CombinationsWorldOptions,
+    Field(discriminator="world"),
+]

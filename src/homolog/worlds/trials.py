@@ -22,6 +22,8 @@ Spec = dict[str, Any]
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 # Members that are trained as one tensor program: as many as keep a step's tensors near the processor.
 TOGETHER = 32
+# Larger dictionaries than this (latents x units) gain nothing by it: they train one by one, by the fast steps.
+ALONE = 2**14
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ def fit_trials(
             if pca_first:
                 own = own | {"n_latents": own["n_latents"] - own["dense"], "dense": 0}
             members += [Member(own, seed, "all", samples, partner, key) for seed in decomposition["seeds"]]
-    fitted = fit_members(decomposition["method"], members, progress, together=TOGETHER)
+    largest = max((one.options["n_latents"] * one.activations.units for one in members), default=0)
+    together = TOGETHER if largest <= ALONE else 1
+    fitted = fit_members(decomposition["method"], members, progress, together=together)
     seeds = len(decomposition["seeds"])
     for number, (trial, point, own, components) in enumerate(places):
         found = [one.to("cpu") for one in fitted[number * seeds : (number + 1) * seeds]]
