@@ -88,6 +88,7 @@ ANALYSES: dict[str, str] = {
     "red_triangle": "homolog.analyses.red_triangle:red_triangle",
     "tails": "homolog.analyses.tails:tails",
     "tuning": "homolog.analyses.tuning:tuning",
+    "residual_directions": "homolog.analyses.residual_directions:residual_directions",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -117,6 +118,7 @@ FIGURES: dict[str, str] = {
     "red_triangle": "homolog.figures.red_triangle",
     "tails": "homolog.figures.tails",
     "tuning": "homolog.figures.tuning",
+    "residual_directions": "homolog.figures.residual_directions",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
@@ -140,6 +142,7 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "red_triangle": ("red_triangle",),
     "tails": ("tails",),
     "tuning": ("tuning",),
+    "residual_directions": ("residual_directions",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

@@ -21,6 +21,7 @@ from homolog.config.base import (
     registered,
 )
 from homolog.config.groups import GrokkingOptions, ReuseOptions
+from homolog.config.circuits import ResidualDirectionsOptions
 from homolog.config.layers import ArrangementLayersOptions, CausalFeaturesOptions, WeightSparsityOptions
 from homolog.config.planted import RecoveryOptions
 from homolog.config.repeated import FixedFeaturesOptions, HowManyOptions, SAETwiceOptions, SelfSimulationOptions
@@ -51,6 +52,7 @@ Analysis: TypeAlias = Annotated[
     | RedTriangleOptions
     | TailsOptions
     | TuningOptions,
+    | ResidualDirectionsOptions,
     Field(discriminator="name"),
 ]
 
