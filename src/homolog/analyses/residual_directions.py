@@ -39,7 +39,8 @@ TITLES = {
     "head_cost": "cost of a head's output at its mean",
     "accuracy": "accuracy",
 }
-Basis = Float[Tensor, "directions width"]
+# Rows are orthonormal; two of them in one call may differ in number.
+Basis = Float[Tensor, "_ width"]
 
 
 def residual_directions(

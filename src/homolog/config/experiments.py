@@ -20,8 +20,8 @@ from homolog.config.base import (
     Several,
     registered,
 )
-from homolog.config.groups import GrokkingOptions, ReuseOptions
 from homolog.config.circuits import ResidualDirectionsOptions
+from homolog.config.groups import GrokkingOptions, ReuseOptions
 from homolog.config.layers import ArrangementLayersOptions, CausalFeaturesOptions, WeightSparsityOptions
 from homolog.config.planted import RecoveryOptions
 from homolog.config.repeated import FixedFeaturesOptions, HowManyOptions, SAETwiceOptions, SelfSimulationOptions
@@ -51,7 +51,7 @@ Analysis: TypeAlias = Annotated[
     | AnimalsOptions
     | RedTriangleOptions
     | TailsOptions
-    | TuningOptions,
+    | TuningOptions
     | ResidualDirectionsOptions,
     Field(discriminator="name"),
 ]
