@@ -31,9 +31,9 @@ READS = ("query", "key", "value")
 TITLES = {
     "kept": "directions that can't be ablated",
     "varying": "directions with any variance",
-    "ablated": "cost of ablating these alone",
-    "rest": "cost of ablating all others",
-    "patched": "answers that these carry over from another input",
+    "ablated": "cost of ablating these",
+    "rest": "cost of all others",
+    "patched": "answers that these carry over",
     "changed": "answers that the whole position carries over",
     "reads": "how much more a head reads of these than of random ones",
     "head_cost": "cost of a head's output at its mean",
@@ -201,8 +201,9 @@ def _reads(model: GPT, bases: dict[tuple[int, int], Basis], places: int) -> np.n
     By block, head, what is read, and whether the directions are those of the places (the mean over places) or of the
     pointer, at the site that the attention reads. Maps are taken with the gains of the norm before them.
     """
-    found = np.full((len(model.blocks), model.blocks[0].attention.heads, len(READS), 2), np.nan)
-    for number, block in enumerate(model.blocks):
+    blocks: list[Any] = list(model.blocks)
+    found = np.full((len(blocks), blocks[0].attention.heads, len(READS), 2), np.nan)
+    for number, block in enumerate(blocks):
         weight = (block.attention.read.weight * block.norm_1.weight).detach()
         maps = weight.unflatten(0, (3, block.attention.heads, -1))
         for of, positions in enumerate((range(places), [places])):
@@ -224,10 +225,10 @@ def share_read(weight: Float[Tensor, "read width"], basis: Basis) -> float:
 @torch.no_grad()
 def _head_cost(held: Trial, block: int, head: int) -> float:
     """What it costs to put a head's output at its mean over inputs, position by position."""
-    attention = held.model.blocks[block].attention
+    attention: Any = held.model.blocks[block].attention
 
     def at_mean(_module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-        heads = inputs[0].unflatten(-1, (attention.heads, -1)).clone()
+        heads = inputs[0].unflatten(-1, (attention.heads, -1)).clone()  # type: ignore[no-untyped-call]
         heads[:, :, head] = heads[:, :, head].mean(0)
         return (heads.flatten(2),)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -56,7 +58,7 @@ def train_pointing(
     for replicate in range(replicates):
         with drawn_by("pointing", "start", replicate):
             models.append(GPT(task.vocabulary, task.places + 1, width, blocks, heads))
-    begun, _ = stack_module_state(models)  # type: ignore[arg-type]  # a list of modules
+    begun, _ = stack_module_state(models)
     draws = [stream("pointing", "rows", replicate) for replicate in range(replicates)]
 
     def logits(parameters: Parameters, rows: Tensor) -> Tensor:
@@ -107,6 +109,15 @@ def _parts(model: GPT) -> list[Callable[[Tensor], Tensor]]:
     """What leads from each site to the next."""
     found: list[Callable[[Tensor], Tensor]] = []
     for block in model.blocks:
-        found.append(lambda x, block=block: x + block.attention(block.norm_1(x)))
-        found.append(lambda x, block=block: x + block.mlp(block.norm_2(x)))
+        found += [partial(_attend, block), partial(_think, block)]
     return found
+
+
+def _attend(block: Any, x: Tensor) -> Tensor:
+    attended: Tensor = x + block.attention(block.norm_1(x))
+    return attended
+
+
+def _think(block: Any, x: Tensor) -> Tensor:
+    thought: Tensor = x + block.mlp(block.norm_2(x))
+    return thought
