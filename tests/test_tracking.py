@@ -15,11 +15,13 @@ import xarray as xr
 import yaml
 from making import complete, gaussian, make_rows, seeded
 from planted import LATENTS, RETRAINED, UNITS, codes_of, make_run, make_runs, reading
+from torch.testing import assert_close
 from workspace import ROOT
 
 import homolog
 from homolog.alignment.gauge import no_gauge
 from homolog.alignment.layer import FOLDS
+from homolog.alignment.similarity import standardise
 from homolog.analyses.changes import follow
 from homolog.analyses.consensus import Groups, Series, level_of, tracked
 from homolog.analyses.rival import JointCodes, hold_against, read_joint_codes
@@ -617,7 +619,9 @@ def test_planning_names_groups_and_changes():
     assert nested["trained independently"][0]["initial"] == "digits_mlp-untrained/seed_0"
     made = {name for name, one in plan.config.experiments.items() if isinstance(one, MadeExperiment)}
     assert "traps" in made
-    assert {name for name in plan.config.experiments if not plan.experiment(name).has_tracks} == made
+    without = {name for name, one in plan.config.experiments.items() if one.analysis.name != "stability"}
+    assert made < without
+    assert {name for name in plan.config.experiments if not plan.experiment(name).has_tracks} == without
     assert json.loads(plan.spec("track", experiment="crosscoder"))["joint"] == [
         {"name": "cross", "gauge": "write_out_norm"}
     ]
@@ -765,3 +769,19 @@ def test_survival_is_drawn_on_the_page_of_latents_where_there_are_tracks(whole):
     cell = pages(dataset)[0].isel(decomposition=0)
     drawn_shares = next(line.get_ydata() for line in shown[0].lines if line.get_lw() == 1.6 and line.get_ls() == "-")
     np.testing.assert_array_equal(drawn_shares, cell.survival.values)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_sparse_codes_correlate_as_dense_ones_do_shuffled_or_not(signed):
+    generator = seeded(0)
+    dense = {fold: gaussian(400, 12, seed=n) for n, fold in enumerate(FOLDS)}
+    few = {fold: x * (torch.rand(x.shape, generator=generator) < 0.05) for fold, x in dense.items()}
+    labels = {fold: torch.arange(400) % 7 for fold in FOLDS}
+    a, b = Codes.of(few, labels), Codes.of({fold: few[fold] + x * (x > 2.5) for fold, x in dense.items()}, labels)
+    assert a.by_sample is not None
+    assert Codes.of(dense, labels).by_sample is None
+    assert b.moments.keys() == b.by_sample.keys()
+    for other in (b, b.shuffled(seeded(1), within_class=False), b.shuffled(seeded(2), within_class=True)):
+        for fold, found in zip(FOLDS, correlate(a, other, signed), strict=True):
+            expected = standardise(a.values[fold]) @ standardise(other.values[fold]).T
+            assert_close(found, expected if signed else expected.abs(), rtol=0, atol=1e-12)

@@ -20,14 +20,19 @@ class OfCodes(View):
 
     # Only so many inputs of each fold are looked at; None: all.
     rows: int | None = None
+    # The last that were asked for, and of what.
+    _of: tuple[Layer, Dictionary, Signatures] | None = None
 
     @abstractmethod
     def seen(self, codes: Float[Tensor, "samples latents"]) -> Float[Tensor, "latents samples"]:
         """What is compared of the codes: rows of norm 1, or of zeros."""
 
     def signatures(self, layer: Layer, dictionary: Dictionary) -> Signatures:
-        seen = {fold: self.seen(dictionary.codes(x[: self.rows])) for fold, x in layer.activations.items()}
-        return Signatures(seen["match"], seen["score"])
+        # All draws of a null permute the same codes, which take longer to compute than to permute.
+        if self._of is None or self._of[0] is not layer or self._of[1] is not dictionary:
+            seen = {fold: self.seen(dictionary.codes(x[: self.rows])) for fold, x in layer.activations.items()}
+            self._of = layer, dictionary, Signatures(seen["match"], seen["score"])
+        return self._of[2]
 
     def null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures:
         """Inputs permuted: the codes keep their distribution and their correlations with each other.
