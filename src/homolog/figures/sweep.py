@@ -37,7 +37,20 @@ def headline(dataset: xr.Dataset) -> str:
     said = [_of_line(page.isel(line=number), name) for number in range(page.sizes["line"])]
     null, ceiling = float(page[f"{name}_null"].max()), float(page[f"{name}_ceiling"].min())
     floor = f"Chance is {null:.2f} at most, the ceiling {ceiling:.2f} at least."
-    return f"{page[name].attrs['long_name']}, at best: {'; '.join(said)}. {floor}"
+    return f"{page[name].attrs['long_name']}, at best: {'; '.join(said)}. {floor}{_of_slopes(page)}"
+
+
+def _of_slopes(page: xr.Dataset) -> str:
+    """As which power of another option the place grows from which on a line is lost."""
+    if "falls_at_slope" not in page:
+        return ""
+    along, against = (AXES.get(page.attrs[name], page.attrs[name]) for name in ("along", "against"))
+    powers = [f"{one.family.item()} {said_with_bounds(one, 'falls_at_slope')}".strip() for one in _each(page, "family")]
+    return f" The {along} above which less than half is left goes as the {against} to the power: {'; '.join(powers)}."
+
+
+def _each(page: xr.Dataset, dim: str) -> list[xr.Dataset]:
+    return [page.isel({dim: place}) for place in range(page.sizes[dim])]
 
 
 def _of_line(own: xr.Dataset, name: str) -> str:
