@@ -143,7 +143,6 @@ def test_circuits_learn_a_rare_fact_and_read_its_direction():
         2e-2,
         48,
         ("a",),
-        (seeded(5), seeded(6)),
     )
     truth = trial.test.codes[:, some].sum(1)[None]
     said = circuits.outputs(found, trial.test.rows[None])
@@ -161,7 +160,6 @@ def test_circuits_learn_a_rare_fact_and_read_its_direction():
             1.0,
             4,
             ("a",),
-            (seeded(0), seeded(0)),
         )
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from homolog.analyses.grokking import _first, grokking
+from homolog.analyses.grokking import grokking
 from homolog.analyses.reuse import reuse
 from homolog.figures import grokking as grokking_figure
 from homolog.figures import reuse as reuse_figure
 from homolog.groups.base import energies, logit_energies
 from homolog.groups.named import named
 from homolog.streams import stream
-from homolog.toys.composing import Composing, all_pairs, distinct_pairs, split_pairs
+from homolog.toys.composing import Composing, all_pairs, distinct_pairs, reached_at, split_pairs
 
 GROUPS = ("Z2", "Z7", "Z12", "A5", "S5")
 
@@ -149,7 +149,7 @@ def test_a_tied_network_cannot_tell_mirror_images_apart(combine):
 
 def test_reaching_counts_from_where_it_stays():
     accuracy = np.array([[0.1, 1.0, 0.5, 1.0, 1.0], [0.1] * 5, [1.0] * 5])
-    np.testing.assert_array_equal(_first(accuracy, np.arange(5) * 10), [30, np.nan, 0])
+    np.testing.assert_array_equal(reached_at(accuracy, np.arange(5) * 10, 0.99), [30, np.nan, 0])
 
 
 def test_addition_is_found_and_a_table_without_rule_is_not():

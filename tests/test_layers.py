@@ -18,11 +18,12 @@ from homolog.analyses.ablation import answered, between_variance, lost, splits
 from homolog.analyses.arrangement_layers import _empty, arrangement_layers
 from homolog.analyses.by_run import class_means, held_out, neurons, over_runs, units_of
 from homolog.analyses.causal_features import causal_features, partial_rank_correlation
-from homolog.analyses.virtual_weights import first_below, mean_reads, participation, unexplained, virtual_weights
+from homolog.analyses.virtual_weights import first_below, mean_reads, unexplained, virtual_weights
 from homolog.analyses.weight_sparsity import weight_sparsity
 from homolog.figures import arrangement_layers as arrangement_figure
 from homolog.figures import causal_features as causal_figure
 from homolog.figures import weight_sparsity as sparsity_figure
+from homolog.toys.top_m import participation
 
 WIDTHS = [10, 8, 9]
 

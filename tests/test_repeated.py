@@ -15,10 +15,10 @@ from workspace import ROOT
 from homolog.analyses.counting import detectable, gaussian_length, length_at_best, length_by, mmcs, stable_latents
 from homolog.analyses.fixed_features import fixed_features
 from homolog.analyses.how_many import estimates, how_many
-from homolog.analyses.recovered import oracle_features
+from homolog.analyses.recovered import auc_between, oracle_features
 from homolog.analyses.sae_twice import COMPONENTS, SHARED, alike, components, design, sae_twice, shared_by
 from homolog.analyses.self_simulation import self_simulation, told_apart
-from homolog.analyses.suggested import auc, evidence, suggest
+from homolog.analyses.suggested import evidence, suggest
 from homolog.config import parse_config
 from homolog.config.worlds import PlantedOptions
 from homolog.decompositions.fit import fit_members
@@ -135,8 +135,8 @@ def test_trainings_that_share_more_are_more_alike():
 
 def test_areas_under_the_curve_of_known_orders():
     one, other = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 0.5])
-    assert (auc(one, other), auc(other, one), auc(one, one)) == (1, 0, 0.5)
-    assert auc(torch.tensor([1.0, 3.0]), torch.tensor([2.0])) == 0.5
+    assert (auc_between(one, other), auc_between(other, one), auc_between(one, one)) == (1, 0, 0.5)
+    assert auc_between(torch.tensor([1.0, 3.0]), torch.tensor([2.0])) == 0.5
 
 
 def test_suggested_directions_are_what_their_kinds_say():

@@ -12,10 +12,12 @@ import torch
 from making import gaussian, seeded
 from torch.testing import assert_close
 
+from homolog.alignment import kernels as comparing
+from homolog.alignment.assignment import kernels as assigning
 from homolog.config import parse_decomposition
 from homolog.decompositions.base import Member
 from homolog.decompositions.sae.fast.base import fast_step_of, one_by_one
-from homolog.decompositions.sae.fast.kernels import choosing, compiled, going_back, proposing
+from homolog.decompositions.sae.fast.kernels import choosing, going_back, proposing
 from homolog.decompositions.sae.fast.kernels.adam import adam_rows
 from homolog.decompositions.sae.fast.kernels.compiled import LANES, by_block, in_blocks
 from homolog.decompositions.sae.fast.kernels.thresholds import jump, to_threshold
@@ -184,11 +186,16 @@ def test_a_pre_activation_does_not_depend_on_its_place_in_the_list(units):
         assert codes.tolist() == whole[first:].tolist()
 
 
-def test_an_edit_of_any_kernel_file_lets_no_compiled_one_stand():
+@pytest.mark.parametrize(
+    ("kernel", "module"),
+    [(choosing.evaluate, choosing), (assigning.gather, assigning), (comparing.correlate, assigning)],
+)
+def test_an_edit_of_any_kernel_file_lets_no_compiled_one_stand(kernel, module):
     """Parts of `evaluate` come from another file than its own, and all files of the folder may lend some."""
-    folder = Path(compiled.__file__).parent
-    assert {name for name, _, _ in compiled.STAMP} == {path.name for path in folder.glob("*.py")}
-    assert choosing.evaluate._cache._cache_file._source_stamp[1] == compiled.STAMP
+    folder = Path(module.__file__).parent
+    stamp = kernel._cache._cache_file._source_stamp[1]
+    assert {name for name, _, _ in stamp} == {path.name for path in folder.glob("*.py")}
+    assert all((folder / name).stat().st_mtime_ns == changed for name, changed, _ in stamp)
 
 
 @pytest.mark.usefixtures("no_shape_checks")

@@ -778,9 +778,9 @@ def test_sparse_codes_correlate_as_dense_ones_do_shuffled_or_not(signed):
     few = {fold: x * (torch.rand(x.shape, generator=generator) < 0.05) for fold, x in dense.items()}
     labels = {fold: torch.arange(400) % 7 for fold in FOLDS}
     a, b = Codes.of(few, labels), Codes.of({fold: few[fold] + x * (x > 2.5) for fold, x in dense.items()}, labels)
-    assert a.by_sample is not None
-    assert Codes.of(dense, labels).by_sample is None
-    assert b.moments.keys() == b.by_sample.keys()
+    assert a.are_few
+    assert not Codes.of(dense, labels).are_few
+    assert b.sparse.keys() == {*FOLDS}
     for other in (b, b.shuffled(seeded(1), within_class=False), b.shuffled(seeded(2), within_class=True)):
         for fold, found in zip(FOLDS, correlate(a, other, signed), strict=True):
             expected = standardise(a.values[fold]) @ standardise(other.values[fold]).T

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -12,6 +13,7 @@ from making import make_member, method_of, seeded
 from torch.testing import assert_close
 from workspace import ROOT
 
+from homolog.analyses.by_trial import ByTrial, with_first_column
 from homolog.analyses.recovered import (
     at_best,
     codes_found,
@@ -28,7 +30,7 @@ from homolog.decompositions.fit import fit_members
 from homolog.figures.which_method import headline
 from homolog.planning.plan import Plan
 from homolog.registry import METHODS, WORLDS
-from homolog.worlds.base import orthonormal
+from homolog.worlds.base import Drawn, World, orthonormal
 from homolog.worlds.planted import planted
 from homolog.worlds.sources import sources
 from homolog.worlds.trials import Trial
@@ -217,3 +219,28 @@ def test_pca_finds_orthogonal_sources_of_unequal_variance_and_ica_those_that_are
 def test_bases_are_orthonormal():
     rows = orthonormal(5, 8, seeded(0))
     assert_close(rows @ rows.T, torch.eye(5), atol=1e-5, rtol=0)
+
+
+def test_numbers_of_trials_stand_by_world_column_and_replicate():
+    worlds = [{"options": {}, "group": name, "label": name} for name in "ab"]
+    fits = [{"labels": ["one", "two"], "grid": [{}, {}]}, {"labels": ["three"], "grid": [{}]}]
+    spec = {"worlds": worlds, "decompositions": fits, "options": {"replicates": 3}}
+    none = Drawn(torch.empty(0, 2), torch.empty(0, 0))
+    nowhere = World(torch.empty(0, 2), lambda *_: none, 0.0)
+    trials = [Trial(world, replicate, nowhere, none, none) for world in worlds for replicate in range(3)]
+    found = ByTrial.of(spec, ["beside"])
+    assert found.labels == ["one", "two", "three", "beside"]
+    assert [first for first, _ in with_first_column(fits)] == [0, 2]
+    for number, trial in enumerate(trials):
+        found.put(trial, {"best": number})
+        found.put(trial, {"f1": number, "curve": np.arange(5) + number}, 2)
+    values = found.values({"curve": ("step",)})
+    assert {name: dims for name, (dims, _) in values.items()} == {
+        "best": ("world", "replicate"),
+        "f1": ("world", "decomposition", "replicate"),
+        "curve": ("world", "decomposition", "replicate", "step"),
+    }
+    assert values["best"][1].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert values["f1"][1][:, 2].tolist() == values["best"][1].tolist()
+    assert np.isnan(values["f1"][1][:, [0, 1, 3]]).all()
+    assert values["curve"][1][1, 2, 0].tolist() == [3, 4, 5, 6, 7]

@@ -24,8 +24,8 @@ from benchmarks.peers.task import Clock, Member, Reader, batches
 for _name in ("torchvision", "torchvision.transforms"):
     sys.modules[_name] = ModuleType(_name)
     sys.modules[_name].__spec__ = ModuleSpec(_name, None)
-sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]  # type: ignore[attr-defined]
-matplotlib.cm.get_cmap = matplotlib.colormaps.get_cmap  # type: ignore[attr-defined]
+sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
+matplotlib.cm.get_cmap = matplotlib.colormaps.get_cmap
 from overcomplete.sae import SAE, BatchTopKSAE, JumpSAE, TopKSAE, heaviside, mse_l1, train_sae  # noqa: E402
 from overcomplete.sae.train import train_sae_amp  # noqa: E402
 

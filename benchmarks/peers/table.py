@@ -28,7 +28,7 @@ def rates(rounds: list[dict[str, Any]], batch_size: int) -> dict[str, list[float
     """Throughput of each round by the way in which the machine was used; ``machine`` is the better one in median."""
     found = {way: [throughput(r[way], batch_size) for r in rounds] for way in rounds[0]}
     best = max(("two_processes", "two_threads"), key=lambda way: median(found[way]))
-    return found | {"machine": found[best], "how": best.replace("_", " ")}  # type: ignore[dict-item]
+    return found | {"machine": found[best], "how": best.replace("_", " ")}
 
 
 def trainings(answer: dict[str, Any]) -> Trainings:

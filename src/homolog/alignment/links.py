@@ -93,7 +93,7 @@ def _one_to_one(
         b = found.index.numpy()[a]
         selected, scored = selection.exact(a, b), found.similarity.numpy()[a]
     else:
-        matched = match(selection.cpu().double(), scoring.cpu().double(), "hungarian")  # type: ignore[union-attr]
+        matched = match(selection.cpu().double(), scoring.cpu().double(), "hungarian")  # type: ignore[union-attr]  # both are of one kind
         index = matched.index.numpy()
         a = np.flatnonzero(index >= 0)
         b = index[a]

@@ -70,6 +70,11 @@ class SparseCodes:
         samples, latents = whole.shape
         return cls(samples, latents, _arrays(by_sample), _arrays(by_latent))
 
+    def in_order(self, order: Array) -> SparseCodes:
+        """The same codes with their samples in another order."""
+        start, latent, value = self.by_sample
+        return SparseCodes.of(scipy.sparse.csr_array((value, latent, start), (self.samples, self.latents))[order])
+
     @property
     def counts(self) -> Array:
         """Samples on which each latent is active."""
@@ -102,6 +107,10 @@ class _OfCodes(Pairs):
 
     def exact_blocks(self, rows: Array) -> Iterator[tuple[int, Array]]:
         yield 0, self._filled(rows, np.float64)
+
+    def matrix(self) -> Tensor:
+        """All similarities at once, (m, n), in float64."""
+        return torch.from_numpy(self._filled(np.arange(self.shape[0]), np.float64))
 
     def _filled(self, rows: Array, dtype: Any) -> Array:
         out = np.empty((len(rows), self.shape[1]), dtype)

@@ -38,6 +38,12 @@ def acceptance(spec: dict[str, Any], runs: dict[str, StoredRun]) -> xr.Dataset:
     return xr.Dataset({k: ("run", v) for k, v in columns.items()}, {"run": names})
 
 
+def counted_runs(accepted: xr.Dataset, names: Iterable[str]) -> list[str]:
+    """Those of some runs that count: a base is what the others must match, and has nothing to match itself."""
+    verdicts = dict(zip(accepted.run.values, accepted.accepted_run.values, strict=True))
+    return [name for name in names if verdicts.get(name, True)]
+
+
 def _reference(losses: dict[str, FinalLoss], name: str, others: list[str]) -> float:
     """The loss that a run must match; of a base, as the run itself has measured it by its own objective, if it has."""
     if not others:

@@ -22,6 +22,8 @@ KINDS = {
     "attribute": "it has an attribute besides",
     "graded": "how much of an attribute it has in all",
 }
+# Rows of a step of a circuit's training.
+BATCH = 96
 # Rows on which edges are counted: at most so many in which a fact is true, and so many in which it isn't.
 COUNTED = 192
 
@@ -71,26 +73,26 @@ def circuits_of(options: dict[str, Any], trials: list[Trial], progress: Progress
 def _trained(options: dict[str, Any], trials: list[Trial], progress: Progress) -> list[Circuits]:
     facts = [_facts(options, trial) for trial in trials]
     world = torch.tensor([i for i, (kinds, _) in enumerate(facts) for _ in kinds])
-    key = ("circuits", *trials[0].key)
-    parameters = circuits.train(
-        torch.stack([trial.train.rows for trial in trials]),
-        world,
-        torch.cat([_targets(trial.train, own) for trial, (_, own) in zip(trials, facts, strict=True)]),
-        options["circuit_units"],
-        options["circuit_steps"],
-        options["circuit_lr"],
-        BATCH,
-        key,
-        (stream(*key, "start"), stream(*key, "batches")),
-        progress,
-    )
+    rows = torch.stack([trial.train.rows for trial in trials])
+    targets = torch.cat([_targets(trial.train, own) for trial, (_, own) in zip(trials, facts, strict=True)])
+    parameters = train_circuits(options, rows, world, targets, ("circuits", *trials[0].key), progress)
     return [
         _measurable(trial, kinds, own, {name: one[world == i] for name, one in parameters.items()})
         for i, (trial, (kinds, own)) in enumerate(zip(trials, facts, strict=True))
     ]
 
 
-BATCH = 96
+def train_circuits(
+    options: dict[str, Any],
+    rows: Float[Tensor, "worlds rows units"],
+    world: Int[Tensor, " members"],
+    targets: Float[Tensor, "members rows"],
+    key: tuple[str | int, ...],
+    progress: Progress,
+) -> Parameters:
+    """Circuits of the size and the length of training that the analysis says."""
+    size, steps, lr = (options[f"circuit_{name}"] for name in ("units", "steps", "lr"))
+    return circuits.train(rows, world, targets, size, steps, lr, BATCH, key, progress)
 
 
 def _facts(options: dict[str, Any], trial: Trial) -> tuple[list[str], Float[Tensor, "facts features"]]:

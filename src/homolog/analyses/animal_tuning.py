@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from homolog.analyses.animal_circuits import BATCH
+from homolog.analyses.animal_circuits import train_circuits
 from homolog.streams import stream
 from homolog.toys import circuits
 from homolog.toys.training import Parameters, train_members
@@ -86,19 +86,7 @@ def _measured(
     train, test = (_seen(one, trial, states) for one in (trial.train, trial.test))
     asked, truth = (_targets(one, some).repeat(len(states), 1) for one in (trial.train, trial.test))
     world = torch.arange(len(states)).repeat_interleave(facts)
-    key = ("tuning circuits", *trial.key)
-    trained = circuits.train(
-        train,
-        world,
-        asked,
-        options["circuit_units"],
-        options["circuit_steps"],
-        options["circuit_lr"],
-        BATCH,
-        key,
-        (stream(*key, "start"), stream(*key, "batches")),
-        progress,
-    )
+    trained = train_circuits(options, train, world, asked, ("tuning circuits", *trial.key), progress)
     reads = circuits.read_in(trained, test[world], (truth > 0).float())
     between = torch.einsum("fd,sgd->sfg", unit(reads[:facts]), unit(reads.reshape(len(states), facts, -1)))
     first = {name: one[:facts].repeat(len(states), *[1] * (one.ndim - 1)) for name, one in trained.items()}

@@ -12,10 +12,11 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from homolog.alignment.nulls import spectral_rotation
+from homolog.alignment.similarity import cosine
 from homolog.analyses.animal_circuits import KINDS, Circuits, circuits_of
 from homolog.analyses.animal_tuning import tuned
-from homolog.analyses.recovered import oracle_features
+from homolog.analyses.by_trial import ByTrial, Values, with_first_column
+from homolog.analyses.recovered import auc_between, oracle_features
 from homolog.analyses.recovery import world_coords
 from homolog.analyses.replicates import over_replicates
 from homolog.dictionary import Dictionary
@@ -76,19 +77,9 @@ def animals(
     bounds; what is no dictionary's by ``world`` alone, and what fine-tuning does by ``world`` and ``strength``.
     `found_animals_null` and `found_attributes_null`: the dictionary turned within the spectrum of its rows.
     """
-    options, trials = spec["options"], trials_of(spec)
-    labels = [label for one in spec["decompositions"] for label in one["labels"]]
-    shape = len(spec["worlds"]), options["replicates"]
+    options, trials, found = spec["options"], trials_of(spec), ByTrial.of(spec, KNOWN)
     circuits = circuits_of(options, trials, progress)
     after, by_strength = tuned(options, trials, progress)
-    found: dict[str, np.ndarray] = {}
-
-    def put(numbers: Numbers, trial: Trial, column: int | None = None) -> None:
-        place = (spec["worlds"].index(trial.spec), trial.replicate)
-        for name, value in numbers.items():
-            size = shape if column is None else (*shape, len(labels) + len(KNOWN))
-            array = found.setdefault(name, np.full(size, np.nan))
-            array[place if column is None else (*place, column)] = value
 
     def measure(trial: Trial, bases: list[Basis]) -> Numbers:
         number = spec["worlds"].index(trial.spec) * options["replicates"] + trial.replicate
@@ -96,22 +87,18 @@ def animals(
         return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
 
     for trial, own in zip(trials, circuits, strict=True):
-        put(read_off(trial) | own.missed(), trial)
-        for column, basis in enumerate(known_bases(trial)):
-            put(measure(trial, [basis]), trial, len(labels) + column)
-    first = 0
-    for decomposition in spec["decompositions"]:
+        found.put(trial, read_off(trial) | own.missed())
+        for column, basis in enumerate(known_bases(trial), len(found.labels) - len(KNOWN)):
+            found.put(trial, measure(trial, [basis]), column)
+    for first, decomposition in with_first_column(spec["decompositions"]):
         for fitted in fit_trials(decomposition, trials, options["told"], device, progress):
             trial, dictionaries = fitted.trial, fitted.dictionaries
             chance = [_chance(options, trial, one, number) for number, one in enumerate(dictionaries)]
             null = {name: float(np.mean([one[name] for one in chance])) for name in chance[0]}
-            put(measure(trial, [basis_of(one) for one in dictionaries]) | null, trial, first + fitted.point)
-        first += len(decomposition["grid"])
-    dims = {2: ("world", "replicate"), 3: ("world", "replicate", "basis")}
-    values: dict[str, Any] = {name: (dims[array.ndim], array) for name, array in found.items()}
-    tuning = {name: (("world", "replicate", "strength"), array) for name, array in by_strength.items()}
-    coords = {"basis": [*labels, *KNOWN], "strength": options["strengths"]}
-    dataset = over_replicates(values | tuning, coords, TITLES)
+            found.put(trial, measure(trial, [basis_of(one) for one in dictionaries]) | null, first + fitted.point)
+    tuning: Values = {name: (("world", "replicate", "strength"), array) for name, array in by_strength.items()}
+    coords = {"basis": found.labels, "strength": options["strengths"]}
+    dataset = over_replicates(found.values(column="basis") | tuning, coords, TITLES)
     facts = {name: options[name] for name in ("replicates", "rows", "true_cosine", "kept", "distortion", "facts")}
     return dataset.assign_coords(_worlds(spec)).assign_attrs(experiment=spec["experiment"], **facts)
 
@@ -188,7 +175,7 @@ def _share(options: dict[str, Any], features: Tensor, directions: Tensor) -> flo
 
 def _nearest(features: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of each feature the largest absolute cosine with a latent, which one that is, and its sign."""
-    cosines = unit(features) @ unit(directions).T
+    cosines = cosine(features, directions).float()
     latent = cosines.abs().argmax(1)
     signed = cosines.gather(1, latent[:, None])[:, 0]
     return signed.abs(), latent, signed.sign()
@@ -202,8 +189,7 @@ def _found(options: dict[str, Any], trial: Trial, directions: Tensor) -> Numbers
 
 
 def _chance(options: dict[str, Any], trial: Trial, dictionary: Dictionary, number: int) -> Numbers:
-    covariance = torch.cov(trial.train.rows.double().T, correction=0)
-    turn = spectral_rotation(covariance, stream("null", *trial.key, number)).to(dictionary.directions)
+    turn = trial.turn(number).to(dictionary.directions)
     found = _found(options, trial, (dictionary.directions @ turn).float())
     return {f"{name}_null": value for name, value in found.items()}
 
@@ -234,12 +220,11 @@ def composed_or_new(options: dict[str, Any], trial: Trial, basis: Basis) -> Numb
     on = (codes[:, latent] * sign > 0) & (near >= options["true_cosine"])
     animal, attribute = (on[:, part] & here[:, part] for part in (slice(count), slice(count, None)))
     errors = [(one.rows - basis.codes(one) @ basis.directions - basis.offset).square().sum(1) for one in (drawn, new)]
-    worse, equal = (compare(errors[1][:, None], errors[0]).double().mean() for compare in (torch.gt, torch.eq))
     return {
         "both_on": float((animal.any(1) & attribute.any(1)).double().mean()),
         "composed_fvu": float(errors[0].sum() / drawn.rows.square().sum()),
         "new_fvu": float(errors[1].sum() / new.rows.square().sum()),
-        "told_apart": float(worse + equal / 2),
+        "told_apart": auc_between(errors[1], errors[0]),
     }
 
 

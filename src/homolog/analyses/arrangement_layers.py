@@ -15,12 +15,11 @@ from torch import Tensor
 from homolog.alignment.layer import FOLDS, Layer
 from homolog.alignment.nulls import haar_rotation
 from homolog.alignment.views.base import OF_STREAMS
-from homolog.analyses.admission import acceptance
+from homolog.analyses.admission import acceptance, counted_runs
 from homolog.analyses.by_run import Table, held_out, over_runs, units_of
 from homolog.analyses.causal_features import chosen
-from homolog.analyses.comparison import Fitted
+from homolog.analyses.comparison import Fitted, live_latents
 from homolog.analyses.stability import open_fitted
-from homolog.analyses.weight_sparsity import live_latents
 from homolog.store.runs import StoredRun
 from homolog.streams import stream
 from homolog.toys.arrangement import arranged, is_empty, welch_bound
@@ -55,8 +54,7 @@ def arrangement_layers(
     all sites share one space.
     """
     accepted = acceptance(spec, runs)
-    counts = dict(zip(accepted.run.values, accepted.accepted_run.values, strict=True))
-    counted = [run for run in spec["references"] if counts.get(run, True)]
+    counted = counted_runs(accepted, spec["references"])
     units, draws = units_of(spec["pairs"]), spec["options"]["null_draws"]
     fitted = {point: open_fitted(spec, runs, point, device) for point in spec["hook_points"]}
     last = {run: next(iter(fitted[spec["hook_points"][-1]].values()))[run].layer for run in counted}

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from homolog.alignment.layer import FOLDS, Layer
-from homolog.analyses.replicates import over_replicates
+from homolog.analyses.replicates import mean_of_known, over_replicates
 from homolog.dictionary import Dictionary
 
 # Numbers by decomposition, then run.
@@ -40,8 +40,7 @@ def over_runs(table: Table, units: Mapping[str, str], titles: Mapping[str, str] 
         for row, by_run in enumerate(table.values()):
             for column, unit in enumerate(replicates):
                 numbers = [found.get(name, np.nan) for run, found in by_run.items() if units[run] == unit]
-                known = [number for number in numbers if not np.isnan(number)]
-                array[row, column] = np.mean(known) if known else np.nan
+                array[row, column] = mean_of_known(numbers)
         values[name] = (("decomposition", "replicate"), array)
     found = over_replicates(values, {"decomposition": list(table)}, titles)
     return found.assign_attrs(replicates=len(replicates))

@@ -17,10 +17,11 @@ from homolog.alignment.layer import FOLDS, Layer
 from homolog.alignment.random_dictionaries import SPECTRAL, random_dictionary
 from homolog.alignment.views.score import Score
 from homolog.analyses.ablation import answered, lost, splits
-from homolog.analyses.admission import acceptance
+from homolog.analyses.admission import acceptance, counted_runs
 from homolog.analyses.by_run import Table, class_means, means, neurons, over_runs, units_of
-from homolog.analyses.comparison import Fitted
+from homolog.analyses.comparison import Fitted, live_latents
 from homolog.analyses.latents import by_latent, find_bases
+from homolog.analyses.replicates import mean_of_known
 from homolog.analyses.stability import open_fitted
 from homolog.dictionary import Dictionary
 from homolog.store.runs import StoredRun
@@ -60,9 +61,7 @@ def causal_features(
     like variance. `<name>_same_size`: its own amounts, on its own inputs, along the turned directions.
     """
     accepted = acceptance(spec, runs)
-    counts = dict(zip(accepted.run.values, accepted.accepted_run.values, strict=True))
-    # A base is what the others must match: it has nothing to match itself.
-    counted = {run for pair in spec["pairs"] for run in (pair["a"], pair["b"]) if counts.get(run, True)}
+    counted = {*counted_runs(accepted, [run for pair in spec["pairs"] for run in (pair["a"], pair["b"])])}
     points = [_at(spec, runs, point, counted, device, progress) for point in spec["hook_points"]]
     dataset = xr.concat(points, pd.Index(spec["hook_points"], name="hook_point"), data_vars="all")
     return dataset.merge(accepted).assign_attrs(experiment=spec["experiment"], tolerance=spec["options"]["tolerance"])
@@ -108,7 +107,7 @@ def chosen(fitted: Fitted) -> Dictionary:
 def _ablated(fitted: Fitted, draws: int) -> tuple[dict[str, Tensor], dict[str, float]]:
     """By latent, what its ablation does (NaN where it's dead), and the means over live ones beside their nulls."""
     layer, dictionary = fitted.layer, chosen(fitted)
-    live = torch.stack([(dictionary.codes(x) != 0).any(0) for x in layer.activations.values()]).all(0)
+    live = live_latents(layer, dictionary)
     own = _measured(layer, dictionary, dictionary)
     numbers = {name: torch.where(live, value, torch.nan) for name, value in own.items()}
     found = means(numbers) | {"live": float(live.sum())}
@@ -121,8 +120,7 @@ def _ablated(fitted: Fitted, draws: int) -> tuple[dict[str, Tensor], dict[str, f
             chance[kind].append(means({name: value[live] for name, value in drawn.items()}))
     for kind, rows in chance.items():
         for name in own:
-            known = [row[name] for row in rows if not np.isnan(row[name])]
-            found[f"{name}_{kind}"] = float(np.mean(known)) if known else np.nan
+            found[f"{name}_{kind}"] = float(mean_of_known([row[name] for row in rows]))
     numbers["size"] = torch.where(live, size(layer, dictionary), torch.nan)
     return numbers, found
 
@@ -152,8 +150,8 @@ def _returns(numbers: dict[str, Tensor], cell: xr.Dataset, run: int) -> dict[str
     causal = numbers["splits"].cpu().numpy()
     found = {}
     for kind, here in (("causal", causal == 1), ("other", causal == 0)):
-        found[f"similarity_{kind}"] = _mean(similarity[here])
-        found[f"returns_{kind}"] = _mean(returned[here])
+        found[f"similarity_{kind}"] = float(mean_of_known(similarity[here]))
+        found[f"returns_{kind}"] = float(mean_of_known(returned[here]))
     found["more_returns"] = found["returns_causal"] - found["returns_other"]
     columns = [numbers["destroyed"].cpu().numpy(), similarity, numbers["size"].cpu().numpy()]
     return found | {"with_return": partial_rank_correlation(*columns)}
@@ -175,11 +173,6 @@ def partial_rank_correlation(
     ab, ac, bc = np.corrcoef(ranks)[[0, 0, 1], [1, 2, 2]]
     left = (1 - ac**2) * (1 - bc**2)
     return float((ab - ac * bc) / np.sqrt(left)) if left > 1e-12 else np.nan
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else np.nan
 
 
 def _latents(

@@ -44,11 +44,8 @@ class Fitted:
 
     @cached_property
     def live(self) -> dict[Key, Bool[Tensor, " latents"]]:
-        """Latents that are active at least once in each fold of held-out inputs: dead ones would compare nothing."""
-        return {
-            key: torch.stack([(d.codes(x) != 0).any(0) for x in self.layer.activations.values()]).all(0)
-            for key, d in self.members.items()
-        }
+        """Dead latents would compare nothing."""
+        return {key: live_latents(self.layer, d) for key, d in self.members.items()}
 
     def signatures(self, view: View, key: Key, kind: str = OBSERVED, draw: int = 0) -> Signatures | None:
         """Signatures of the latents that the view sees, as they are or as one draw of a null has them."""
@@ -82,6 +79,11 @@ class Fitted:
             # A drawn latent that falls silent says nothing of chance.
             seen = seen & (found.match != 0).any(1) & (found.score != 0).any(1)
         return None if found is None else found.of(seen)
+
+
+def live_latents(layer: Layer, dictionary: Dictionary) -> Bool[Tensor, " latents"]:
+    """Latents that are active at least once in each fold of held-out inputs."""
+    return torch.stack([(dictionary.codes(rows) != 0).any(0) for rows in layer.activations.values()]).all(0)
 
 
 def _draw(view: View, kind: str, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:

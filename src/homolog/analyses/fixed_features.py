@@ -9,10 +9,11 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from homolog.analyses.recovered import described
+from homolog.analyses.by_trial import ByTrial, with_first_column
+from homolog.analyses.recovered import auc_between, described
 from homolog.analyses.recovery import world_coords
 from homolog.analyses.replicates import over_replicates
-from homolog.analyses.suggested import EVIDENCE, KINDS, OFF, auc, evidence, suggest, truth_for
+from homolog.analyses.suggested import EVIDENCE, KINDS, OFF, evidence, suggest, truth_for
 from homolog.decompositions.base import Member
 from homolog.decompositions.fit import fit_members
 from homolog.decompositions.samples import InMemory
@@ -41,28 +42,19 @@ def fixed_features(
     `evidence` by ``evidence`` and ``kind``, `off` by ``kind``, `auc` of true directions against each other kind, with
     `auc_initial` after one step (`auc_null` is 1/2); `fvu` by ``role``.
     """
-    options, trials = spec["options"], trials_of(spec)
-    labels = [label for one in spec["decompositions"] for label in one["labels"]]
-    shape = len(spec["worlds"]), len(labels), options["replicates"]
-    found: dict[str, np.ndarray] = {}
-    column = 0
-    for decomposition in spec["decompositions"]:
+    options, trials, found = spec["options"], trials_of(spec), ByTrial.of(spec)
+    for first, decomposition in with_first_column(spec["decompositions"]):
         for point, chosen in enumerate(decomposition["grid"]):
             key = decomposition["name"], point
             seeds = decomposition["seeds"]
             fitted = _fitted(decomposition["method"], chosen, key, seeds, trials, options, device, progress)
             for number, trial in enumerate(trials):
                 own = {role: [fitted[number, seed, role] for seed in seeds] for role in (*ROLES, "initial")}
-                row = spec["worlds"].index(trial.spec), column, trial.replicate
-                for name, value in _measured(trial, own, chosen["n_latents"], options["each"]).items():
-                    found.setdefault(name, np.full((*shape, *value.shape), np.nan))[row] = value
-            column += 1
+                found.put(trial, _measured(trial, own, chosen["n_latents"], options["each"]), first + point)
     along = {"evidence": ("by", "kind"), "off": ("kind",), "fvu": ("role",)}
-    auc_dims = {"auc": ("by", "other"), "auc_initial": ("by", "other")}
-    dims = ("world", "decomposition", "replicate")
-    values: dict[str, Any] = {name: ((*dims, *(along | auc_dims)[name]), array) for name, array in found.items()}
-    coords = {"decomposition": labels, "by": list(EVIDENCE), "kind": list(KINDS), "other": list(KINDS[1:])}
-    dataset = over_replicates(values, coords | {"role": list(ROLES)} | world_coords(spec), TITLES)
+    along |= {"auc": ("by", "other"), "auc_initial": ("by", "other")}
+    coords = {"decomposition": found.labels, "by": list(EVIDENCE), "kind": list(KINDS), "other": list(KINDS[1:])}
+    dataset = over_replicates(found.values(along), coords | {"role": list(ROLES)} | world_coords(spec), TITLES)
     return dataset.assign(auc_null=0.5).assign_attrs(experiment=spec["experiment"], **options)
 
 
@@ -123,7 +115,7 @@ def _measured(trial: Trial, own: dict[str, list[Dictionary]], free: int, each: i
         found["evidence"].append(shown.mean(2))
         found["off"].append((shown[0] < bar).double().mean(1))
         for name, one in (("auc", shown), ("auc_initial", at_first)):
-            areas = [[auc(by[0], other) for other in by[1:]] for by in one]
+            areas = [[auc_between(by[0], other) for other in by[1:]] for by in one]
             found[name].append(torch.tensor(areas, dtype=torch.float64))
     fvu = [[described(one, trial.test)["fvu"] for one in own[role]] for role in ROLES]
     means = {name: torch.stack(values).mean(0).numpy() for name, values in found.items()}

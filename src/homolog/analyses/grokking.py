@@ -15,16 +15,8 @@ from homolog.analyses.replicates import over_replicates
 from homolog.groups.base import Group, energies, logit_energies
 from homolog.groups.named import named
 from homolog.streams import stream
-from homolog.toys.composing import (
-    Composing,
-    Split,
-    accuracies,
-    all_pairs,
-    cross_entropies,
-    read_out,
-    split_pairs,
-)
-from homolog.toys.training import Parameters, train_members
+from homolog.toys.composing import Composing, Split, all_pairs, reached_at, read_out, split_pairs, train_composing
+from homolog.toys.training import Parameters, accuracies, cross_entropies
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 TABLES = ("operation", "no rule")
@@ -104,21 +96,7 @@ def _of_group(
     split = _both(group, own["share"], replicates, name)
     watched = _Watched(group, network, split, options["every"])
     begun = network.start(2 * replicates, stream("grokking", name, "start"))
-
-    def losses(parameters: Parameters, step: int) -> Tensor:
-        return cross_entropies(network.logits(parameters, split.train.pairs), split.train.labels)
-
-    train_members(
-        begun,
-        losses,
-        options["steps"],
-        own["lr"],
-        weight_decay=own["weight_decay"],
-        warm_up=0.03,
-        decay=False,
-        watch=watched,
-        progress=progress,
-    )
+    train_composing(network, begun, split.train, own, options["steps"], watched, progress)
     values = {key: np.stack(one, -1) for key, one in watched.found.items()}
     return _curves(values, watched.steps, group, replicates), _by_irrep(values, watched.steps, group, replicates)
 
@@ -134,18 +112,11 @@ def _curves(values: dict[str, np.ndarray], steps: list[int], group: Group, repli
     dims = ("table", "replicate", "step")
     curves = {key: (dims, one.reshape(2, replicates, -1)) for key, one in values.items() if not key.endswith("_energy")}
     reached = {
-        key: (dims[:2], _first(curves[curve][1], np.asarray(steps)))
+        key: (dims[:2], reached_at(curves[curve][1], np.asarray(steps), LEARNED))
         for key, curve in (("fitted_at", "train_accuracy"), ("found_at", "test_accuracy"))
     }
     found = over_replicates({**curves, **reached}, {"table": list(TABLES), "step": steps}, TITLES)
     return found.assign(test_accuracy_null=((), 1 / group.order))
-
-
-def _first(accuracy: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """The first measured step from which on accuracy stays above `LEARNED`; NaN where it never does."""
-    below = accuracy < LEARNED
-    last = np.where(below.any(-1), below.shape[-1] - np.argmax(below[..., ::-1], -1), 0)
-    return np.where(last < len(steps), steps[np.minimum(last, len(steps) - 1)], np.nan)
 
 
 def _by_irrep(values: dict[str, np.ndarray], steps: list[int], group: Group, replicates: int) -> xr.Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from homolog.alignment.nulls import Spectrum
+from homolog.analyses.by_trial import ByTrial, with_first_column
 from homolog.analyses.counting import (
     detectable,
     found_features,
@@ -23,7 +23,6 @@ from homolog.analyses.recovered import live
 from homolog.analyses.recovery import world_coords
 from homolog.analyses.replicates import over_replicates
 from homolog.dictionary import Dictionary
-from homolog.streams import stream
 from homolog.worlds.trials import Progress, Spec, Trial, fit_trials, trials_of
 
 ESTIMATES = ("live", "mmcs", "bits", "stable")
@@ -52,25 +51,17 @@ def how_many(
     """
     options, trials = spec["options"], trials_of(spec)
     sizes, most = options["sizes"], max(len(one.world.features) for one in trials)
-    labels = [label for one in spec["decompositions"] for label in one["labels"]]
-    shape = len(spec["worlds"]), len(labels), options["replicates"]
-    found: dict[str, np.ndarray] = {}
-    column = 0
-    for decomposition in spec["decompositions"]:
+    found = ByTrial.of(spec)
+    for first, decomposition in with_first_column(spec["decompositions"]):
         by_size = [list(fit_trials(_of_size(decomposition, size), trials, False, device, progress)) for size in sizes]
         for rows in zip(*by_size, strict=True):
-            trial, point = rows[0].trial, rows[0].point
-            place = spec["worlds"].index(trial.spec), column + point, trial.replicate
-            for name, value in _measured(trial, [one.dictionaries for one in rows], options, most).items():
-                found.setdefault(name, np.full((*shape, *value.shape), np.nan))[place] = value
-        column += len(decomposition["grid"])
-    dims = ("world", "decomposition", "replicate")
-    values: dict[str, Any] = {name: ((*dims, *ALONG.get(name, ("size",))), array) for name, array in found.items()}
-    known = np.array([_known(one, options) for one in trials]).reshape(len(spec["worlds"]), -1, 4)
-    for number, name in enumerate(("features", "detectable", "bits_null", "bits_ceiling")):
-        values[name] = (("world", "replicate"), known[..., number])
-    coords = {"decomposition": labels, "size": sizes, "by": list(ESTIMATES), "rank": np.arange(1, most + 1)}
-    dataset = over_replicates(values, coords | world_coords(spec), TITLES)
+            numbers = _measured(rows[0].trial, [one.dictionaries for one in rows], options, most)
+            found.put(rows[0].trial, numbers, first + rows[0].point)
+    for trial in trials:
+        found.put(trial, _known(trial, options))
+    along = dict.fromkeys(found.by_column, ("size",)) | ALONG
+    coords = {"decomposition": found.labels, "size": sizes, "by": list(ESTIMATES), "rank": np.arange(1, most + 1)}
+    dataset = over_replicates(found.values(along), coords | world_coords(spec), TITLES)
     return dataset.assign_attrs(experiment=spec["experiment"], **options)
 
 
@@ -81,8 +72,7 @@ def _of_size(decomposition: Spec, size: int) -> Spec:
 def _measured(trial: Trial, by_size: list[list[Dictionary]], options: Spec, most: int) -> dict[str, np.ndarray]:
     """Counts by size, means over seeds, and the estimates, of one trial."""
     alive = [[one.directions[live(one, trial.test)] for one in own] for own in by_size]
-    spectrum = Spectrum.of(torch.cov(trial.train.rows.double().T, correction=0))
-    turns = [spectrum.rotation(stream("null", *trial.key, number)).float() for number in range(len(by_size[0]))]
+    turns = [trial.turn(number).float() for number in range(len(by_size[0]))]
     given = options["true_cosine"], options["quorum"]
     turned = [[one @ turn for one, turn in zip(own, turns, strict=True)] for own in alive]
     found: dict[str, Any] = {
@@ -118,13 +108,14 @@ def _mean(measure: Any, ones: list[torch.Tensor], others: list[torch.Tensor]) ->
     return float(np.mean([measure(one, other) for one, other in zip(ones, others, strict=True)]))
 
 
-def _known(trial: Trial, options: Spec) -> tuple[float, float, float, float]:
-    """Features, detectable ones, the bits of a Gaussian, and those by what rows are made of."""
-    bits = gaussian_length(trial.train, trial.test, options["precision"])
+def _known(trial: Trial, options: Spec) -> dict[str, float]:
+    """Features, detectable ones, the bits of a Gaussian, and those by what rows are made of; NaN if unknown."""
+    bits, unknown = gaussian_length(trial.train, trial.test, options["precision"]), float("nan")
     features = trial.world.features
     if not len(features):
-        return float("nan"), float("nan"), bits, float("nan")
+        return {"features": unknown, "detectable": unknown, "bits_null": bits, "bits_ceiling": unknown}
     noise = trial.spec["options"]["noise"]
     could = detectable(trial.train, noise, features.shape[1], options["true_cosine"])
     best = length_at_best(trial.test, features, len(trial.train.rows), options["precision"])
-    return float(len(features)), float(could.sum()), bits, best
+    counted = {"features": float(len(features)), "detectable": float(could.sum())}
+    return counted | {"bits_null": bits, "bits_ceiling": best}

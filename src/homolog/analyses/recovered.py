@@ -143,6 +143,12 @@ def auc(scores: Float[Tensor, "samples labels"], labels: Bool[Tensor, "samples l
     return torch.where(positive * negative > 0, found, torch.nan)
 
 
+def auc_between(one: Float[Tensor, " n"], other: Float[Tensor, " m"]) -> float:
+    """How often one of `one` is above one of `other`, ties half (Hanley & McNeil, 1982): the same area."""
+    labels = torch.cat([torch.ones_like(one, dtype=torch.bool), torch.zeros_like(other, dtype=torch.bool)])
+    return float(auc(torch.cat([one, other])[:, None], labels[:, None]))
+
+
 def oracle_features(train: Drawn) -> tuple[Float[Tensor, "features units"], Float[Tensor, " units"]]:
     """Features by least squares from the rows' true codes, and what is there without them: the best that any encoder
     could have had these rows teach. The axes of a dense part stand behind the features.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from homolog.alignment.nulls import spectral_rotation
+from homolog.analyses.by_trial import ByTrial, Values, with_first_column
 from homolog.analyses.recovered import (
     at_best,
     captured,
@@ -20,10 +20,9 @@ from homolog.analyses.recovered import (
     probed,
     stable_and_true,
 )
-from homolog.analyses.replicates import over_replicates
+from homolog.analyses.replicates import mean_of_known, over_replicates
 from homolog.analyses.sweeps import Sweep, slopes, summarised
 from homolog.dictionary import Dictionary
-from homolog.streams import stream
 from homolog.worlds.trials import Fitted, Progress, Trial, fit_trials, trials_of
 
 TITLES = {
@@ -48,7 +47,6 @@ TITLES = {
 RISING = ("f1", "f1_signed", "mmcs", "mmcs_back", "codes", "probe", "probe_sparse", "probe_dense")
 GUESSES = "guess_features", "guess_active"
 Numbers = dict[str, float]
-Values = dict[str, tuple[tuple[str, ...], np.ndarray]]
 
 
 def recovery(
@@ -62,24 +60,20 @@ def recovery(
     of them by ``line`` and the axis that it names, and what `homolog.analyses.sweeps.summarised` makes of those that
     are shown.
     """
-    options, trials, columns = spec["options"], trials_of(spec), columns_of(spec)
-    found: dict[str, np.ndarray] = {}
-    first = 0
-    for decomposition, pca_first in fits_of(spec):
-        for one in fit_trials(decomposition, trials, options["told"], device, progress, pca_first):
-            row = spec["worlds"].index(one.trial.spec), first + one.point, one.trial.replicate
-            for name, value in measured(one, options["true_cosine"]).items():
-                shape = len(spec["worlds"]), len(columns), options["replicates"]
-                found.setdefault(name, np.full(shape, np.nan))[row] = value
-        first += len(decomposition["grid"])
-    best = ceilings(spec, trials)
+    options, trials = spec["options"], trials_of(spec)
+    found = ByTrial(spec, [label for label, *_ in columns_of(spec)])
+    every, pca_first = zip(*fits_of(spec), strict=True)
+    for (first, decomposition), after in zip(with_first_column(every), pca_first, strict=True):
+        for one in fit_trials(decomposition, trials, options["told"], device, progress, after):
+            found.put(one.trial, measured(one, options["true_cosine"]), first + one.point)
+    for trial in trials:
+        best = at_best(trial.train, trial.test, trial.world.features, options["true_cosine"])
+        found.put(trial, {f"{name}_ceiling": value for name, value in best.items()})
     facts = {name: options[name] for name in ("replicates", "rows", "test_rows", "true_cosine", "shown")}
     facts["experiment"] = spec["experiment"]
     if options["along"] is not None:
-        return swept(spec, found, best).assign_attrs(facts)
-    values: Values = {name: (("world", "decomposition", "replicate"), array) for name, array in found.items()}
-    values |= {name: (("world", "replicate"), array) for name, array in best.items()}
-    dataset = over_replicates(values, {"decomposition": [label for label, *_ in columns]}, TITLES)
+        return swept(spec, found).assign_attrs(facts)
+    dataset = over_replicates(found.values(), {"decomposition": found.labels}, TITLES)
     return dataset.assign_coords(world_coords(spec)).assign_attrs(facts)
 
 
@@ -101,12 +95,12 @@ def columns_of(spec: dict[str, Any]) -> list[tuple[str, str, dict[str, Any], lis
     return columns
 
 
-def swept(spec: dict[str, Any], found: dict[str, np.ndarray], best: dict[str, np.ndarray]) -> xr.Dataset:
+def swept(spec: dict[str, Any], found: ByTrial) -> xr.Dataset:
     """All measures by line and along the axis, and what the lines come to."""
     options, columns = spec["options"], columns_of(spec)
     sweep = Sweep.of(options["along"], spec["worlds"], [(name, point, keys) for _, name, point, keys in columns])
-    whole = {name: sweep.unfolded(array) for name, array in found.items()}
-    whole |= {name: sweep.unfolded(np.repeat(one[:, None], len(columns), 1)) for name, one in best.items()}
+    whole = {name: sweep.unfolded(array) for name, array in found.by_column.items()}
+    whole |= {name: sweep.unfolded(np.repeat(one[:, None], len(columns), 1)) for name, one in found.whole.items()}
     values: Values = {name: (("line", sweep.along, "replicate"), array) for name, array in whole.items()}
     for name in RISING:
         values |= summarised(name, whole[name], sweep) if name in whole else {}
@@ -135,16 +129,6 @@ def world_coords(spec: dict[str, Any]) -> dict[str, Any]:
     return {"world": [one["label"] for one in worlds], "group": groups} | guesses
 
 
-def ceilings(spec: dict[str, Any], trials: list[Trial]) -> dict[str, np.ndarray]:
-    """What each world's replicates would give at best, by world and replicate."""
-    replicates = spec["options"]["replicates"]
-    best = [at_best(one.train, one.test, one.world.features, spec["options"]["true_cosine"]) for one in trials]
-    names = dict.fromkeys(name for one in best for name in one)
-    return {
-        f"{name}_ceiling": np.array([one.get(name, np.nan) for one in best]).reshape(-1, replicates) for name in names
-    }
-
-
 def measured(fitted: Fitted, true_cosine: float) -> Numbers:
     """Means over seeds, and over ordered pairs of seeds, of one trial; NaN for what isn't defined in any.
 
@@ -154,7 +138,7 @@ def measured(fitted: Fitted, true_cosine: float) -> Numbers:
     dense = fitted.options.get("dense", 0)
     each = [_one(trial, one, number, true_cosine, dense) for number, one in enumerate(dictionaries)]
     alive = [one.directions[_sparse(one, trial, dense)] for one in dictionaries]
-    turned = [one @ _turn(trial, "stable", number).to(one) for number, one in enumerate(alive)]
+    turned = [one @ trial.turn(number, purpose="stable").to(one) for number, one in enumerate(alive)]
     pairs = []
     for a, b in permutations(range(len(alive)), 2):
         seen = stable_and_true(alive[a], alive[b], trial.world.features, true_cosine)
@@ -173,7 +157,7 @@ def _sparse(dictionary: Dictionary, trial: Trial, dense: int) -> torch.Tensor:
 def _one(trial: Trial, dictionary: Dictionary, number: int, true_cosine: float, dense: int) -> Numbers:
     alive = _sparse(dictionary, trial, dense)
     found = _truth(trial, dictionary, alive, true_cosine, dense)
-    turned = dictionary.rotated(_turn(trial, "null", number).to(dictionary.directions))
+    turned = dictionary.rotated(trial.turn(number).to(dictionary.directions))
     chance = _truth(trial, turned, alive, true_cosine, dense)
     null = {f"{name}_null": value for name, value in chance.items()}
     if "captured" in found:
@@ -192,17 +176,5 @@ def _truth(trial: Trial, dictionary: Dictionary, alive: torch.Tensor, true_cosin
     }
 
 
-def _turn(trial: Trial, purpose: str, number: int) -> torch.Tensor:
-    covariance = torch.cov(trial.train.rows.double().T, correction=0)
-    return spectral_rotation(covariance, stream(purpose, *trial.key, number))
-
-
 def _means(each: list[Numbers]) -> Numbers:
-    names = each[0] if each else {}
-    with np.errstate(invalid="ignore"):
-        return {name: _mean([one[name] for one in each]) for name in names}
-
-
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+    return {name: float(mean_of_known([one[name] for one in each])) for name in (each[0] if each else {})}

@@ -10,7 +10,8 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from homolog.alignment.nulls import spectral_rotation
+from homolog.alignment.similarity import cosine
+from homolog.analyses.by_trial import ByTrial, with_first_column
 from homolog.analyses.recovered import live, oracle_features
 from homolog.analyses.recovery import world_coords
 from homolog.analyses.replicates import over_replicates
@@ -47,23 +48,16 @@ def red_triangle(
     dictionary turned within the spectrum of its rows. `factors_ceiling`, by ``world``: by least squares from true
     codes.
     """
-    options, trials = spec["options"], trials_of(spec)
-    labels = [label for one in spec["decompositions"] for label in one["labels"]]
-    shape = len(spec["worlds"]), len(labels), options["replicates"]
-    found: dict[str, np.ndarray] = {}
-    first = 0
-    for decomposition in spec["decompositions"]:
+    options, trials, found = spec["options"], trials_of(spec), ByTrial.of(spec)
+    for first, decomposition in with_first_column(spec["decompositions"]):
         for fitted in fit_trials(decomposition, trials, options["told"], device, progress):
             trial, dictionaries = fitted.trial, fitted.dictionaries
             each = [measured(options, trial, one, number) for number, one in enumerate(dictionaries)]
-            for name in each[0]:
-                place = spec["worlds"].index(trial.spec), first + fitted.point, trial.replicate
-                found.setdefault(name, np.full(shape, np.nan))[place] = np.mean([one[name] for one in each])
-        first += len(decomposition["grid"])
-    values: dict[str, Any] = {name: (("world", "decomposition", "replicate"), array) for name, array in found.items()}
-    best = np.array([_factors(options, trial, oracle_features(trial.train)[0]) for trial in trials])
-    ceiling = {"factors_ceiling": (("world", "replicate"), best.reshape(-1, options["replicates"]))}
-    dataset = over_replicates(values | ceiling, {"decomposition": labels}, TITLES)
+            means = {name: np.mean([one[name] for one in each]) for name in each[0]}
+            found.put(trial, means, first + fitted.point)
+    for trial in trials:
+        found.put(trial, {"factors_ceiling": _factors(options, trial, oracle_features(trial.train)[0])})
+    dataset = over_replicates(found.values(), {"decomposition": found.labels}, TITLES)
     own = ("world", [one["options"]["own"] for one in spec["worlds"]])
     facts = {name: options[name] for name in ("replicates", "rows", "true_cosine", "own_f1")}
     facts |= {name: spec["worlds"][0]["options"][name] for name in ("values", "held_out")}
@@ -72,8 +66,7 @@ def red_triangle(
 
 def measured(options: dict[str, Any], trial: Trial, dictionary: Dictionary, number: int) -> Numbers:
     """Everything that is said of one dictionary, and of the same turned at random."""
-    covariance = torch.cov(trial.train.rows.double().T, correction=0)
-    turn = spectral_rotation(covariance, stream("null", *trial.key, number)).to(dictionary.directions)
+    turn = trial.turn(number).to(dictionary.directions)
     own, chance = (_one(options, trial, one) for one in (dictionary, dictionary.rotated(turn)))
     return own | {f"{name}_null": chance[name] for name in WITH_NULL}
 
@@ -84,7 +77,7 @@ def _one(options: dict[str, Any], trial: Trial, dictionary: Dictionary) -> Numbe
     drawn, of = every_combination(trial)
     codes, alive = dictionary.codes(drawn.rows), live(dictionary, trial.test)
     directions = dictionary.directions[alive].float()
-    near = [_cosines(one, directions) >= options["true_cosine"] for one in _targets(trial)]
+    near = [cosine(one, directions).abs() >= options["true_cosine"] for one in _targets(trial)]
     alone = own_latents(codes[:, alive] != 0, of, values**2) >= options["own_f1"]
     error = (drawn.rows - dictionary.reconstruct(codes)).square().sum(1)
     spread = (drawn.rows - trial.test.rows.mean(0)).square().sum(1)
@@ -143,7 +136,7 @@ def _targets(trial: Trial) -> tuple[Tensor, Tensor]:
 
 
 def _factors(options: dict[str, Any], trial: Trial, directions: Tensor) -> float:
-    near = _cosines(_targets(trial)[0], directions)
+    near = cosine(_targets(trial)[0], directions).abs()
     return _share((near >= options["true_cosine"]).any(1))
 
 
@@ -153,10 +146,6 @@ def _both_on(near: Tensor, on: Tensor, of: Tensor, values: int) -> float:
     colour = factor_on.gather(1, (of // values)[:, None])
     shape = factor_on.gather(1, (values + of % values)[:, None])
     return _share(colour & shape)
-
-
-def _cosines(features: Tensor, directions: Tensor) -> Tensor:
-    return (unit(features) @ unit(directions).T).abs()
 
 
 def _share(chosen: Tensor) -> float:

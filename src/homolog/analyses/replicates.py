@@ -36,6 +36,14 @@ def over_replicates(
     return xr.Dataset(found, dict(coords))
 
 
+def mean_of_known(values: Any) -> Any:
+    """Mean over the first dim of all that isn't NaN; NaN where nothing is."""
+    array = np.asarray(values, float)
+    known = ~np.isnan(array)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(known, array, 0).sum(0) / known.sum(0)
+
+
 def interval(
     values: Float[np.ndarray, "replicates ..."],
 ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from homolog.alignment.nulls import haar_rotation
-from homolog.analyses.replicates import over_replicates
+from homolog.analyses.replicates import mean_of_known, over_replicates
 from homolog.networks.gpt import GPT
 from homolog.streams import stream
 from homolog.toys.pointing import Pointing, answers_from, sites, streams, train_pointing
@@ -166,7 +166,10 @@ def _at(
     for _ in range(options["null_draws"]):
         turned = haar_rotation(len(varying), generator).to(varying) @ varying if len(varying) else varying
         nulls.append(_told(held, site, position, turned[: len(kept)], turned[len(kept) :]))
-    return kept, found | {f"{name}_null": _mean([one[name] for one in nulls]) for name in nulls[0] if name != "changed"}
+    null = {
+        f"{name}_null": float(mean_of_known([one[name] for one in nulls])) for name in nulls[0] if name != "changed"
+    }
+    return kept, found | null
 
 
 def _told(held: Trial, site: int, position: int, kept: Basis, free: Basis) -> dict[str, float]:
@@ -190,11 +193,6 @@ def _told(held: Trial, site: int, position: int, kept: Basis, free: Basis) -> di
     }
 
 
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
-
-
 def _reads(model: GPT, bases: dict[tuple[int, int], Basis], places: int) -> np.ndarray:
     """How much of what each head's maps read lies in the kept directions, over what lies in random ones.
 
@@ -210,7 +208,7 @@ def _reads(model: GPT, bases: dict[tuple[int, int], Basis], places: int) -> np.n
             kept = [bases[2 * number, position] for position in positions]
             for read, by_head in enumerate(maps):
                 for head, one in enumerate(by_head):
-                    found[number, head, read, of] = _mean([share_read(one, basis) for basis in kept])
+                    found[number, head, read, of] = mean_of_known([share_read(one, basis) for basis in kept])
     return found
 
 
@@ -228,7 +226,7 @@ def _head_cost(held: Trial, block: int, head: int) -> float:
     attention: Any = held.model.blocks[block].attention
 
     def at_mean(_module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-        heads = inputs[0].unflatten(-1, (attention.heads, -1)).clone()  # type: ignore[no-untyped-call]
+        heads = inputs[0].reshape(*inputs[0].shape[:-1], attention.heads, -1).clone()
         heads[:, :, head] = heads[:, :, head].mean(0)
         return (heads.flatten(2),)
 

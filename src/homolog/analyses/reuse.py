@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from homolog.analyses.replicates import over_replicates
 from homolog.groups.base import Group, energies
 from homolog.groups.named import named
 from homolog.streams import stream
-from homolog.toys.composing import Composing, Split, accuracies, cross_entropies, split_pairs
-from homolog.toys.training import Parameters, train_members
+from homolog.toys.composing import CORE, Composing, Split, reached_at, split_pairs, train_composing
+from homolog.toys.training import Parameters, accuracies
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 STARTS = ("after the first", "frozen core", "scratch", "frozen random core")
@@ -53,7 +52,7 @@ def reuse(
     for start in STARTS:
         begun = network.start(replicates, stream("reuse", "new"))
         if start in STARTS[:2]:
-            begun |= {name: first[name] for name in ("out", "out_bias")}
+            begun |= _core(first)
         new, curve = _train(network, begun, splits[1], options, progress, frozen=start.startswith("frozen"))
         held_out = splits[0].test
         before = accuracies(network.logits(first | _core(new), held_out.pairs), held_out.labels)
@@ -84,32 +83,17 @@ def _train(
     """Trained parameters, and accuracies on held-out pairs (replicate, step)."""
     curve = []
 
-    def losses(parameters: Parameters, step: int) -> Tensor:
-        # What gets no gradient isn't stepped, so that it doesn't decay either.
-        held = {name: one.detach() for name, one in _core(parameters).items()} if frozen else {}
-        return cross_entropies(network.logits(parameters | held, split.train.pairs), split.train.labels)
-
     def watch(parameters: Parameters, step: int) -> None:
         if step % options["every"] == 0:
             curve.append(accuracies(network.logits(parameters, split.test.pairs), split.test.labels).numpy())
 
-    trained = train_members(
-        begun,
-        losses,
-        options["steps"],
-        options["lr"],
-        weight_decay=options["weight_decay"],
-        warm_up=0.03,
-        decay=False,
-        watch=watch,
-        progress=progress,
-    )
+    core = CORE if frozen else ()
+    trained = train_composing(network, begun, split.train, options, options["steps"], watch, progress, core)
     return trained, np.stack(curve, -1)
 
 
 def _core(parameters: Parameters) -> Parameters:
-    """All but the embeddings."""
-    return {name: parameters[name] for name in ("out", "out_bias")}
+    return {name: parameters[name] for name in CORE}
 
 
 def _same_irreps(group: Group, first: Parameters, new: Parameters) -> tuple[np.ndarray, np.ndarray]:
@@ -136,10 +120,7 @@ def _told(values: dict[str, list[np.ndarray]], steps: np.ndarray, group: Group) 
     curve = stacked["test_accuracy"]
     scratch = curve[STARTS.index("scratch")]
     stacked["area"] = (curve - scratch).sum(-1) / (1 - scratch).sum(-1)
-    right = curve >= LEARNED
-    # From the first step on after which it is always right.
-    stays = np.flip(np.minimum.accumulate(np.flip(right, -1), axis=-1), -1)
-    stacked["found_at"] = np.where(stays.any(-1), steps[stays.argmax(-1)], np.nan)
+    stacked["found_at"] = reached_at(curve, steps, LEARNED)
     dims = {name: ("start", "replicate", "step")[: one.ndim] for name, one in stacked.items()}
     found = over_replicates(
         {name: (dims[name], one) for name, one in stacked.items()}, {"start": list(STARTS), "step": steps}, TITLES

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from homolog.alignment.matching import match
-from homolog.alignment.nulls import Spectrum
 from homolog.alignment.similarity import cosine
+from homolog.analyses.by_trial import ByTrial, with_first_column
 from homolog.analyses.recovered import described, live, oracle_features
 from homolog.analyses.recovery import world_coords
 from homolog.analyses.replicates import over_replicates
@@ -57,24 +57,15 @@ def sae_twice(
     `similarity_null`: pairs that share nothing, one of them turned within the spectrum of the rows.
     `similarity_ceiling`, by ``world``: features by least squares from the true codes of either half, if there are any.
     """
-    options, trials = spec["options"], trials_of(spec)
-    labels = [label for one in spec["decompositions"] for label in one["labels"]]
-    shape = len(spec["worlds"]), len(labels), options["replicates"]
-    found: dict[str, np.ndarray] = {}
-    first = 0
-    for decomposition in spec["decompositions"]:
+    options, trials, found = spec["options"], trials_of(spec), ByTrial.of(spec)
+    for first, decomposition in with_first_column(spec["decompositions"]):
         for trial, point, by_cell in _trained(decomposition, trials, options, device, progress):
-            row = spec["worlds"].index(trial.spec), first + point, trial.replicate
-            for name, value in _measured(trial, by_cell).items():
-                found.setdefault(name, np.full((*shape, *np.shape(value)), np.nan))[row] = value
-        first += len(decomposition["grid"])
+            found.put(trial, _measured(trial, by_cell), first + point)
+    for trial in trials:
+        found.put(trial, {"similarity_ceiling": _at_best(trial)})
     along = {"similarity": ("shared",), "explained": ("component",)}
-    dims = ("world", "decomposition", "replicate")
-    values: dict[str, Any] = {name: ((*dims, *along.get(name, ())), array) for name, array in found.items()}
-    best = np.array([_at_best(one) for one in trials]).reshape(len(spec["worlds"]), -1)
-    values["similarity_ceiling"] = (("world", "replicate"), best)
-    coords = {"decomposition": labels, "shared": list(SHARED), "component": list(COMPONENTS)}
-    dataset = over_replicates(values, coords | world_coords(spec), TITLES)
+    coords = {"decomposition": found.labels, "shared": list(SHARED), "component": list(COMPONENTS)}
+    dataset = over_replicates(found.values(along), coords | world_coords(spec), TITLES)
     return dataset.assign_attrs(experiment=spec["experiment"], **options)
 
 
@@ -118,7 +109,7 @@ def _trained(
     cells = design(options["inits"], options["orders"])
     members, places = [], []
     for trial in trials:
-        halves = {half: InMemory(rows.to(device)) for half, rows in _halves(trial).items()}
+        halves = {half: InMemory(rows.to(device)) for half, rows in trial.halves.items()}
         for point, chosen in enumerate(decomposition["grid"]):
             key = (*trial.key, decomposition["name"])
             shape = chosen["n_latents"], halves["a"].units
@@ -134,10 +125,6 @@ def _trained(
         yield trial, point, {cell: one.to("cpu") for cell, one in zip(cells, own, strict=True)}
 
 
-def _halves(trial: Trial) -> dict[str, Tensor]:
-    return {half: trial.train.rows[index] for half, index in rows_of_halves(len(trial.train.rows)).items()}
-
-
 def _start(shape: tuple[int, int], key: tuple[str | int, ...]) -> Float[Tensor, "latents units"]:
     """Directions uniform on the sphere, the same on either half of the rows: the trainer draws others for each."""
     return torch.randn(shape, generator=stream("init", *key))
@@ -145,14 +132,13 @@ def _start(shape: tuple[int, int], key: tuple[str | int, ...]) -> Float[Tensor, 
 
 def _measured(trial: Trial, by_cell: dict[Cell, Dictionary]) -> dict[str, Any]:
     alive = {cell: one.directions[live(one, trial.test)] for cell, one in by_cell.items()}
-    spectrum = Spectrum.of(torch.cov(trial.train.rows.double().T, correction=0))
     seen: dict[str, list[float]] = {name: [] for name in SHARED}
     null = []
     for number, (one, other) in enumerate(combinations(by_cell, 2)):
         shared = shared_by(one, other)
         seen[shared].append(alike(alive[one], alive[other]))
         if shared == "nothing":
-            turn = spectrum.rotation(stream("null", *trial.key, number)).to(alive[other])
+            turn = trial.turn(number).to(alive[other])
             null.append(alike(alive[one], alive[other] @ turn))
     similarity = np.array([np.mean(seen[name]) for name in SHARED])
     return {

@@ -9,14 +9,13 @@ from functools import cached_property
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from homolog.alignment.layer import FOLDS, Layer
 from homolog.alignment.links import Matrix, Similarities
 from homolog.alignment.matching import LARGE
 from homolog.alignment.nulls import permute_groups, permute_rows, permute_within
-from homolog.alignment.similarity import centre, standardise
+from homolog.alignment.similarity import standardise
 from homolog.alignment.sparse_codes import Correlation, SparseCodes
 from homolog.dictionary import Dictionary
 
@@ -64,16 +63,9 @@ class Codes:
         return {fold: SparseCodes.stack([codes]) for fold, codes in self.values.items()}
 
     @cached_property
-    def by_sample(self) -> dict[str, csr_array] | None:
-        """Their non-zeros, where these are so few that products of them take less time; None where they aren't."""
-        few = all(int(codes.count_nonzero()) < SPARSE * codes.numel() for codes in self.values.values())
-        return {fold: csr_array(codes.double().numpy()) for fold, codes in self.values.items()} if few else None
-
-    @cached_property
-    def moments(self) -> dict[str, tuple[Float[Tensor, " live"], Float[Tensor, " live"]]]:
-        """Mean, and root of the sum of squares about it, by fold."""
-        wide = {fold: codes.double() for fold, codes in self.values.items()}
-        return {fold: (codes.mean(0), centre(codes).norm(dim=0)) for fold, codes in wide.items()}
+    def are_few(self) -> bool:
+        """Whether so few are other than zero that to multiply those alone takes less time."""
+        return all(int(codes.count_nonzero()) < SPARSE * codes.numel() for codes in self.values.values())
 
     def shuffled(self, generator: torch.Generator, within_class: bool) -> Codes:
         """The codes with their inputs permuted, in each fold by itself: all, or only within a class.
@@ -85,11 +77,8 @@ class Codes:
         # What is known already needs no second look at the codes.
         if "rows" in vars(self):
             vars(moved)["rows"] = {fold: rows[:, order[fold]] for fold, rows in self.rows.items()}
-        if "by_sample" in vars(self):
-            few = self.by_sample
-            vars(moved)["by_sample"] = few and {fold: codes[order[fold].numpy()] for fold, codes in few.items()}
-        if "moments" in vars(self):
-            vars(moved)["moments"] = self.moments
+        if "sparse" in vars(self):
+            vars(moved)["sparse"] = {fold: self.sparse[fold].in_order(order[fold].numpy()) for fold in order}
         return moved
 
     def _order(self, fold: str, generator: torch.Generator, within_class: bool) -> Int[Tensor, " samples"]:
@@ -107,16 +96,11 @@ def correlate(
 
     With `signed` false its size.
     """
-    match, score = (_correlate(a, b, fold) for fold in FOLDS)
+    if a.are_few and b.are_few:
+        match, score = (Correlation(a.sparse[fold], b.sparse[fold], signed).matrix() for fold in FOLDS)
+        return match, score
+    match, score = (a.rows[fold] @ b.rows[fold].T for fold in FOLDS)
     return (match, score) if signed else (match.abs(), score.abs())
-
-
-def _correlate(a: Codes, b: Codes, fold: str) -> Float[Tensor, "live_a live_b"]:
-    if a.by_sample is None or b.by_sample is None:
-        return a.rows[fold] @ b.rows[fold].T
-    products = torch.from_numpy((a.by_sample[fold].T @ b.by_sample[fold]).toarray())
-    (mean_a, size_a), (mean_b, size_b) = a.moments[fold], b.moments[fold]
-    return (products - len(a.values[fold]) * torch.outer(mean_a, mean_b)) / torch.outer(size_a, size_b)
 
 
 def similarities(codes: Sequence[Codes], signed: bool) -> Similarities:

@@ -11,15 +11,14 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
-from homolog.alignment.nulls import spectral_rotation
 from homolog.alignment.similarity import cosine
+from homolog.analyses.by_trial import ByTrial, with_first_column
 from homolog.analyses.recovered import described, live
 from homolog.analyses.recovery import world_coords
 from homolog.analyses.replicates import over_replicates
 from homolog.decompositions.base import Member
 from homolog.decompositions.fit import fit_members
 from homolog.decompositions.samples import InMemory
-from homolog.decompositions.split import rows_of_halves
 from homolog.dictionary import Dictionary
 from homolog.streams import stream
 from homolog.worlds.simulated import KINDS, simulate
@@ -43,29 +42,22 @@ def self_simulation(
     By ``world``, ``decomposition`` and ``source`` (real: the other half) `stability`, `foretold` (real: by another set
     of refits, the ceiling), `told_apart` (null: 1/2) and `fvu`. `stability_null`: turned latents in real refits.
     """
-    options, trials = spec["options"], trials_of(spec)
-    labels = [label for one in spec["decompositions"] for label in one["labels"]]
+    options, trials, found = spec["options"], trials_of(spec), ByTrial.of(spec)
     most = max(point["n_latents"] for one in spec["decompositions"] for point in one["grid"])
-    shape = len(spec["worlds"]), len(labels), options["replicates"]
-    found: dict[str, np.ndarray] = {}
-    latents = np.full((*shape[:2], len(SOURCES), most), np.nan)
-    column = 0
-    for decomposition in spec["decompositions"]:
+    latents = np.full((len(spec["worlds"]), len(found.labels), len(SOURCES), most), np.nan)
+    for first, decomposition in with_first_column(spec["decompositions"]):
         for point, chosen in enumerate(decomposition["grid"]):
             key = decomposition["name"], point
             for trial, base, refits, rows in _fitted(
                 decomposition["method"], chosen, key, trials, options, device, progress
             ):
-                row = spec["worlds"].index(trial.spec), column, trial.replicate
-                values, each = _measured(trial, base, refits, rows)
-                for name, value in values.items():
-                    found.setdefault(name, np.full((*shape, *np.shape(value)), np.nan))[row] = value
+                numbers, each = _measured(trial, base, refits, rows)
+                found.put(trial, numbers, first + point)
                 if trial.replicate == 0:
-                    latents[row[0], column, :, : each.shape[1]] = each
-            column += 1
-    dims = ("world", "decomposition", "replicate")
-    values = {name: ((*dims, *(["source"] * (array.ndim - 3))), array) for name, array in found.items()}
-    dataset = over_replicates(values, {"decomposition": labels, "source": list(SOURCES)} | world_coords(spec), TITLES)
+                    latents[spec["worlds"].index(trial.spec), first + point, :, : each.shape[1]] = each
+    along = {name: ("source",) for name, array in found.by_column.items() if array.ndim > 3}
+    coords = {"decomposition": found.labels, "source": list(SOURCES)} | world_coords(spec)
+    dataset = over_replicates(found.values(along), coords, TITLES)
     dataset["latent_stability"] = (
         ("world", "decomposition", "source", "latent"),
         latents,
@@ -82,7 +74,7 @@ def _fitted(
     progress: Progress,
 ) -> list[tuple[Trial, Dictionary, Refits, dict[str, Tensor]]]:  # fmt: skip
     """Each trial with the dictionary of one half, rows by source, and refits to them; twice as many to real rows."""
-    halves = [_halves(trial) for trial in trials]
+    halves = [tuple(trial.halves.values()) for trial in trials]
 
     def members_of(number: int, source: str, rows: Tensor, seeds: int) -> list[Member]:
         samples, own = InMemory(rows.to(device)), (*trials[number].key, *key, source)
@@ -107,11 +99,6 @@ def _fitted(
     ]
 
 
-def _halves(trial: Trial) -> tuple[Tensor, Tensor]:
-    first, second = (trial.train.rows[index] for index in rows_of_halves(len(trial.train.rows)).values())
-    return first, second
-
-
 def _measured(
     trial: Trial, base: Dictionary, refits: Refits, rows: dict[str, Tensor]
 ) -> tuple[dict[str, Any], Float[np.ndarray, "sources latents"]]:
@@ -119,7 +106,7 @@ def _measured(
     count = len(refits["real"]) // 2
     observed, again = (returned(directions, part) for part in (refits["real"][:count], refits["real"][count:]))
     foretold = torch.stack([again, *(returned(directions, refits[kind]) for kind in KINDS)])
-    turn = spectral_rotation(torch.cov(trial.train.rows.double().T), stream("null", *trial.key)).float()
+    turn = trial.turn().float()
     # Real rows that nothing here was fitted to, for a fair comparison: as many of each.
     test = trial.test.rows
     fvu = [np.mean([one.member["fvu"] for one in refits[source]]) for source in SOURCES]

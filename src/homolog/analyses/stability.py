@@ -14,7 +14,7 @@ from homolog.alignment.layer import Layer
 from homolog.alignment.representations.canonical import excess_correlations
 from homolog.alignment.representations.kernel import linear_cka
 from homolog.alignment.views.base import View
-from homolog.analyses.admission import acceptance, check_same_inputs
+from homolog.analyses.admission import acceptance, check_same_inputs, counted_runs
 from homolog.analyses.comparison import Fitted, Key, turns_dictionary
 from homolog.analyses.latents import by_latent, find_bases, heat_maps
 from homolog.analyses.roles import ROLES, Sources, measure_roles
@@ -54,14 +54,13 @@ def stability(
 
 
 def _pair_coordinates(pairs: list[dict[str, str]], accepted: xr.Dataset) -> dict[str, tuple[str, list[Any]]]:
-    ok = dict(zip(accepted.run.values, accepted.accepted_run.values, strict=True))
+    counted = {*counted_runs(accepted, [run for pair in pairs for run in (pair["a"], pair["b"])])}
     return {
         "run_a": ("pair", [pair["a"] for pair in pairs]),
         "run_b": ("pair", [pair["b"] for pair in pairs]),
         "kind": ("pair", [pair["kind"] for pair in pairs]),
         "condition": ("pair", [pair["condition"] for pair in pairs]),
-        # A base is what the others must match: it has nothing to match itself.
-        "accepted": ("pair", [bool(ok.get(pair["a"], True) and ok.get(pair["b"], True)) for pair in pairs]),
+        "accepted": ("pair", [{pair["a"], pair["b"]} <= counted for pair in pairs]),
     }
 
 

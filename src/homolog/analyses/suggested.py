@@ -62,9 +62,3 @@ def evidence(dictionary: Dictionary, rows: Float[Tensor, "samples units"]) -> Fl
     total = codes.sum().clamp_min(torch.finfo(codes.dtype).tiny)
     below = (bias[:, None] > bias).double().mean(1) + (bias[:, None] == bias).double().mean(1) / 2
     return torch.stack([(codes != 0).double().mean(0), codes.sum(0) / total, below])
-
-
-def auc(one: Float[Tensor, " n"], other: Float[Tensor, " m"]) -> float:
-    """Area under the ROC curve: how often one of `one` is above one of `other`, ties half (Hanley & McNeil, 1982)."""
-    above, equal = one[:, None] > other, one[:, None] == other
-    return float((above.double() + equal.double() / 2).mean())

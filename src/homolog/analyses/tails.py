@@ -20,15 +20,10 @@ from homolog.streams import stream
 from homolog.tasks.base import TEST, TRAIN, Data
 from homolog.toys.few_samples import classifier_hidden, classifier_outputs, classifier_start
 from homolog.toys.tails import FEWEST, accepted, falls, tail_of
-from homolog.toys.training import Parameters, Progress, train_members
+from homolog.toys.training import Parameters, Progress, cross_entropies, train_members
 
-KINDS = {
-    "neurons": "neurons",
-    "random directions": "random directions",
-    "neurons before training": "neurons before training",
-    "exponential": "planted: exponential",
-    "half-normal": "planted: half-normal",
-}
+KINDS = ("neurons", "random directions", "neurons before training", "exponential", "half-normal")
+"""The last two are planted."""
 TITLES = {
     "exponential": "share of units that are exponential: not rejected, and half-normal is",
     "half_normal": "share of units that are half-normal: not rejected, and exponential is",
@@ -116,8 +111,7 @@ def _networks(options: dict[str, Any], data: Data, progress: Progress) -> tuple[
     def losses(parameters: Parameters, step: int) -> Tensor:
         chosen = train[torch.randint(len(train), (replicates, options["batch_size"]), generator=batches)]
         said = classifier_outputs(parameters, data.inputs[chosen])
-        each = torch.nn.functional.cross_entropy(said.flatten(0, 1), data.labels[chosen].flatten(), reduction="none")
-        return each.reshape(replicates, -1).mean(1)
+        return cross_entropies(said, data.labels[chosen])
 
     return train_members(begun, losses, options["steps"], options["lr"], warm_up=0.05, progress=progress), begun
 

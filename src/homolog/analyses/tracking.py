@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 from homolog.alignment.layer import Layer
-from homolog.analyses.admission import acceptance, check_same_inputs
+from homolog.analyses.admission import acceptance, check_same_inputs, counted_runs
 from homolog.analyses.changes import changes_of, follow
 from homolog.analyses.consensus import CONFIDENCE, Consensus, Groups, Series
 from homolog.analyses.rival import hold_against, read_joint_codes
@@ -47,9 +47,7 @@ def track(
             f"{len(spec['runs'])} ({', '.join(spec['runs'])}): add seeds or models."
         )
     accepted = acceptance(spec, runs)
-    verdict = dict(zip(accepted.run.values, accepted.accepted_run.values, strict=True))
-    # A base is what the others must match: it has nothing to match itself.
-    counted = [run for run in spec["runs"] if verdict.get(run, True)]
+    counted = counted_runs(accepted, spec["runs"])
     rows: Rows = {"track": [], "point": [], "change": [], "rival": []}
     if len(counted) >= max(FEWEST_RUNS, spec["options"]["least_runs"]):
         for hook_point in spec["hook_points"]:

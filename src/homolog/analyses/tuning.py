@@ -18,7 +18,7 @@ from homolog.tasks.base import TEST, TRAIN, Data
 from homolog.tasks.digits import Digits
 from homolog.toys.convnets import FIELD, outputs, start, units
 from homolog.toys.curves import ANGLES, best_turned, curves, largest_gap, turned, width_of
-from homolog.toys.training import Parameters, Progress, train_members
+from homolog.toys.training import Parameters, Progress, cross_entropies, train_members
 
 SIDE = 8
 # Widths of strokes, in pixels: matchings are chosen on the first and scored on the second.
@@ -82,8 +82,7 @@ def _trained(options: dict[str, Any], data: Data, begun: Parameters, progress: P
     def losses(parameters: Parameters, step: int) -> Tensor:
         chosen = train[torch.randint(len(train), (replicates, options["batch_size"]), generator=batches)]
         said = outputs(parameters, data.inputs[chosen].reshape(*chosen.shape, SIDE, SIDE))
-        each = torch.nn.functional.cross_entropy(said.flatten(0, 1), data.labels[chosen].flatten(), reduction="none")
-        return each.reshape(replicates, -1).mean(1)
+        return cross_entropies(said, data.labels[chosen])
 
     return train_members(begun, losses, options["steps"], options["lr"], warm_up=0.05, progress=progress)
 
@@ -200,7 +199,8 @@ def _families(
             matched = match(near[0], near[1], "hungarian").per_latent
             live = answers[0][a].amax((1, 2)) > SILENT
             rows[a].append(torch.where(live, matched, torch.nan))
-    return tuple(np.stack([torch.cat(one).numpy() for one in rows]) for rows in (found, null))  # type: ignore[return-value]
+    same, turned_at_random = (np.stack([torch.cat(one).numpy() for one in rows]) for rows in (found, null))
+    return same, turned_at_random
 
 
 def _correlations(one: Tensor, other: Tensor) -> Float[Tensor, "units others"]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from homolog.alignment.layer import Layer
+from homolog.alignment.similarity import centre
 
 # A reading that varies less than this share of the most varying one is none.
 NO_READING = 1e-9
@@ -46,12 +47,12 @@ def unexplained(
     """
     weights = virtual_weights(reads, directions)
     order = (weights.square() * selecting.var(0, correction=0)).argsort(dim=1, descending=True, stable=True)
-    truth = centred(scoring @ reads.T)
+    truth = centre(scoring @ reads.T)
     edges = weights.shape[1]
     left, acting = (reads.new_empty(len(reads), edges) for _ in range(2))
     on = (held != 0).to(held).mean(0)
     explained, active = torch.zeros_like(truth), torch.zeros_like(reads[:, 0])
-    moved = centred(held)
+    moved = centre(held)
     for edge in range(edges):
         source = order[:, edge]
         explained = explained + moved[:, source] * weights.gather(1, source[:, None])[:, 0]
@@ -63,10 +64,6 @@ def unexplained(
     return left[read] / whole[read, None], acting[read]
 
 
-def centred(values: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    return values - values.mean(0)
-
-
 def first_below(curve: Float[np.ndarray, " edges"], level: float) -> float:
     """The number of edges, from 1, at which a curve first falls to a level, linearly between numbers; NaN if never."""
     values = np.concatenate([[1.0], curve])
@@ -75,9 +72,3 @@ def first_below(curve: Float[np.ndarray, " edges"], level: float) -> float:
         return np.nan
     at = int(below[0])
     return float(at - 1 + (values[at - 1] - level) / (values[at - 1] - values[at]))
-
-
-def participation(weights: Float[Tensor, "targets sources"]) -> Float[Tensor, " targets"]:
-    """Over how many sources a target's squared weights spread: ``(sum w^2)^2 / sum w^4``; 1 for a single edge."""
-    squares = weights.square()
-    return squares.sum(1) ** 2 / squares.square().sum(1).clamp(min=torch.finfo(weights.dtype).tiny)

@@ -8,22 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool
-from torch import Tensor
 
 from homolog.alignment.layer import Layer
 from homolog.alignment.nulls import haar_rotation
 from homolog.alignment.random_dictionaries import SPECTRAL, random_dictionary
-from homolog.analyses.admission import acceptance
+from homolog.analyses.admission import acceptance, counted_runs
 from homolog.analyses.by_run import linear, units_of
 from homolog.analyses.causal_features import chosen
-from homolog.analyses.comparison import Fitted
-from homolog.analyses.replicates import over_replicates
+from homolog.analyses.comparison import Fitted, live_latents
+from homolog.analyses.replicates import mean_of_known, over_replicates
 from homolog.analyses.stability import open_fitted
-from homolog.analyses.virtual_weights import first_below, mean_reads, participation, unexplained, virtual_weights
+from homolog.analyses.virtual_weights import first_below, mean_reads, unexplained, virtual_weights
 from homolog.dictionary import Dictionary
 from homolog.store.runs import StoredRun
 from homolog.streams import stream
+from homolog.toys.top_m import participation
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 # One bit says which half: a quarter of the variance is left (a normal variable's rate is -1/2 log2 of that).
@@ -53,8 +52,7 @@ def weight_sparsity(
     units turned at random (Haar), each dictionary, and each turned within its layer's spectrum: the null.
     """
     accepted = acceptance(spec, runs)
-    counts = dict(zip(accepted.run.values, accepted.accepted_run.values, strict=True))
-    counted = [run for run in spec["references"] if counts.get(run, True)]
+    counted = counted_runs(accepted, spec["references"])
     units = units_of(spec["pairs"])
     fitted = {point: open_fitted(spec, runs, point, device) for point in spec["hook_points"]}
     found = []
@@ -115,7 +113,7 @@ def _of_run(below: dict[str, Basis], above: dict[str, Basis]) -> dict[str, Numbe
     for label, (layer, drawn) in below.items():
         readers = above[label][1]
         each = [_edges(layer, source, above[label][0], reader) for source, reader in zip(drawn, readers, strict=True)]
-        numbers: Numbers = {name: _nanmean([one[name] for one in each]) for name in each[0]}
+        numbers: Numbers = {name: mean_of_known([one[name] for one in each]) for name in each[0]}
         found[label] = numbers
         if label in plain:
             numbers["between"] = {
@@ -146,11 +144,6 @@ def _edges(below: Layer, sources: Dictionary, above: Layer, readers: Dictionary)
     }
 
 
-def live_latents(layer: Layer, dictionary: Dictionary) -> Bool[Tensor, " latents"]:
-    """Latents that are active at least once in each fold of held-out inputs."""
-    return torch.stack([(dictionary.codes(rows) != 0).any(0) for rows in layer.activations.values()]).all(0)
-
-
 def _gathered(rows: dict[str, dict[str, Numbers]], units: dict[str, str]) -> xr.Dataset:
     """Means over units of replication by basis."""
     bases = list(next(iter(rows.values())))
@@ -159,7 +152,7 @@ def _gathered(rows: dict[str, dict[str, Numbers]], units: dict[str, str]) -> xr.
     members = [[row for run, row in rows.items() if units[run] == one] for one in replicates]
 
     def put(get: Callable[[dict[str, Numbers]], Any]) -> np.ndarray:
-        return np.array([_nanmean([get(row) for row in of_unit]) for of_unit in members])
+        return np.array([mean_of_known([get(row) for row in of_unit]) for of_unit in members])
 
     most = max(len(row[label]["fvu"]) for row in rows.values() for label in bases)
 
@@ -179,10 +172,3 @@ def _gathered(rows: dict[str, dict[str, Numbers]], units: dict[str, str]) -> xr.
     values["between"] = (("replicate", "written", "reads"), pairs)
     coords = {"basis": bases, "edge": np.arange(most) + 1, "written": plain, "reads": plain}
     return over_replicates(values, coords, TITLES).assign_attrs(replicates=len(replicates))
-
-
-def _nanmean(rows: list[Any]) -> np.ndarray:
-    array = np.asarray(rows, float)
-    known = ~np.isnan(array)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, array, 0).sum(0) / known.sum(0))

@@ -89,7 +89,7 @@ class Codes:
     def _encode(self, rows: Float[Tensor, "rows units"]) -> Chunk:
         parts = []
         dictionary = self.dictionary.to(self.device)
-        for part in rows.split(CACHED):  # type: ignore[no-untyped-call]
+        for part in torch.split(rows, CACHED):
             codes = dictionary.codes(part.to(self.device)).cpu()
             if not bool(codes.isfinite().all()):
                 count = int((~codes.isfinite()).sum())

@@ -76,7 +76,7 @@ def _identical(runs: Runs, i: int, j: int) -> list[str]:
     for kind, chosen in (("dead", [(side.rates == 0).all(0) for side in (a, b)]), ("live", [a.live, b.live])):
         smaller = min(int(one.sum()) for one in chosen)
         equal = 0
-        for part in a.dictionary.directions[chosen[0]].split(1024):  # type: ignore[no-untyped-call]
+        for part in torch.split(a.dictionary.directions[chosen[0]], 1024):
             likeness = cosine(part, b.dictionary.directions[chosen[1]])
             equal += int((likeness > IDENTICAL).any(1).sum()) if smaller else 0
         if equal > max(1, MANY * smaller) if kind == "dead" else smaller and equal == smaller:

@@ -6,11 +6,15 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from homolog.config.base import Count, NonNegative, Options, Reference, Several, registered
+from homolog.config.base import LARGEST, Count, NonNegative, Options, Reference, Several, registered
 from homolog.registry import VIEWS
 
 ViewName: TypeAlias = Annotated[str, *registered(VIEWS)]
 Matching: TypeAlias = Literal["rank", "hungarian", "mutual_best", "best", "best_a_to_b", "best_b_to_a", "soft"]
+
+
+# With fewer than 3 an interval says nothing.
+Replicates: TypeAlias = Annotated[int, Field(ge=3, le=LARGEST)]
 
 
 class RunsAnalysis(Options):

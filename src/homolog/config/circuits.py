@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from homolog.config.analyses import MadeAnalysis
-from homolog.config.base import LARGEST, Count, Positive, ProperFraction
+from homolog.config.analyses import MadeAnalysis, Replicates
+from homolog.config.base import Count, Positive, ProperFraction
 
 
 class ResidualDirectionsOptions(MadeAnalysis):
@@ -31,7 +29,7 @@ class ResidualDirectionsOptions(MadeAnalysis):
     """Sequences on which directions are chosen; on as many others their costs are measured."""
     null_draws: Count = 5
     """Random draws behind each null."""
-    replicates: Annotated[int, Field(ge=3, le=LARGEST)] = 3
+    replicates: Replicates = 3
     """Trainings, which differ in their start and in their data."""
     steps: Count = 400
     """Optimiser steps."""

@@ -6,12 +6,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints
 
-from homolog.config.analyses import MadeAnalysis
-from homolog.config.base import LARGEST, Count, NonNegative, Options, Positive
+from homolog.config.analyses import MadeAnalysis, Replicates
+from homolog.config.base import Count, NonNegative, Options, Positive
 
 # Beyond 199 tables become too large to be trained on whole.
 GroupName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(S5|A5|Z([2-9]|[1-9][0-9]|1[0-9][0-9]))$")]
-Replicates: TypeAlias = Annotated[int, Field(ge=3, le=LARGEST)]
 
 
 class ComposingOptions(Options):

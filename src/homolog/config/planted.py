@@ -6,8 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from homolog.config.analyses import MadeAnalysis
-from homolog.config.base import LARGEST, Count, Label, Name, PositiveFraction, Several
+from homolog.config.analyses import MadeAnalysis, Replicates
+from homolog.config.base import Count, Label, Name, PositiveFraction, Several
 from homolog.config.worlds import World
 
 Measure: TypeAlias = Literal[
@@ -28,7 +28,6 @@ Measure: TypeAlias = Literal[
     "probe_sparse",
     "probe_dense",
 ]
-Replicates: TypeAlias = Annotated[int, Field(ge=3, le=LARGEST)]
 
 
 class WorldsAnalysis(MadeAnalysis):

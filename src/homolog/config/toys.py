@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from homolog.config.analyses import MadeAnalysis
-from homolog.config.base import LARGEST, Count, Positive, ProperFraction, Several
+from homolog.config.analyses import MadeAnalysis, Replicates
+from homolog.config.base import Count, Positive, ProperFraction, Several
 
 
 class SuperpositionOptions(MadeAnalysis):
@@ -24,7 +24,7 @@ class SuperpositionOptions(MadeAnalysis):
         default=[0.0, 0.2, 0.37, 0.5, 0.6, 0.68, 0.75, 0.8, 0.84, 0.87, 0.9, 0.96, 0.99]
     )
     """Shares of inputs in which a feature is absent."""
-    replicates: Annotated[int, Field(ge=3, le=LARGEST)] = 5
+    replicates: Replicates = 5
     """Trainings at each sparsity, which differ in their start and in their data."""
     cells: Count = 11
     """Cells of the phase diagram of two features in one unit, on each side."""
@@ -49,7 +49,7 @@ class TopMOptions(MadeAnalysis):
     """m: units that the filters keep."""
     active: Positive = 1.5
     """Features that are there in an input, on average."""
-    replicates: Annotated[int, Field(ge=3, le=LARGEST)] = 5
+    replicates: Replicates = 5
     """Trainings of each filter at each width, which differ in their features' directions, starts and data."""
     steps: Count = 800
     """Optimiser steps."""
@@ -76,7 +76,7 @@ class DoubleDescentOptions(MadeAnalysis):
     """Training images of digits; there are 1,297."""
     digits_units: Count = 10
     """Hidden units of the classifiers of digits."""
-    replicates: Annotated[int, Field(ge=3, le=LARGEST)] = 5
+    replicates: Replicates = 5
     """Trainings at each size, which differ in their start and their samples."""
     steps: Count = 2000
     """Optimiser steps."""
@@ -97,7 +97,7 @@ class ArrangementOptions(MadeAnalysis):
     """Hidden units."""
     sparsities: Several[ProperFraction] = Field(default=[0.4, 0.6, 0.75, 0.85, 0.95])
     """Shares of inputs in which a feature is absent."""
-    replicates: Annotated[int, Field(ge=3, le=LARGEST)] = 4
+    replicates: Replicates = 4
     """Trainings of each, which differ in their start and in their data."""
     steps: Count = 2000
     """Optimiser steps."""

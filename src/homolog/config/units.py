@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from homolog.config.analyses import MadeAnalysis
-from homolog.config.base import LARGEST, Count, NonNegative, Positive, PositiveFraction, ProperFraction, Several
+from homolog.config.analyses import MadeAnalysis, Replicates
+from homolog.config.base import Count, NonNegative, Positive, PositiveFraction, ProperFraction, Several
 
 
 class TailsOptions(MadeAnalysis):
@@ -25,7 +25,7 @@ class TailsOptions(MadeAnalysis):
     """False discovery rate of each test over the units of a network."""
     rows: Count = 4000
     """Images of each split that are looked at, at most."""
-    replicates: Annotated[int, Field(ge=3, le=LARGEST)] = 5
+    replicates: Replicates = 5
     """Networks, which differ in their start and in their batches."""
     steps: Count = 600
     """Optimiser steps."""
@@ -44,7 +44,7 @@ class TuningOptions(MadeAnalysis):
     """Channels of the two layers; the second one's units are shown curves."""
     curvatures: Annotated[list[NonNegative], Field(min_length=2)] = Field(default=[0.0, 0.15, 0.3, 0.5])
     """Curvatures that are shown, in 1 / pixels; the first is a line's, 0."""
-    replicates: Annotated[int, Field(ge=3, le=LARGEST)] = 5
+    replicates: Replicates = 5
     """Networks, which differ in their start and in their batches."""
     steps: Count = 300
     """Optimiser steps."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, draw_map, said_with_bounds
+from homolog.figures.panels import draw_curve, draw_map, one_page, said_with_bounds
 from homolog.figures.style import COLOURS, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -22,7 +22,7 @@ FEW = 10
 
 def headline(dataset: xr.Dataset) -> str:
     """What is found of which rows; codes against read-offs; edges and bits; composed and new; fine-tuning."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     return f"{_found(page)} {_codes(page)} {_edges(page)} {_bits(page)} {_composed(page)} {_tuned(page)}"
 
 
@@ -118,15 +118,13 @@ def _tuned(page: xr.Dataset) -> str:
     strongest = page.sel(world=page.shows == "animals").isel(strength=-1)
     said = [
         f"{said_with_bounds(one, 'common')} in {str(one.world.item())!r} (ceiling {float(one.common_ceiling):.2f}, "
-        f"other "
-        f"facts {float(one.common_null):.2f}; old circuits then miss {float(one.old_after):.2f}, before "
+        f"other facts {float(one.common_null):.2f}; old circuits then miss {float(one.old_after):.2f}, before "
         f"{float(one.old_before):.2f})"
         for one in (strongest.isel(world=i) for i in range(strongest.sizes["world"]))
     ]
     return (
         f"After a new attribute {float(strongest.strength):g} times as large as others, circuits trained anew and "
-        f"old ones "
-        f"read directions of a cosine of {', '.join(said)}."
+        f"old ones read directions of a cosine of {', '.join(said)}."
     )
 
 

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, said_with_bounds
+from homolog.figures.panels import draw_curve, one_page, said_with_bounds
 from homolog.figures.style import COLOURS, GREY, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -17,7 +17,7 @@ PANELS = ("in_factors", "groups", "rms", "largest_positive", "largest", "empty")
 
 def headline(dataset: xr.Dataset) -> str:
     """For the most features: where factors are commonest, and where features are rarest; interference; emptiness."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     many = page.isel(features=-1)
     best = int(np.nanargmax(many.in_factors.values))
     common, rare = many.isel(sparsity=best), many.isel(sparsity=-1)

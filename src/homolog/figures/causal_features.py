@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import said_with_bounds
+from homolog.figures.panels import one_page, said_with_bounds
 from homolog.figures.rows import draw_rows
 from homolog.figures.style import COLOURS, GREY, in_house_style, new_figure
 
@@ -21,7 +21,7 @@ OUTCOMES = {"untouched": "#DDDDDD", "between": COLOURS[4], "destroyed": COLOURS[
 
 def headline(dataset: xr.Dataset) -> str:
     """Which kinds of latents split the inputs more than chance, and whether those that do return more often."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     rows = {str(one): page.sel(decomposition=one) for one in page.decomposition.values}
     beyond = [name for name, row in rows.items() if float(row.splits_low) > _chance(row)]
     within = [name for name in rows if name not in beyond]

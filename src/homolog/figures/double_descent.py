@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, draw_floors, said_with_bounds
+from homolog.figures.panels import draw_curve, draw_floors, one_page, said_with_bounds
 from homolog.figures.style import GREY, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -16,7 +16,7 @@ __all__ = ["REPORT", "draw", "headline"]
 
 def headline(dataset: xr.Dataset) -> str:
     """Where the test loss is worst, what is kept before and after, and whether digits show the same."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     first, last = page.isel(samples=0), page.isel(samples=-1)
     asked = page.sel(samples=page.samples > 2 * page.attrs["units"])
     worst = asked.isel(samples=int(np.argmax(asked.test_loss.values)))
@@ -24,8 +24,7 @@ def headline(dataset: xr.Dataset) -> str:
     descends_twice = float(page.rise_low) > 0 and float(page.fall_low) > 0
     return (
         f"{int(page.attrs['features'])} features through {int(page.attrs['units'])} units. The test loss is worst "
-        f"after "
-        f"{int(worst.samples)} samples: {said_with_bounds(worst, 'test_loss')} (no model: "
+        f"after {int(worst.samples)} samples: {said_with_bounds(worst, 'test_loss')} (no model: "
         f"{float(last.test_loss_null):.2f}), "
         f"{said_with_bounds(last, 'test_loss')} after {int(last.samples)}. By replicate its peak lies at "
         f"{said_with_bounds(page, 'peak', '{:.0f}')} samples, {said_with_bounds(page, 'rise')} above the least before "

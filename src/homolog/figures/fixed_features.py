@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import FLOORS, draw_marks, said_range, said_with_bounds
+from homolog.figures.panels import FLOORS, capital, draw_marks, one_page, said_range, said_with_bounds
 from homolog.figures.style import INK, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -20,7 +20,7 @@ TOLD_APART = 0.9
 
 def headline(dataset: xr.Dataset) -> str:
     """By world and method: how many random and true directions are off, and how well use tells them apart."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     return " ".join([*(_of_world(page.sel(world=name)) for name in page.world.values), _verdict(page)])
 
 
@@ -36,7 +36,7 @@ def _of_world(own: xr.Dataset) -> str:
             f"true ones (AUC of code mass {said_with_bounds(random, 'auc')}, after one step "
             f"{float(random.auc_initial):.2f})"
         )
-    return f"{name[:1].upper()}{name[1:]}: {'; '.join(parts)}."
+    return f"{capital(name)}: {'; '.join(parts)}."
 
 
 def _verdict(page: xr.Dataset) -> str:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, said_with_bounds
+from homolog.figures.panels import draw_curve, one_page, said_with_bounds
 from homolog.figures.style import COLOURS, GREY, INK, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -18,7 +18,7 @@ ENERGIES = ("embedding_energy", "logit_energy")
 
 def headline(dataset: xr.Dataset) -> str:
     """For each group when pairs are fitted and the operation is found, and what a table without a rule gives."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     return " ".join(_said(page, str(group)) for group in page.group.values)
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import FLOORS, draw_curve, said_with_bounds
+from homolog.figures.panels import FLOORS, capital, draw_curve, one_page, said_with_bounds
 from homolog.figures.style import COLOURS, GREY, INK, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -26,7 +26,7 @@ NEAR = 0.2
 
 def headline(dataset: xr.Dataset) -> str:
     """By world: the truth, what could be found and what was, and each estimate; how many are near."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     return " ".join([*(_of_world(page.sel(world=name)) for name in page.world.values), _verdict(page)])
 
 
@@ -45,7 +45,7 @@ def _of_world(own: xr.Dataset) -> str:
             f"{said_with_bounds(one.sel(by=by), 'estimate', '{:.0f}')} by {NAMES[by]}" for by in own.by.values
         )
         said.append(f"{method} counts {each}")
-    return f"{world[:1].upper()}{world[1:]}{known}: {'; '.join(said)}."
+    return f"{capital(world)}{known}: {'; '.join(said)}."
 
 
 def _verdict(page: xr.Dataset) -> str:

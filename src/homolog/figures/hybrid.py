@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import said_with_bounds
+from homolog.figures.panels import one_page, said_with_bounds
 from homolog.figures.style import COLOURS, GREY, SHAPES, in_house_style, new_figure
-from homolog.figures.sweep import draw_panel, one_page
+from homolog.figures.sweep import draw_panel
 
 __all__ = ["REPORT", "draw", "headline"]
 

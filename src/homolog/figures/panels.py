@@ -18,6 +18,11 @@ FLOORS: dict[str, dict[str, Any]] = {
 }
 
 
+def one_page(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset without the hook point that stands for none."""
+    return dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+
+
 def draw_curve(axes: Axes, measured: xr.Dataset, name: str, along: str, place: int = 0, label: str = "") -> None:
     """One variable along one dim, with its interval as a band; `place` chooses colour and shape."""
     x, y = np.asarray(measured[along].values, float), np.asarray(measured[name].values, float)
@@ -41,16 +46,30 @@ def draw_floors(axes: Axes, measured: xr.Dataset, name: str, along: str, labelle
             axes.axhline(float(measured[key]), **said)
 
 
-def draw_marks(axes: Axes, measured: xr.Dataset, name: str, along: str, label: str = "{}") -> None:
-    """A mark with its interval for each decomposition at each place of a dim without an order."""
-    x, lines = np.arange(measured.sizes[along]), measured.sizes["decomposition"]
-    for place, method in enumerate(measured.decomposition.values):
-        one = measured.sel(decomposition=method)
-        y, at = one[name].values, x + 0.2 * (place - (lines - 1) / 2)
+def draw_marks(
+    axes: Axes,
+    measured: xr.Dataset,
+    name: str,
+    along: str,
+    label: str = "{}",
+    series: str = "decomposition",
+    apart: float = 0.2,
+) -> None:
+    """A mark with its interval for each of a series at each place of a dim without an order."""
+    x, lines = np.arange(measured.sizes[along]), measured.sizes[series]
+    for place, member in enumerate(measured[series].values):
+        one = measured.sel({series: member})
+        y, at = one[name].values, x + apart * (place - (lines - 1) / 2)
         bars = np.abs(np.stack([y - one[f"{name}_low"].values, one[f"{name}_high"].values - y]))
         style: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": SHAPES[place % len(SHAPES)]}
-        axes.errorbar(at, y, bars, ls="", ms=4, lw=1, label=label.format(method), **style)
+        axes.errorbar(at, y, bars, ls="", ms=4, lw=1, label=label.format(member), **style)
     axes.set_xticks(x, [str(value).replace("_", " ") for value in measured[along].values], rotation=35, ha="right")
+
+
+def with_chance(page: xr.Dataset, name: str) -> str:
+    """A title: what is shown and, where it has a null, the largest of that; of two lines in either case."""
+    null = f"chance: {float(page[f'{name}_null'].max()):.2f} at most" if f"{name}_null" in page else ""
+    return f"{page[name].attrs['long_name']}\n{null}"
 
 
 def draw_map(
@@ -85,6 +104,11 @@ def said_with_bounds(measured: xr.Dataset, name: str, form: str = "{:.2f}") -> s
         return value
     low, high = (form.format(float(measured[f"{name}_{end}"])) for end in ("low", "high"))
     return f"{value} [{low}, {high}]"
+
+
+def capital(name: str) -> str:
+    """A label at the beginning of a sentence."""
+    return name[:1].upper() + name[1:]
 
 
 def said_range(values: xr.DataArray) -> str:

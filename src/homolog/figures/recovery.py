@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_map, said_with_bounds
+from homolog.figures.panels import capital, draw_map, one_page, said_with_bounds, with_chance
 from homolog.figures.style import in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -16,14 +16,14 @@ PANELS = ("f1", "codes", "true_if_stable")
 
 def headline(dataset: xr.Dataset) -> str:
     """The best method in the first world, what hurts it most, a wrong guess, and how much of what returns is true."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     first = page.isel(world=0)
     best = str(first.f1.idxmax("decomposition").item())
     own, told = page.sel(decomposition=best), (page.guess_features == 1) & (page.guess_active == 1)
     right = own.isel(world=told.values)
     worst = right.isel(world=int(right.f1.argmin("world")))
     text = (
-        f"{first.world.item()[:1].upper()}{first.world.item()[1:]}, {best} finds most: F1 "
+        f"{capital(str(first.world.item()))}, {best} finds most: F1 "
         f"{said_with_bounds(first.sel(decomposition=best), 'f1')} (chance {float(page.f1_null.max()):.2f} at most, the "
         f"ceiling {float(page.f1_ceiling.min()):.2f} at least, in all worlds). Told the right numbers, it is worst in "
         f"{worst.world.item()!r}: {said_with_bounds(worst, 'f1')}. "
@@ -69,8 +69,7 @@ def draw(page: xr.Dataset) -> Figure:
         axes = figure.add_subplot(grid[place])
         shown = page[name].dropna("decomposition", how="all")
         draw_map(axes, _with_ceiling(page, name, shown), "world", "decomposition")
-        null = f"\nchance: {float(page[f'{name}_null'].max()):.2f} at most" if f"{name}_null" in page else "\n"
-        axes.set_title(page[name].attrs["long_name"] + null)
+        axes.set_title(with_chance(page, name))
         axes.tick_params(axis="x", labelrotation=35)
         if place:
             axes.set_yticklabels([])

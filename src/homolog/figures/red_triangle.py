@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_map, said_with_bounds
+from homolog.figures.panels import draw_map, one_page, said_with_bounds, with_chance
 from homolog.figures.style import in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -16,7 +16,7 @@ PANELS = ("factors", "combinations", "own_shown", "own_held_out", "both_on", "fv
 
 def headline(dataset: xr.Dataset) -> str:
     """The first world; where combinations take the place of factors; held-out combinations; where they are real."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     first, unreal = page.isel(world=0), page.sel(world=page.own == 0)
     best = str(first.factors.idxmax("decomposition").item())
     own = _at(page, page.own_held_out)
@@ -25,8 +25,7 @@ def headline(dataset: xr.Dataset) -> str:
         f"{said_with_bounds(first.sel(decomposition=best), 'factors')} "
         f"(chance {float(page.factors_null.max()):.2f} at most, known codes {float(page.factors_ceiling.min()):.2f} at "
         f"least). Where nothing but factors is there, combinations have latents at most for {_by_method(unreal)} of "
-        f"those "
-        f"shown (chance {float(page.combinations_null.max()):.2f} at most). "
+        f"those shown (chance {float(page.combinations_null.max()):.2f} at most). "
         f"A held-out combination gets a latent of its own at most in {said_with_bounds(own, 'own_held_out')} of cases "
         f"({own.decomposition.item()}, {str(own.world.item())!r}; turned dictionaries "
         f"{float(page.own_held_out_null.max()):.2f}). "
@@ -85,8 +84,7 @@ def draw(page: xr.Dataset) -> Figure:
     for place, name in enumerate(PANELS):
         axes = figure.add_subplot(grid[divmod(place, 3)])
         draw_map(axes, page[name], "world", "decomposition")
-        null = f"\nchance: {float(page[f'{name}_null'].max()):.2f} at most" if f"{name}_null" in page else "\n"
-        axes.set_title(page[name].attrs["long_name"] + null, fontsize=7)
+        axes.set_title(with_chance(page, name), fontsize=7)
         axes.tick_params(axis="x", labelrotation=35)
         if place % 3:
             axes.set_yticklabels([])

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_map, said_with_bounds
+from homolog.figures.panels import draw_map, one_page, said_with_bounds
 from homolog.figures.style import in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -18,7 +18,7 @@ POINTER = "pointer"
 
 def headline(dataset: xr.Dataset) -> str:
     """How many directions each site needs, until where places matter, what those kept do, and who reads them."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     places = page.isel(position=slice(0, -1))
     pointer = page.sel(position=POINTER)
     counts = places.kept.mean("position").values

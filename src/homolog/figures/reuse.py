@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, said_with_bounds
+from homolog.figures.panels import draw_curve, one_page, said_with_bounds
 from homolog.figures.style import COLOURS, GREY, INK, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -16,7 +16,7 @@ __all__ = ["REPORT", "draw", "headline"]
 
 def headline(dataset: xr.Dataset) -> str:
     """Steps to the operation from each start, the area, and whether the same units read new tokens."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     steps = ", ".join(f"{start} {_steps(page.sel(start=start))}" for start in page.start.values)
     after, frozen = (page.sel(start=name) for name in ("after the first", "frozen core"))
     faster = float(after.area_low) > 0

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import FLOORS, said_range, said_with_bounds
-from homolog.figures.style import COLOURS, GREY, SHAPES, in_house_style, new_figure
+from homolog.figures.panels import FLOORS, capital, draw_marks, one_page, said_range, said_with_bounds
+from homolog.figures.style import COLOURS, GREY, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
 
 
 def headline(dataset: xr.Dataset) -> str:
     """By world: what the first method's trainings share, and the range of the components over methods; a verdict."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     return " ".join([*(_of_world(page.sel(world=name)) for name in page.world.values), _verdict(page)])
 
 
@@ -33,7 +31,7 @@ def _of_world(own: xr.Dataset) -> str:
     )
     world = str(own.world.item())
     return (
-        f"{world[:1].upper()}{world[1:]}, {first.decomposition.item()}: from another start in another order latents "
+        f"{capital(world)}, {first.decomposition.item()}: from another start in another order latents "
         f"return with a cosine of {shared['data']} (chance {float(first.similarity_null):.2f}{best}), with the start "
         f"shared {shared['data, start']}, with the order shared {shared['data, order']}, on other data "
         f"{shared['nothing']}. Of that last difference, over all methods: {explained}."
@@ -69,13 +67,7 @@ def draw(page: xr.Dataset) -> Figure:
 
 
 def _draw_similarity(axes: Axes, own: xr.Dataset) -> None:
-    x = np.arange(own.sizes["decomposition"])
-    for place, name in enumerate(own.shared.values):
-        one = own.sel(shared=name)
-        at, y = x + 0.13 * (place - 2), one.similarity.values
-        bars = np.abs(np.stack([y - one.similarity_low.values, one.similarity_high.values - y]))
-        style: dict[str, Any] = {"color": COLOURS[place], "marker": SHAPES[place]}
-        axes.errorbar(at, y, bars, ls="", ms=4, lw=1, label=f"shared: {name}", **style)
+    draw_marks(axes, own, "similarity", "decomposition", "shared: {}", "shared", 0.13)
     for column, null in enumerate(own.similarity_null.values):
         axes.plot([column - 0.4, column + 0.4], [null, null], **FLOORS["null"], label=None if column else "null")
     if np.isfinite(float(own.similarity_ceiling)):

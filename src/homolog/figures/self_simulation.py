@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import FLOORS, draw_marks, said_range, said_with_bounds
+from homolog.figures.panels import FLOORS, capital, draw_marks, one_page, said_range, said_with_bounds
 from homolog.figures.style import COLOURS, GREY, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -21,7 +21,7 @@ PANELS = {
 
 def headline(dataset: xr.Dataset) -> str:
     """By world and method: observed and foretold stability, how well latents are ranked, how unlike rows are."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     return " ".join([*(_of_world(page.sel(world=name)) for name in page.world.values), _verdict(page)])
 
 
@@ -36,7 +36,7 @@ def _of_world(own: xr.Dataset) -> str:
             f"{float(real.stability_null):.2f}); which ones is foretold with a rank correlation of "
             f"{said_with_bounds(made, 'foretold')} (other refits: {float(real.foretold):.2f})"
         )
-    return f"{name[:1].upper()}{name[1:]}, {'; '.join(parts)}."
+    return f"{capital(name)}, {'; '.join(parts)}."
 
 
 def _verdict(page: xr.Dataset) -> str:

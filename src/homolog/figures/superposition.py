@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, draw_floors, said_with_bounds
+from homolog.figures.panels import draw_curve, draw_floors, one_page, said_with_bounds
 from homolog.figures.style import COLOURS, INK, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -18,7 +18,7 @@ INVERSE = "1 / (1 - sparsity)"
 
 def headline(dataset: xr.Dataset) -> str:
     """What is held when features are always there and when they are rare, in which arrangement, and what decides it."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     dense, sparse = page.isel(sparsity=0), page.isel(sparsity=-1)
     best = page.isel(sparsity=int(np.nanargmax(page.at_polytope.values)))
     return (

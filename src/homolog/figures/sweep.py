@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, said_with_bounds
+from homolog.figures.panels import draw_curve, one_page, said_with_bounds
 from homolog.figures.style import GREY, INK, in_house_style, new_figure
 
-__all__ = ["REPORT", "draw", "draw_panel", "headline", "lines_figure", "one_page"]
+__all__ = ["REPORT", "draw", "draw_panel", "headline", "lines_figure"]
 
 # What axes are called.
 AXES = {
@@ -23,11 +23,6 @@ AXES = {
     "n_latents": "latents",
     "noise": "noise",
 }
-
-
-def one_page(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset without the hook point that stands for none."""
-    return dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
 
 
 def headline(dataset: xr.Dataset) -> str:

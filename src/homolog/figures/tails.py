@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, draw_map, said_with_bounds
+from homolog.figures.panels import draw_curve, draw_map, one_page, said_with_bounds
 from homolog.figures.style import GREY, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -19,7 +19,7 @@ NAMES = ("exponential", "half-normal", "neither", "either")
 
 def headline(dataset: xr.Dataset) -> str:
     """Shares of exponential units by kind for the first tail, exponents, and what the tests can tell at all."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     tail, whole = page.isel(share=0), page.isel(share=-1)
     fitted = [kind for kind in page.kind.values if kind not in (*PLANTED, *OWN)]
     said = [_of(tail.sel(kind=kind), str(kind)) for kind in ("neurons", *fitted, *OWN[1:])]
@@ -32,8 +32,7 @@ def headline(dataset: xr.Dataset) -> str:
         f"{'; '.join(said)}. The "
         f"tail of a normal law has an exponent of {said_with_bounds(normal, 'exponent')} there. {_verdict(tail)} "
         f"{_share(whole)}, exponents are {', '.join(exponents)}. Tests name {power[0]:.0%} of planted exponential "
-        f"tails, and "
-        f"{power[1]:.0%} of half-normal laws as a whole."
+        f"tails, and {power[1]:.0%} of half-normal laws as a whole."
     )
 
 
@@ -68,8 +67,7 @@ def _verdict(at: xr.Dataset) -> str:
         return text + _line(own, inside)
     return (
         f"Neurons are {'nearer to' if nearer else 'farther from'} an exponential tail (exponent 1) than random "
-        f"directions; "
-        f"{_line(own, inside)}"
+        f"directions; {_line(own, inside)}"
     )
 
 

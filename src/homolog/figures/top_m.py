@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, draw_floors, said_with_bounds
+from homolog.figures.panels import draw_curve, draw_floors, one_page, said_with_bounds
 from homolog.figures.style import GREY, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -18,7 +18,7 @@ NAMES = {"relu": "ReLU", "top_m": "top m", "random_mask": "m at random", "rotate
 
 def headline(dataset: xr.Dataset) -> str:
     """Alignment with and without the filter at one unit for each feature, and the gap below, there and above."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     page = page.isel(features=-1)
     at = page.sel(ratio=1.0, method="nearest")
     top, plain, turned = (at.sel(filter=name) for name in ("top_m", "relu", "rotated_top_m"))
@@ -27,12 +27,10 @@ def headline(dataset: xr.Dataset) -> str:
         f"{int(page.features)} features, {int(page.attrs['kept'])} units kept. With a unit for each feature the "
         f"filter aligns them with "
         f"units: {said_with_bounds(top, 'alignment')}, against {said_with_bounds(plain, 'alignment')} with ReLU alone "
-        f"and "
-        f"{float(at.alignment_null):.2f} of random directions; kept in a turned basis "
+        f"and {float(at.alignment_null):.2f} of random directions; kept in a turned basis "
         f"{said_with_bounds(turned, 'alignment')}. What it costs "
         f"in FVU is {said_with_bounds(low, 'gap', '{:.3f}')} at {float(low.ratio):g} units a feature (where ReLU "
-        f"alone leaves "
-        f"{float(page.fvu.sel(filter='relu')[0]):.2f}), {said_with_bounds(top, 'gap', '{:.3f}')} at 1 and "
+        f"alone leaves {float(page.fvu.sel(filter='relu')[0]):.2f}), {said_with_bounds(top, 'gap', '{:.3f}')} at 1 and "
         f"{said_with_bounds(high, 'gap', '{:.3f}')} at {float(high.ratio):g}. "
         f"{_verdict(page.gap.sel(filter='top_m'), page)} {_at_random(at)}"
     )

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from homolog.figures import traps_report as REPORT  # what figures.report.report_of looks for
+from homolog.figures.panels import one_page
 from homolog.figures.style import COLOURS, GREY, INK, PALE, in_house_style, new_figure
 from homolog.figures.traps_report import MEASURES, WORLDS
 
@@ -46,7 +47,7 @@ LINES = {
 
 def headline(dataset: xr.Dataset) -> str:
     """How often the reports were fooled beside the usual measures, what they find, and whether the stable is true."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     nothing = _of(page, *NOTHING)
     others = nothing.isel(measure=np.flatnonzero(np.isin(nothing.kind.values, ("by latent", "as a whole"))))
     fooled = (others.fdr_low > float(page.attrs["level"])).any("world")

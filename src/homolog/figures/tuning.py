@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, said_with_bounds
+from homolog.figures.panels import draw_curve, one_page, said_with_bounds
 from homolog.figures.style import COLOURS, GREY, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -19,7 +19,7 @@ DEGREES = ("width", "width_examples", "gap")
 
 def headline(dataset: xr.Dataset) -> str:
     """Curves against lines, width, coverage, examples, and what returns, each beside networks before training."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     own, begun = (page.isel(kind=place) for place in (0, 1))
 
     def both(name: str, form: str = "{:.2f}") -> str:

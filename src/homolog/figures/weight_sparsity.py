@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_map, said_with_bounds
+from homolog.figures.panels import draw_map, one_page, said_with_bounds
 from homolog.figures.rows import draw_rows
 from homolog.figures.style import COLOURS, GREY, in_house_style, new_figure
 
@@ -19,7 +19,7 @@ TURNED = ", turned"
 
 def headline(dataset: xr.Dataset) -> str:
     """Edges for one bit by basis, beside the same basis turned; and edges that act on an input."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     plain = [name for name in page.basis.values if not name.endswith(TURNED)]
     said = [_of_basis(page, name) for name in plain]
     return (

@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_map, said_with_bounds
+from homolog.figures.panels import draw_map, one_page, said_with_bounds
 from homolog.figures.style import in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -18,7 +18,7 @@ RECOVERED = 0.9
 
 def headline(dataset: xr.Dataset) -> str:
     """Which sources each method recovers, with the least sure of these numbers, and which none does."""
-    page = dataset.isel(hook_point=0) if "hook_point" in dataset.dims else dataset
+    page = one_page(dataset)
     able = page.f1 >= RECOVERED
     said = [_of_method(page.sel(decomposition=one), able.sel(decomposition=one)) for one in page.decomposition.values]
     none = page.world.values[~able.any("decomposition").values]

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from homolog.streams import stream
 from homolog.toys.training import Parameters, Progress, train_members
 
 
@@ -47,26 +48,23 @@ def train(
     lr: float,
     batch_size: int,
     key: tuple[str | int, ...],
-    generators: tuple[torch.Generator, torch.Generator],
     progress: Progress = iter,
 ) -> Parameters:
     """Circuits, each trained to tell its own target from the rows of its own world, by squared error.
 
     A step reads rows by `weights`. Errors are over the mean square of a target, so that facts weigh alike whatever
-    their size. Starts and batches are drawn from `generators`, in this order; `key` names the circuits in errors.
+    their size. Starts and batches are drawn from streams of `key`. Raises ValueError for a fact that is true of no row.
     """
     members = len(targets)
-    begin, batches = generators
     counts = weights(targets)
     empty = (targets > 0).sum(1) == 0
     if bool(empty.any()):
         raise ValueError(
             f"circuits {'/'.join(map(str, key))}: fact {int(empty.nonzero()[0])} is true of no row, so that nothing "
-            f"can "
-            "be learnt of it; allowed: at least one row of each; give more rows."
+            "can be learnt of it; allowed: at least one row of each; give more rows."
         )
     scale = (counts * targets.square()).sum(1).rsqrt()[:, None]
-    chosen = torch.multinomial(counts, steps * batch_size, replacement=True, generator=batches)
+    chosen = torch.multinomial(counts, steps * batch_size, replacement=True, generator=stream(*key, "batches"))
     chosen = chosen.reshape(members, steps, batch_size)
 
     def losses(parameters: Parameters, step: int) -> Tensor:
@@ -74,7 +72,7 @@ def train(
         wanted = (targets * scale).gather(1, own)
         return (outputs(parameters, rows[world[:, None], own]) - wanted).square().mean(1)
 
-    begun = start(members, rows.shape[2], units, begin)
+    begun = start(members, rows.shape[2], units, stream(*key, "start"))
     trained = train_members(begun, losses, steps, lr, warm_up=0.05, progress=progress)
     return {name: one / scale.squeeze(1).reshape(-1, *[1] * (one.ndim - 1)) if "out" in name else one
             for name, one in trained.items()}  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,7 +14,7 @@ from torch.nn import functional
 
 from homolog.groups.base import Group
 from homolog.streams import stream
-from homolog.toys.training import Parameters
+from homolog.toys.training import Parameters, Progress, cross_entropies, train_members
 
 Combining = Literal["relu", "square", "product"]
 
@@ -75,6 +77,40 @@ def read_out(
     return torch.baddbmm(parameters["out_bias"][:, None], hidden, parameters["out"])
 
 
+CORE = ("out", "out_bias")
+"""All parameters but the embeddings."""
+
+
+def train_composing(
+    network: Composing,
+    begun: Parameters,
+    train: Examples,
+    options: Mapping[str, Any],
+    steps: int,
+    watch: Callable[[Parameters, int], None],
+    progress: Progress = iter,
+    frozen: Collection[str] = (),
+) -> Parameters:
+    """Networks that learn their pairs, all of them at each step, by `options` ``lr`` and ``weight_decay``."""
+
+    def losses(parameters: Parameters, step: int) -> Tensor:
+        # What gets no gradient isn't stepped, so that it doesn't decay either.
+        now = {name: one.detach() if name in frozen else one for name, one in parameters.items()}
+        return cross_entropies(network.logits(now, train.pairs), train.labels)
+
+    lr, weight_decay = options["lr"], options["weight_decay"]
+    rest: dict[str, Any] = {"weight_decay": weight_decay, "warm_up": 0.03, "decay": False}
+    return train_members(begun, losses, steps, lr, **rest, watch=watch, progress=progress)
+
+
+def reached_at(
+    accuracy: Float[np.ndarray, "... steps"], steps: Int[np.ndarray, " steps"], level: float
+) -> Float[np.ndarray, ...]:
+    """The first measured step from which on an accuracy stays at `level` or above; NaN where it never does."""
+    stays = np.flip(np.logical_and.accumulate(np.flip(accuracy >= level, -1), axis=-1), -1)
+    return np.where(stays.any(-1), np.asarray(steps)[stays.argmax(-1)], np.nan)
+
+
 def looked_up(
     embedding: Float[Tensor, "members tokens width"], tokens: Int[Tensor, "members rows"]
 ) -> Float[Tensor, "members rows width"]:
@@ -82,21 +118,6 @@ def looked_up(
     members, count, width = embedding.shape
     offsets = torch.arange(members)[:, None] * count
     return functional.embedding(tokens + offsets, embedding.reshape(members * count, width))
-
-
-def cross_entropies(
-    logits: Float[Tensor, "members rows classes"], labels: Int[Tensor, "members rows"]
-) -> Float[Tensor, " members"]:
-    """Mean cross-entropy of each member, in nats."""
-    each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return each.reshape(labels.shape).mean(1)
-
-
-def accuracies(
-    logits: Float[Tensor, "members rows classes"], labels: Int[Tensor, "members rows"]
-) -> Float[Tensor, " members"]:
-    """Share of rows whose largest logit is that of the label."""
-    return (logits.argmax(-1) == labels).float().mean(1)
 
 
 @dataclass(frozen=True)

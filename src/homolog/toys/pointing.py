@@ -11,13 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
-from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from homolog.networks.drawing import drawn_by
 from homolog.networks.gpt import GPT
 from homolog.streams import stream
-from homolog.toys.training import Parameters, Progress, train_members
+from homolog.toys.training import Parameters, Progress, cross_entropies, train_members
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,7 @@ def train_pointing(
     def losses(parameters: Parameters, step: int) -> Float[Tensor, " members"]:
         drawn = [task.draw(batch_size, one) for one in draws]
         rows, answers = (torch.stack(parts) for parts in zip(*drawn, strict=True))
-        given = torch.vmap(logits)(parameters, rows)
-        each = functional.cross_entropy(given.flatten(0, 1), answers.flatten(), reduction="none")
-        return each.reshape(replicates, -1).mean(1)
+        return cross_entropies(torch.vmap(logits)(parameters, rows), answers)
 
     # The fused attention has no rule for stacked members.
     with sdpa_kernel(SDPBackend.MATH):

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 Parameters = dict[str, Tensor]
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -47,6 +48,21 @@ def train_members(
         _show(watch, trained, step + 1)
     _check(each.detach() if steps else None, lr)
     return {name: value.detach() for name, value in trained.items()}
+
+
+def cross_entropies(
+    logits: Float[Tensor, "members rows classes"], labels: Int[Tensor, "members rows"]
+) -> Float[Tensor, " members"]:
+    """Mean cross-entropy of each member, in nats."""
+    each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return each.reshape(labels.shape).mean(1)
+
+
+def accuracies(
+    logits: Float[Tensor, "members rows classes"], labels: Int[Tensor, "members rows"]
+) -> Float[Tensor, " members"]:
+    """Share of rows whose largest logit is that of the label."""
+    return (logits.argmax(-1) == labels).float().mean(1)
 
 
 def _share_of_rate(step: int, steps: int, warm_up: float, decay: bool) -> float:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from homolog.alignment.nulls import Spectrum
 from homolog.decompositions.base import Member
 from homolog.decompositions.fit import fit_members
 from homolog.decompositions.samples import InMemory, Samples
+from homolog.decompositions.split import rows_of_halves
 from homolog.dictionary import Dictionary
 from homolog.loading import load
 from homolog.streams import stream
@@ -40,6 +44,20 @@ class Trial:
     def key(self) -> tuple[str | int, ...]:
         """What starts every random stream of what is done with it."""
         return "worlds", self.spec["group"], self.spec["label"], self.replicate
+
+    @property
+    def halves(self) -> dict[str, Float[Tensor, "samples units"]]:
+        """Both halves of the rows that are fitted, as every method splits them."""
+        return {half: self.train.rows[index] for half, index in rows_of_halves(len(self.train.rows)).items()}
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Of the rows that are fitted, about their mean."""
+        return Spectrum.of(torch.cov(self.train.rows.double().T, correction=0))
+
+    def turn(self, *number: int, purpose: str = "null") -> Float[Tensor, "units units"]:
+        """A random rotation within the spectrum of the rows, by which nulls turn dictionaries; float64."""
+        return self.spectrum.rotation(stream(purpose, *self.key, *number))
 
     def told(self, options: Spec, at_most_units: bool) -> Spec:
         """`options` with the number of features, and of active ones, that the world has methods told; of features that

@@ -7,17 +7,18 @@ columns j have prices p >= 0, and u_i + p_j >= s_ij for every candidate, with eq
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 from numba.extending import overload
 
-kernel = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+from homolog.compiling import kept
+
+kernel = kept(Path(__file__).parent)
 part_of_kernel = numba.njit(boundscheck=False, error_model="numpy", inline="always")
-fast_kernel = numba.njit(
-    fastmath={"reassoc", "contract", "nsz"}, nogil=True, cache=True, boundscheck=False, error_model="numpy"
-)
+fast_kernel = kept(Path(__file__).parent, fastmath={"reassoc", "contract", "nsz"})
 Array = np.ndarray[Any, np.dtype[Any]]
 # Columns whose largest proposal is looked at before they are: few groups hold one that is wanted.
 GROUP = 32

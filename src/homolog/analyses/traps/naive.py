@@ -30,10 +30,11 @@ class Seen:
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:
         """(repetition, latent, row), in float64."""
-        return tuple(
+        a, b = (
             stack.activate(stack.pre_activations(rows)).double()
             for stack, rows in ((self.pair.a, self.pair.rows_a), (self.pair.b, self.pair.rows_b))
-        )  # type: ignore[return-value]  # two of them
+        )
+        return a, b
 
     @cached_property
     def live(self) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,6 @@ up to ``start[r + 1]``, in ascending order. Loops run in a fixed order: bits don
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from homolog.compiling import kept
+
 # Not `nnan`: a member that diverges must show it.
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+kernel = kept(Path(__file__).parent, fastmath=FAST)
 # A call costs as much as what these do.
 part_of_kernel = numba.njit(fastmath=FAST, boundscheck=False, error_model="numpy", inline="always")
 # Columns of a block at most.
@@ -32,23 +34,6 @@ BLOCK = 128
 # Values that `append_reaching` takes at a time.
 LANES = 16
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-# What stands in this folder, since parts of kernels come from several of its files.
-STAMP = tuple(
-    sorted((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in Path(__file__).parent.glob("*.py"))
-)
-
-
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compiled and kept for other processes, until any file of this folder changes.
-
-    Numba itself looks at the file of the function alone, and would take the old parts of others.
-    """
-    compiled = numba.njit(fastmath=FAST, nogil=True, cache=True, boundscheck=False, error_model="numpy")(function)
-    kept = compiled._cache._cache_file
-    kept._source_stamp = (kept._source_stamp, STAMP)
-    return compiled
 
 
 def empty(*shape: int) -> Array:
