@@ -1,0 +1,1 @@
+"""Which tasks X and Y belong together: one file each."""
