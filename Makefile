@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-benchmark
 
-.PHONY: help stability all test lint format schema lock image test-every test-slow test-slurm test-faults benchmark clean
+.PHONY: help stability all test lint format schema lock image test-workflow test-every test-slow test-slurm test-faults benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +26,13 @@ all: $(READY) ## build every experiment whose data come with the packages
 	$(BIN)/snakemake
 
 test: lint ## all checks: lint, types, tests
-	$(BIN)/python -m pytest -m "not every and not slow and not cluster and not faults" --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not workflow and not every and not slow and not cluster and not faults" --numprocesses auto --maxprocesses 4 --dist worksteal
+
+test-workflow: $(READY) ## what needs all experiments of tests/tiny.yaml: equal bits, staleness, errors of jobs, the report
+	$(BIN)/python -m pytest -m "workflow and not slow and not faults" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-every: $(READY) ## what `make test` asks some methods, recipes and figures, asked the others
-	$(BIN)/python -m pytest -m "every and not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "every and not workflow and not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not cluster and not faults"

@@ -54,6 +54,14 @@ def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workspace
     return workspace
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever asks for the whole build waits for it: those tests have a target of their own."""
+    for item in items:
+        if "built" in getattr(item, "fixturenames", ()):
+            item.add_marker("workflow")
+
+
 @pytest.fixture
 def copied(built: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the built workspace, sources and results, to change at will."""

@@ -80,10 +80,10 @@ def test_a_real_job_killed_at_random_moments(tmp_path: Path) -> None:
     workspace.build("--cores", "2", EXPERIMENT)
     expected = numbers(workspace)
     wipe(workspace)
-    build_killing(workspace, expected, Random(0), min(5, KILLS), span=20)
+    build_killing(workspace, expected, Random(0), min(5, KILLS // PARTS), span=20)
 
 
-@pytest.mark.parametrize("seed", range(min(5, KILLS)))
+@pytest.mark.parametrize("seed", range(min(5, KILLS // PARTS)))
 def test_snakemake_killed_leaves_a_lock_and_says_so(tmp_path: Path, expected: dict[str, bytes], seed: int) -> None:
     """Jobs that it had started go on; the next run waits for them."""
     workspace, draw = cheap(tmp_path), Random(seed)
