@@ -137,13 +137,13 @@ def draw(page: xr.Dataset) -> Figure:
     grid = figure.add_gridspec(3, 3, height_ratios=(1, 1.5, 1))
     fitted = [*_fitted(page).basis.values, "known codes"]
     for place, (name, limit, form) in enumerate(
-        (("found_animals", 1, "{:.2f}"), ("found_attributes", 1, "{:.2f}"), ("told_apart", 1, "{:.2f}"))
+        (("found_animals", 1, "{:z.2f}"), ("found_attributes", 1, "{:z.2f}"), ("told_apart", 1, "{:z.2f}"))
     ):
         _map(figure.add_subplot(grid[0, place]), page.sel(basis=fitted), name, limit, form, place == 0)
     _draw_edges(figure.add_subplot(grid[1, :2]), page)
-    _map(figure.add_subplot(grid[1, 2]), page, "bits", float(page.bits.max()), "{:.0f}", False)
-    _map(figure.add_subplot(grid[2, 0]), page, "told_animals", 1, "{:.2f}", True)
-    _map(figure.add_subplot(grid[2, 1]), page, "told_attributes", 1, "{:.2f}", False)
+    _map(figure.add_subplot(grid[1, 2]), page, "bits", float(page.bits.max()), "{:z.0f}", False)
+    _map(figure.add_subplot(grid[2, 0]), page, "told_animals", 1, "{:z.2f}", True)
+    _map(figure.add_subplot(grid[2, 1]), page, "told_attributes", 1, "{:z.2f}", False)
     _draw_tuning(figure.add_subplot(grid[2, 2]), page)
     return figure
 
@@ -167,7 +167,7 @@ def _draw_edges(axes: Axes, page: xr.Dataset) -> None:
             rows.append(one[f"edges_{fact}"].where(one[f"reached_{fact}"] >= 0.5).drop_vars("world"))
             names.append(f"{world}: {fact}")
     edges = xr.concat(rows, "row", coords="minimal", compat="override").assign_coords(row=names)
-    draw_map(axes, edges, "row", "basis", (0.0, 150.0), form="{:.0f}")
+    draw_map(axes, edges, "row", "basis", (0.0, 150.0), form="{:z.0f}")
     axes.set_title(
         "edges of a trained circuit, for facts about animals, about attributes besides, and graded ones;\n"
         "blank: not even with all edges"

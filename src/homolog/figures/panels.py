@@ -79,7 +79,7 @@ def draw_map(
     columns: str,
     limits: tuple[float, float] = (0.0, 1.0),
     colours: str = "Blues",
-    form: str = "{:.2f}",
+    form: str = "{:z.2f}",
     names: tuple[Sequence[str] | None, Sequence[str] | None] = (None, None),
 ) -> None:
     """A map with the number in each cell; blank where it isn't defined."""
@@ -97,7 +97,7 @@ def draw_map(
     axes.spines[:].set_visible(False)
 
 
-def said_with_bounds(measured: xr.Dataset, name: str, form: str = "{:.2f}") -> str:
+def said_with_bounds(measured: xr.Dataset, name: str, form: str = "{:z.2f}") -> str:
     """A single number with its interval, as captions say it."""
     value = form.format(float(measured[name]))
     if f"{name}_low" not in measured or not np.isfinite(float(measured[f"{name}_low"])):

@@ -106,12 +106,12 @@ def summary(dataset: xr.Dataset, headline: str) -> str:
         shown = shown.assign(identified=np.where(shown.identified, "yes", "NO"))
         parts += [
             f"{hook_point}, {comparison}",
-            shown.to_string(index=False, float_format="{:.3f}".format, na_rep="-"),
+            shown.to_string(index=False, float_format="{:z.3f}".format, na_rep="-"),
             "",
         ]
     parts += [
         which_runs_count(dataset),
-        runs_table(dataset).to_string(index=False, float_format="{:.4f}".format, na_rep="-"),
+        runs_table(dataset).to_string(index=False, float_format="{:z.4f}".format, na_rep="-"),
         "",
         "identified NO: the network's symmetries leave this comparison no meaning; shown because it was asked for.",
         "excess = (observed - null) / (ceiling - null); '-': not defined, or reliability under 2 standard errors.",

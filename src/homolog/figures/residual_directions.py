@@ -12,7 +12,7 @@ from homolog.figures.style import in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
 
-PANELS = {"kept": "{:.1f}", "ablated": "{:.2f}", "rest": "{:.2f}", "patched": "{:.2f}"}
+PANELS = {"kept": "{:z.1f}", "ablated": "{:z.2f}", "rest": "{:z.2f}", "patched": "{:z.2f}"}
 POINTER = "pointer"
 
 
@@ -70,7 +70,7 @@ def draw(page: xr.Dataset) -> Figure:
     names = [f"{name}\n(its output: {cost:.2f})" for name, cost in zip(names, costs, strict=True)]
     whats = [f"{read} of {of}" for of, read in heads.what.values]
     plain = xr.DataArray(heads.values.T if heads.dims[0] == "what" else heads.values, dims=("head", "what"))
-    draw_map(axes, plain, "head", "what", (0, float(np.nanmax(plain.values))), form="{:.1f}", names=(names, whats))
+    draw_map(axes, plain, "head", "what", (0, float(np.nanmax(plain.values))), form="{:z.1f}", names=(names, whats))
     axes.tick_params(axis="x", labelrotation=40)
     axes.set_title(page.reads.attrs["long_name"] + "\n(1: chance; in brackets the cost of the head)")
     return figure

@@ -35,7 +35,7 @@ def headline(dataset: xr.Dataset) -> str:
 
 def _steps(at: xr.Dataset) -> str:
     if np.isfinite(float(at.found_at)):
-        return said_with_bounds(at, "found_at", "{:.0f}")
+        return said_with_bounds(at, "found_at", "{:z.0f}")
     return f"not reached ({said_with_bounds(at.isel(step=-1), 'test_accuracy')} at the end)"
 
 

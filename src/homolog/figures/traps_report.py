@@ -101,6 +101,6 @@ def summary(dataset: xr.Dataset, headline: str) -> str:
     shown = dataset[[name + end for name in names for end in ("", "_low", "_high")]].to_dataframe()
     parts += [
         f"Autoencoders with so many active latents, where {int(dataset.attrs['true_l0'])} features are active:",
-        (100 * shown).to_string(float_format="{:.0f}".format, na_rep="-"),
+        (100 * shown).to_string(float_format="{:z.0f}".format, na_rep="-"),
     ]
     return "\n".join(parts) + "\n"

@@ -22,7 +22,7 @@ def headline(dataset: xr.Dataset) -> str:
     page = one_page(dataset)
     own, begun = (page.isel(kind=place) for place in (0, 1))
 
-    def both(name: str, form: str = "{:.2f}") -> str:
+    def both(name: str, form: str = "{:z.2f}") -> str:
         return f"{said_with_bounds(own, name, form)} (before training {float(begun[name]):{form[2:-1]}})"
 
     return (

@@ -32,12 +32,12 @@ def headline(dataset: xr.Dataset) -> str:
 def _of_basis(page: xr.Dataset, name: str) -> str:
     row = page.sel(basis=name)
     turned = f"turned {_edges(page.sel(basis=name + TURNED))}, " if name + TURNED in page.basis else ""
-    acting = said_with_bounds(row, "acting", "{:.1f}") if np.isfinite(float(row.acting)) else "-"
+    acting = said_with_bounds(row, "acting", "{:z.1f}") if np.isfinite(float(row.acting)) else "-"
     return f"{name} {_edges(row)} ({turned}of which {acting} act on an input; {float(row.least):.2f} left with all)"
 
 
 def _edges(row: xr.Dataset) -> str:
-    return said_with_bounds(row, "edges", "{:.1f}") if np.isfinite(float(row.edges)) else "never"
+    return said_with_bounds(row, "edges", "{:z.1f}") if np.isfinite(float(row.edges)) else "never"
 
 
 @in_house_style
@@ -55,7 +55,7 @@ def draw(page: xr.Dataset) -> Figure:
             axes.set_yticklabels([])
     axes = figure.add_subplot(grid[1, 2])
     most = float(page.between.max())
-    draw_map(axes, page.between, "written", "reads", (0, most), form="{:.1f}")
+    draw_map(axes, page.between, "written", "reads", (0, most), form="{:z.1f}")
     axes.set(title=page.between.attrs["long_name"], ylabel=f"written by ({page.below.item()})")
     axes.set_xlabel(f"read by ({page.hook_point.item()})")
     axes.tick_params(axis="x", labelrotation=25)
