@@ -36,6 +36,16 @@ _A5 = {
 }
 _A5_CLASSES = ((1, 1, 1, 1, 1), (2, 2, 1), (3, 1, 1))
 Permutation = tuple[int, ...]
+# Images of 0 to 4 under elements that generate it.
+SUBGROUPS: dict[str, tuple[Permutation, ...]] = {
+    "A5": ((1, 2, 3, 4, 0), (1, 2, 0, 3, 4)),
+    "S4": ((1, 2, 3, 0, 4), (1, 0, 2, 3, 4)),
+    "A4": ((1, 2, 0, 3, 4), (1, 0, 3, 2, 4)),
+    "F20": ((1, 2, 3, 4, 0), (0, 2, 4, 1, 3)),
+    "D5": ((1, 2, 3, 4, 0), (0, 4, 3, 2, 1)),
+    "S3xS2": ((1, 2, 0, 3, 4), (1, 0, 2, 3, 4), (0, 1, 2, 4, 3)),
+}
+"""Subgroups of S5 by name: the even permutations, those that fix 4, affine maps modulo 5, ..."""
 
 
 @cache
@@ -58,6 +68,20 @@ def alternating() -> Group:
     ]
     characters = torch.tensor(list(_A5.values()), dtype=torch.float64)[:, kinds]
     return Group("A5", _table(elements), tuple(_A5), _dims(_A5), characters)
+
+
+def subgroup(name: str) -> Int[Tensor, " elements"]:
+    """Numbers of the elements that a subgroup of S5 has, in ascending order. Raises ValueError for unknown names."""
+    if name not in SUBGROUPS:
+        raise ValueError(f"subgroup {name} of S5 isn't known; allowed: {', '.join(SUBGROUPS)}: name one.")
+    found: set[Permutation] = {tuple(range(POINTS))}
+    new = list(found)
+    while new:
+        reached = {_after(one, generator) for one in new for generator in SUBGROUPS[name]}
+        new = list(reached - found)
+        found |= reached
+    numbers = {one: index for index, one in enumerate(_elements())}
+    return torch.tensor(sorted(numbers[one] for one in found))
 
 
 def _elements() -> list[Permutation]:

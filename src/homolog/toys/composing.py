@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,7 +58,12 @@ class Composing:
         self, parameters: Parameters, pairs: Int[Tensor, "members rows 2"]
     ) -> Float[Tensor, "members rows width"]:
         """The hidden layer of each pair."""
-        left, right = self.embedded(parameters, pairs)
+        return self.combined(*self.embedded(parameters, pairs))
+
+    def combined(
+        self, left: Float[Tensor, "*members rows width"], right: Float[Tensor, "*members rows width"]
+    ) -> Float[Tensor, "*members rows width"]:
+        """The hidden layer of what stands for two tokens."""
         if self.combine == "product":
             return left * right
         return (left + right) ** 2 if self.combine == "square" else (left + right).relu()
@@ -154,21 +159,30 @@ def split_pairs(group: Group, share: float, members: int, *key: str | int, shuff
     """
     pairs = distinct_pairs(group)
     results = group.table[pairs[:, 0], pairs[:, 1]]
-    count = round(share * len(pairs))
-    if not 0 < count < len(pairs):
-        raise ValueError(
-            f"{group.name}: a share of {share:g} of {len(pairs)} distinct pairs leaves {count} for training and "
-            f"{len(pairs) - count} for the test; both need some: change share."
-        )
-    orders, labels = [], []
-    for member in range(members):
-        generator = stream(*key, member)
-        orders.append(torch.randperm(len(pairs), generator=generator))
-        labels.append(results[torch.randperm(len(pairs), generator=generator)] if shuffled else results)
-    order, label = torch.stack(orders), torch.stack(labels).gather(1, torch.stack(orders))
-    return Split(
-        Examples(pairs[order[:, :count]], label[:, :count]), Examples(pairs[order[:, count:]], label[:, count:])
+    generators = [stream(*key, member) for member in range(members)]
+    parts = split_orders(group.name, len(pairs), share, generators)
+    labels = torch.stack(
+        [results[torch.randperm(len(pairs), generator=one)] if shuffled else results for one in generators]
     )
+    train, test = (Examples(pairs[part], labels.gather(1, part)) for part in parts)
+    return Split(train, test)
+
+
+def split_orders(
+    name: str, rows: int, share: float, generators: Sequence[torch.Generator]
+) -> tuple[Int[Tensor, "members train"], Int[Tensor, "members test"]]:
+    """Numbers of the rows that are trained on, a share of them, and of the others: drawn for each member alone.
+
+    Raises ValueError, which tells `name`, where either part would be empty.
+    """
+    count = round(share * rows)
+    if not 0 < count < rows:
+        raise ValueError(
+            f"{name}: a share of {share:g} of {rows} distinct pairs leaves {count} for training and "
+            f"{rows - count} for the test; both need some: change share."
+        )
+    order = torch.stack([torch.randperm(rows, generator=one) for one in generators])
+    return order[:, :count], order[:, count:]
 
 
 def all_pairs(group: Group, members: int) -> Int[Tensor, "members pairs 2"]:
