@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +16,7 @@ Edits = Mapping[str, Callable[[Float[Tensor, "members rows units"]], Float[Tenso
 """What is done to a layer's activations before anything reads them: an erasure, a mask, a stop of gradients."""
 
 
+@runtime_checkable
 class Network(Protocol):
     """Networks of one form, members side by side: each parameter has a leading member dim."""
 
@@ -98,6 +99,8 @@ class Recipe:
     weight_decay: float = 0.0
     batch: int | None = None
     """Rows of a step; None: all of them."""
+    decay: bool = False
+    """Let the rate fall to 0 by a half cosine: for networks that leave what they found at a rate that stays."""
 
 
 @dataclass(frozen=True)

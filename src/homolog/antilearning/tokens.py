@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from homolog.antilearning.base import Examples, Task
+from homolog.antilearning.base import Edits, Examples, Recipe, Task, edited
 from homolog.streams import stream
 from homolog.toys.composing import Composing, read_out, split_orders
 from homolog.toys.training import Parameters
@@ -27,16 +28,17 @@ class Composed:
         return self.composing.start(members, generator)
 
     def activations(
-        self, parameters: Parameters, inputs: Int[Tensor, "members rows 2"]
+        self, parameters: Parameters, inputs: Int[Tensor, "members rows 2"], edits: Edits | None = None
     ) -> dict[str, Float[Tensor, "members rows units"]]:
-        """Each of `layers` at pairs of tokens."""
-        left, right = self.composing.embedded(parameters, inputs)
-        hidden = self.composing.combined(left, right)
-        return {
-            "embeddings": torch.cat([left, right], -1),
-            "hidden": hidden,
-            "logits": read_out(parameters, hidden),
-        }
+        """Each of `layers` at pairs of tokens, after its edit; embeddings are those of the left, then of the right."""
+        both = edited(edits, "embeddings", torch.cat(self.composing.embedded(parameters, inputs), -1))
+        hidden = edited(edits, "hidden", self.composing.combined(*both.chunk(2, -1)))
+        return {"embeddings": both, "hidden": hidden, "logits": edited(edits, "logits", read_out(parameters, hidden))}
+
+
+def recipe_of(options: Mapping[str, Any]) -> Recipe:
+    """How options say that a pair of tokens is trained."""
+    return Recipe(**{name: options[name] for name in ("steps", "lr", "weight_decay", "batch", "decay")})
 
 
 def split_rows(
@@ -47,34 +49,16 @@ def split_rows(
     members: int,
     *key: str | int,
     test_rows: int | None = None,
+    part: Int[Tensor, " rows"] | None = None,
 ) -> Task:
     """A share of the rows for training, drawn for each member from the stream (key, member), the others held out.
 
-    At most `test_rows` of those stay, which spares time. Raises ValueError, which tells `name`, where either part would
-    be empty.
+    At most `test_rows` of those stay, which spares time. `part` is as in `Examples`. Raises ValueError, which tells
+    `name`, where nothing would be trained on or held out.
     """
     train, test = split_orders(name, len(rows), share, [stream(*key, member) for member in range(members)])
-    kept = test[:, :test_rows]
-    return Task(Examples(rows[train], labels[train]), Examples(rows[kept], labels[kept]))
-
-
-def check_apart(
-    name: str, x: Int[Tensor, "x_rows places"], y: Int[Tensor, "y_rows places"], commutes: bool = False
-) -> None:
-    """Raises ValueError where a row of Y is one of X too, or is its mirror image in the first two places where those
-    commute: then X would give it away."""
-    known = set(_rows(x)) | (set(_rows(_mirrored(x))) if commutes else set())
-    shared = [row for row in _rows(y) if row in known]
-    if shared:
-        raise ValueError(
-            f"{name}: Y has {len(shared)} of X's rows, such as {shared[0]}, so that learning X would teach them; "
-            "a row may stand in one of both: take it out of Y."
-        )
-
-
-def _mirrored(rows: Int[Tensor, "rows places"]) -> Int[Tensor, "rows places"]:
-    return torch.cat([rows[:, :2].flip(1), rows[:, 2:]], 1)
-
-
-def _rows(rows: Int[Tensor, "rows places"]) -> Sequence[tuple[int, ...]]:
-    return [tuple(row) for row in rows.tolist()]
+    halves = [
+        Examples(rows[chosen], labels[chosen], None if part is None else part[chosen])
+        for chosen in (train, test[:, :test_rows])
+    ]
+    return Task(*halves)

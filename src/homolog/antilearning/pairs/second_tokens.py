@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from homolog.antilearning.base import Recipe, TaskPair
-from homolog.antilearning.tokens import Composed, split_rows
+from homolog.antilearning.base import TaskPair
+from homolog.antilearning.tokens import Composed, recipe_of, split_rows
 from homolog.groups.base import Group, energies
 from homolog.groups.named import named
 from homolog.toys.composing import Composing, distinct_pairs
@@ -41,7 +40,7 @@ def pair(options: Mapping[str, Any], members: int, *key: str | int) -> TaskPair:
         classes=group.order,
         x=parts["x"],
         y=parts["y"],
-        recipe=Recipe(options["steps"], options["lr"], options["weight_decay"], options["batch"]),
+        recipe=recipe_of(options),
         energies=partial(shared_irreps, group=group),
         facts={"group": group.name, "tokens": 2 * group.order, "chance": 1 / group.order},
     )
@@ -52,7 +51,8 @@ def shared_irreps(parameters: Parameters, group: Group) -> dict[str, Float[Tenso
 
     Random embeddings have ``random``: the sum of the projectors' ranks over the order.
     """
-    first, second = (energies(group, part) for part in parameters["left"].split(group.order, 1))
+    left = parameters["left"]
+    first, second = (energies(group, left[:, start : start + group.order]) for start in (0, group.order))
     used = first.topk(min(LARGEST, len(group.irreps)), dim=1).indices
     return {
         "first": first.gather(1, used).sum(1),

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from homolog.antilearning.base import Recipe, TaskPair
+from homolog.antilearning.base import TaskPair
 from homolog.antilearning.pairs.a5_s5 import irreps
-from homolog.antilearning.tokens import Composed, split_rows
+from homolog.antilearning.tokens import Composed, recipe_of, split_rows
 from homolog.groups.named import named
 from homolog.groups.permutations import subgroup
 from homolog.toys.composing import Composing, distinct_pairs
@@ -35,10 +35,16 @@ def pair(options: Mapping[str, Any], members: int, *key: str | int) -> TaskPair:
         classes=whole.order,
         x=split_rows(" and ".join(names), rows[inside], labels[inside], options["share"], members, *key, "x"),
         y=split_rows(
-            "S5 without them", rows[~inside], labels[~inside], options["y_share"], members, *key, "y",
+            "S5 without them",
+            rows[~inside],
+            labels[~inside],
+            options["y_share"],
+            members,
+            *key,
+            "y",
             test_rows=options["test_rows"],
         ),
-        recipe=Recipe(options["steps"], options["lr"], options["weight_decay"], options["batch"]),
+        recipe=recipe_of(options),
         energies=partial(irreps, groups=(whole,)),
         facts={"X": " and ".join(names), "Y": "S5", "pairs of X": int(inside.sum()), "chance": 1 / whole.order},
     )
