@@ -89,6 +89,7 @@ ANALYSES: dict[str, str] = {
     "tails": "homolog.analyses.tails:tails",
     "tuning": "homolog.analyses.tuning:tuning",
     "residual_directions": "homolog.analyses.residual_directions:residual_directions",
+    "known_circuit": "homolog.analyses.known_circuit:known_circuit",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -119,6 +120,7 @@ FIGURES: dict[str, str] = {
     "tails": "homolog.figures.tails",
     "tuning": "homolog.figures.tuning",
     "residual_directions": "homolog.figures.residual_directions",
+    "known_circuit": "homolog.figures.known_circuit",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
@@ -143,6 +145,7 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "tails": ("tails",),
     "tuning": ("tuning",),
     "residual_directions": ("residual_directions",),
+    "known_circuit": ("known_circuit",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

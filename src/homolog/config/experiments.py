@@ -21,7 +21,7 @@ from homolog.config.base import (
     registered,
 )
 from homolog.config.circuits import ResidualDirectionsOptions
-from homolog.config.groups import GrokkingOptions, ReuseOptions
+from homolog.config.groups import GrokkingOptions, KnownCircuitOptions, ReuseOptions
 from homolog.config.layers import ArrangementLayersOptions, CausalFeaturesOptions, WeightSparsityOptions
 from homolog.config.planted import RecoveryOptions
 from homolog.config.repeated import FixedFeaturesOptions, HowManyOptions, SAETwiceOptions, SelfSimulationOptions
@@ -52,7 +52,8 @@ Analysis: TypeAlias = Annotated[
     | RedTriangleOptions
     | TailsOptions
     | TuningOptions
-    | ResidualDirectionsOptions,
+    | ResidualDirectionsOptions
+    | KnownCircuitOptions,
     Field(discriminator="name"),
 ]
 

@@ -73,3 +73,25 @@ class ReuseOptions(MadeAnalysis):
     """Optimiser steps of each training."""
     every: Count = 10
     """Steps between measurements."""
+
+
+class KnownCircuitOptions(MadeAnalysis):
+    """In networks that learn a group's operation, in which basis is the circuit read off, and what of it returns?"""
+
+    name: Literal["known_circuit"]
+    """The analysis."""
+    groups: Annotated[dict[GroupName, ComposingOptions], Field(min_length=1)] = Field(
+        default={
+            "Z113": ComposingOptions(share=0.4),
+            "S5": ComposingOptions(width=176, share=0.75),
+        }
+    )
+    """Groups by name: Z113 is addition modulo 113, S5 and A5 permutations of five things, all and the even ones."""
+    replicates: Replicates = 3
+    """Trainings on each group, which differ in their start and in their pairs."""
+    steps: Count = 150
+    """Optimiser steps, each on all training pairs."""
+    rows: Count = 4096
+    """Pairs to which decompositions are fitted, and as many others for their refit; fewer than half of all."""
+    null_draws: Count = 2
+    """Random draws behind each null."""
