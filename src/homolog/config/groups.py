@@ -28,17 +28,17 @@ class ComposingOptions(Options):
     """Weight decay of AdamW."""
 
 
+Groups: TypeAlias = Annotated[dict[GroupName, ComposingOptions], Field(min_length=1)]
+# Both are found within 150 steps.
+LEARNED = {"Z113": ComposingOptions(share=0.4), "S5": ComposingOptions(width=176, share=0.75)}
+
+
 class GrokkingOptions(MadeAnalysis):
     """When do networks that have fitted their pairs find the operation, and which irreps do they use?"""
 
     name: Literal["grokking"]
     """The analysis."""
-    groups: Annotated[dict[GroupName, ComposingOptions], Field(min_length=1)] = Field(
-        default={
-            "Z113": ComposingOptions(share=0.4),
-            "S5": ComposingOptions(width=176, share=0.75),
-        }
-    )
+    groups: Groups = Field(default=LEARNED)
     """Groups by name: Z113 is addition modulo 113, S5 and A5 permutations of five things, all and the even ones."""
     replicates: Replicates = 3
     """Trainings on each group, which differ in their start and in their pairs; and as many on a table without rule."""
@@ -80,12 +80,7 @@ class KnownCircuitOptions(MadeAnalysis):
 
     name: Literal["known_circuit"]
     """The analysis."""
-    groups: Annotated[dict[GroupName, ComposingOptions], Field(min_length=1)] = Field(
-        default={
-            "Z113": ComposingOptions(share=0.4),
-            "S5": ComposingOptions(width=176, share=0.75),
-        }
-    )
+    groups: Groups = Field(default=LEARNED)
     """Groups by name: Z113 is addition modulo 113, S5 and A5 permutations of five things, all and the even ones."""
     replicates: Replicates = 3
     """Trainings on each group, which differ in their start and in their pairs."""
