@@ -299,6 +299,21 @@ def test_a_hook_point_that_a_later_batch_doesnt_reach_is_told(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_other_positions_in_a_later_batch_are_told(tmp_path: Path) -> None:
+    """Of images the network makes the positions: nothing else knows how many there are."""
+    module, calls = nn.Linear(4, 3), []
+
+    def patches(batch: Tensor) -> Tensor:
+        calls.append(len(batch))
+        found: Tensor = module(nn.functional.unfold(batch, 2, stride=2 if len(calls) < 5 else 4).mT)
+        return found
+
+    reader = Reader(Network(module, "patches", patches), Images(), {"x": ":out"}, batch_size=2)
+    with pytest.raises(ValueError, match=r"has \(4, 3\) positions and units in a batch, and \(9, 3\) in the first one"):
+        write_blocks(tmp_path / "activations.h5", reader.hook_points, reader.blocks(), reader.rows, "float32", {})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("error", [IndexError("index out of range\nin self"), ValueError("too long")])
 def test_a_network_that_fails_on_a_later_batch_is_told_as_such(tmp_path: Path, error: Exception) -> None:
     network = mini()
@@ -327,7 +342,8 @@ def test_a_corpus_that_doesnt_fit_is_told() -> None:
     with pytest.raises(ValueError, match="mini: the tokenizer doesn't fit the model: token ids reach 39"):
         Reader(small, Tokens(), {"x": "embed"})
     with pytest.raises(
-        ValueError, match=r"short fails on a batch of input_ids \(2, 7\), .* \(IndexError: index out of"
+        ValueError,
+        match=r"short fails on a batch of input_ids \(2, 7\), .* \(IndexError: index out of.* set `tokenizer` to",
     ):
         Reader(
             Network(nn.Sequential(nn.Embedding(9, 3)), "short", lambda b: nn.Embedding(9, 3)(b["input_ids"])),

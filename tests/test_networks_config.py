@@ -259,6 +259,10 @@ FILES: dict[str, tuple[Change, str]] = {
         lambda c: [hugging_face((2, 3), (2, 3))(c), Path("saved_20/model.safetensors").rename("saved_20/model.bin")],
         "seed 20: saved_20 lacks a config.json or weights in .safetensors; allowed: what save_pretrained writes, and",
     ),
+    "no safetensors": (
+        lambda c: weights_of(Path(), 20).write_text("version https://git-lfs.github.com/spec/v1"),
+        "models.family.network: seed 20: weights/step_20.safetensors is no safetensors file: give what save_pretrained",
+    ),
     "other shapes of a function's files": (
         lambda c: save_file({"0.weight": torch.zeros(7, 5)}, weights_of(Path(), 20)),
         "seed 20: 0.bias has shape None, and that of seed 10 [6]; allowed: checkpoints of one architecture",
@@ -268,6 +272,35 @@ FILES: dict[str, tuple[Change, str]] = {
         "seed 20: weight has shape [2, 4], and that of seed 10 [2, 3]; allowed: checkpoints of one architecture",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("words", "words, beside a model that brings saved_20/tokenizer.json; allowed: that one; set it to saved_20"),
+        ("other", "other has other tokens than saved_20/tokenizer.json, which the model brings; allowed: that one"),
+        ("saved_10", None),
+        ("saved_20/tokenizer.json", None),
+    ],
+)
+def test_a_tokenizer_that_isnt_the_models_own_is_told_before_the_first_job(
+    named: str, said: str | None, here: Path
+) -> None:
+    """A smaller vocabulary would fit the embeddings, and mean other words."""
+    mapping = config()
+    hugging_face((2, 3), (2, 3))(mapping)
+    Path("other").mkdir()
+    for folder, words in (("saved_10", ["a", "b"]), ("saved_20", ["a", "b"]), ("other", ["b", "a"])):
+        vocabulary = {word: number for number, word in enumerate(words)}
+        told = {"model": {"type": "WordLevel", "vocab": vocabulary}, "truncation": {"max_length": len(folder)}}
+        Path(folder, "tokenizer.json").write_text(json.dumps(told))
+    Path("text.txt").write_text("a b")
+    mapping["models"]["family"]["data"] = {"name": "text_files", "path": "text.txt", "tokenizer": named}
+    found = check_files(parse_config(mapping))
+    assert [line for line in found if "seed 20" in line] == (
+        [] if said is None else [line for line in found if f"models.family.data.tokenizer: seed 20: {said}" in line]
+    )
+    assert bool(found) == (said is not None)
 
 
 @pytest.mark.parametrize("case", FILES)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from homolog.config.analyses import OF_ACTIVATIONS, OF_CODES
 from homolog.config.experiments import RunsExperiment
 from homolog.config.given import GivenOptions
-from homolog.config.network_models import NetworkModel
+from homolog.config.network_models import NetworkModel, NetworkRecipe
 from homolog.config.problems import Path as Place
 from homolog.config.problems import Problem, dotted
 from homolog.config.root import Config
+from homolog.networks.files import other_vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,13 @@ def _check_network(config: Config, name: str, seeds: list[int]) -> Iterator[Prob
         if problem := model.network.problem(number):
             yield ("models", name, "network"), f"seed {number}: {problem}"
             continue
-        shapes = model.network.shapes(number)
+        try:
+            shapes = model.network.shapes(number)
+        except (ValueError, OSError) as error:
+            yield ("models", name, "network"), f"seed {seed}: {str(error).rstrip('.')}"
+            continue
+        if problem := _other_tokenizer(model, number):
+            yield ("models", name, "data", "tokenizer"), f"seed {seed}: {problem}"
         first, expected = known = known or (seed, shapes)
         if shapes != expected:
             one = min(key for key in shapes.keys() | expected.keys() if shapes.get(key) != expected.get(key))
@@ -74,6 +81,14 @@ def _check_network(config: Config, name: str, seeds: list[int]) -> Iterator[Prob
                 f"seed {seed}: {one} has shape {shapes.get(one)}, and that of seed {first} {expected.get(one)}; "
                 "allowed: checkpoints of one architecture; make models of their own of them",
             )
+
+
+def _other_tokenizer(model: NetworkRecipe, number: int) -> str | None:
+    """How a text's tokens differ from those that a model's own folder brings a tokenizer for."""
+    named, own = getattr(model.data, "tokenizer", None), model.network.tokenizer(number)
+    if named is None or own is None:
+        return None
+    return other_vocabulary(named, own)
 
 
 def _seeds_of(config: Config, name: str, optional: bool = False) -> list[int]:

@@ -52,6 +52,10 @@ class PythonNetwork(Options):
         named = [Path(str(_of_run(one, number))) for one in self.files or []]
         return weight_shapes(path for path in named if path.suffix == ".safetensors")
 
+    def tokenizer(self, number: int) -> Path | None:
+        """A function brings no tokenizer that is known of."""
+        return None
+
 
 class TransformersNetwork(Options):
     """A model of Hugging Face transformers, which `pip install 'homolog[transformers]'` brings."""
@@ -108,6 +112,11 @@ class TransformersNetwork(Options):
         """The shape of each of a run's weights, told from the headers of its files."""
         folder = checkpoint_folder(*self._place(number))
         return weight_shapes(folder.glob("*.safetensors")) if folder else {}
+
+    def tokenizer(self, number: int) -> Path | None:
+        """The tokenizer.json that lies beside a run's weights, if any."""
+        folder = checkpoint_folder(*self._place(number))
+        return folder / "tokenizer.json" if folder and (folder / "tokenizer.json").is_file() else None
 
     def _place(self, number: int) -> tuple[str, str | None]:
         """Name and revision of a run's checkpoint."""

@@ -60,7 +60,7 @@ def record_batches(path: str, columns: list[str]) -> Iterator[dict[str, list[Any
         import pyarrow
     except ModuleNotFoundError:
         raise ValueError(
-            f"{path}: pyarrow, which reads saved data sets, isn't installed: pip install pyarrow."
+            f"{path}: pyarrow, which reads saved data sets, isn't installed: pip install 'homolog[corpora]'."
         ) from None
     for file in _arrow_files(Path(path)):
         try:

@@ -95,7 +95,7 @@ class Given(Tokenizer):
             from tokenizers import Tokenizer as Read
         except ModuleNotFoundError:
             raise ValueError(
-                f"tokenizer {reference}: the library `tokenizers` isn't installed: pip install tokenizers, or "
+                f"tokenizer {reference}: the library `tokenizers` isn't installed: pip install 'homolog[corpora]', or "
                 f"choose one of {', '.join(BUILT_IN_TOKENIZERS)}."
             ) from None
         path = tokenizer_file(reference)

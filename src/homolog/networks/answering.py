@@ -28,10 +28,13 @@ def see(network: dict[str, Any], corpus: dict[str, Any]) -> dict[str, Seen]:
     import torch
 
     from homolog.loading import build
+    from homolog.networks.embeddings import check_embeddings
 
     fed = build(corpus).corpus()
     batch = fed.batches(torch.arange(min(INPUTS, fed.inputs)))
-    return build(network).to("cpu").seen_on(batch)  # type: ignore[no-any-return]
+    asked = build(network).to("cpu")
+    check_embeddings(asked, fed)
+    return asked.seen_on(batch)  # type: ignore[no-any-return]
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from homolog.corpora.paths import in_cache, packaged
+from homolog.corpora.paths import BUILT_IN_TOKENIZERS, in_cache, packaged, tokenizer_file
 
 # No safetensors file has a longer header; a file of another kind would seem to.
 _LONGEST_HEADER = 100_000_000
@@ -56,3 +56,27 @@ def weight_shapes(paths: Iterable[Path]) -> dict[str, list[int]]:
             raise ValueError(f"{path} is no safetensors file: give what save_pretrained writes.")
         found |= {name: one["shape"] for name, one in header.items() if name != "__metadata__"}
     return found
+
+
+def other_vocabulary(reference: str, own: Path) -> str | None:
+    """How the tokens of the tokenizer that is named differ from those of a model's own, a tokenizer.json; else None.
+
+    Only the vocabularies are compared: how long texts are cut, say, is no part of what the model has learned.
+    """
+    way_out = f"set it to {own.parent}"
+    if reference in BUILT_IN_TOKENIZERS:
+        return f"{reference}, beside a model that brings {own}; allowed: that one; {way_out}"
+    try:
+        named = tokenizer_file(reference)
+    except ValueError:  # Its absence is told where the data are looked at.
+        return None
+    if named.resolve() != own.resolve() and _vocabulary(named) != _vocabulary(own):
+        return f"{reference} has other tokens than {own}, which the model brings; allowed: that one; {way_out}"
+    return None
+
+
+def _vocabulary(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -56,8 +56,12 @@ class Network:
             fed = {"the batch": batch} if isinstance(batch, Tensor) else batch
             shapes = ", ".join(f"{name} {tuple(values.shape)}" for name, values in fed.items())
             text = " ".join(str(error).split())
+            unfit = ""
+            if isinstance(error, IndexError) and not any(values.is_floating_point() for values in fed.values()):
+                unfit = "; if it lacks embeddings for some ids, set `tokenizer` to the one of its training"
             raise ValueError(
-                f"{self.name} fails on a batch of {shapes} ({type(error).__name__}: {text}): feed it what it takes."
+                f"{self.name} fails on a batch of {shapes} ({type(error).__name__}: {text}): feed it what it "
+                f"takes{unfit}."
             ) from error
 
     def to(self, device: str | torch.device) -> Network:

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from homolog.activations import FREE, Block, HookPoint, Progress, check_finite
-from homolog.corpora.base import Corpus, check_vocabulary
+from homolog.corpora.base import Corpus
 from homolog.networks.bases import shared_with, weights_digest
+from homolog.networks.embeddings import check_embeddings
 from homolog.networks.hooks import Hooks
 from homolog.networks.learning import on_device
 from homolog.networks.network import Batch, Network
@@ -58,18 +59,19 @@ class Reader:
     ) -> None:
         self._network, self._corpus, self._device = network.to(device), corpus, torch.device(device)
         self._half_precision = _in_bfloat16(precision, self._device)
-        _check_embeddings(network, corpus)
+        check_embeddings(network, corpus)
         self.digest = corpus.digest()
         self._order = torch.randperm(corpus.inputs, generator=stream("inputs", self.digest))
         first = self._order[:2]
         self._points = self._find(points, first)
+        # Positions and units of each hook point, as its first batch has them.
+        self._shapes: dict[str, torch.Size] = {}
         with Hooks(network.module, [*self._points.values()]) as hooks:
-            found = self._read(hooks, first)
-        shapes = {name: tuple(values.shape[1:]) for name, values in found.items()}
-        self._positions = _common_positions({name: shape[0] for name, shape in shapes.items()})
+            self._read(hooks, first)
+        self._positions = _common_positions({name: shape[0] for name, shape in self._shapes.items()})
         basis = self._bases(streams, first)
         self.hook_points = [
-            HookPoint(name, units, FREE, None, basis.get(name, "")) for name, (_, units) in shapes.items()
+            HookPoint(name, units, FREE, None, basis.get(name, "")) for name, (_, units) in self._shapes.items()
         ]
         self._most = batch_size or max(1, POSITIONS_AT_ONCE[self._device.type] // self._positions)
         self.rows = self._count()
@@ -114,8 +116,17 @@ class Reader:
         batch = self._batch(inputs)
         with self._precision():
             values = hooks.read(lambda: self._network(batch))
-        positions = self._corpus.positions
-        return {name: as_places(values[one], len(inputs), positions, one) for name, one in self._points.items()}
+        positions, found = self._corpus.positions, {}
+        for name, one in self._points.items():
+            places = as_places(values[one], len(inputs), positions, one).float()
+            expected = self._shapes.setdefault(name, places.shape[1:])
+            if places.shape[1:] != expected:
+                raise ValueError(
+                    f"hook point {one} has {tuple(places.shape[1:])} positions and units in a batch, and "
+                    f"{tuple(expected)} in the first one: make all inputs equally large."
+                )
+            found[name] = places
+        return found
 
     def _read_in_parts(
         self, hooks: Hooks, inputs: Int[Tensor, " inputs"]
@@ -142,7 +153,7 @@ class Reader:
                     keep, numbers = self._places(inputs)
                     kept = None if bool(keep.all()) else keep.flatten().nonzero().squeeze(1).to(self._device)
                     flat = {name: one.flatten(0, 1) for name, one in values.items()}
-                    rows = {name: (one if kept is None else one[kept]).float() for name, one in flat.items()}
+                    rows = {name: one if kept is None else one[kept] for name, one in flat.items()}
                     for name, one in rows.items():
                         check_finite(one, name, first, _UNFIT)
                     first += int(keep.sum())
@@ -216,19 +227,6 @@ def _in_bfloat16(precision: str | None, device: torch.device) -> bool:
     if precision not in (None, "float32", "bfloat16"):
         raise ValueError(f"precision = {precision!r}; allowed: float32, bfloat16, or None for the latter on a GPU.")
     return device.type == "cuda" and torch.cuda.is_bf16_supported() if precision is None else precision == "bfloat16"
-
-
-def _check_embeddings(network: Network, corpus: Corpus) -> None:
-    """Do tokens and positions fit the model, where it says how many it has embeddings for?"""
-    embeddings = getattr(network.module, "get_input_embeddings", lambda: None)()
-    if isinstance(embeddings, nn.Embedding):
-        check_vocabulary(corpus, embeddings.num_embeddings, network.name)
-    most = getattr(getattr(network.module, "config", None), "max_position_embeddings", None)
-    if isinstance(most, int) and corpus.vocabulary is not None and (corpus.positions or 0) > most:
-        raise ValueError(
-            f"{network.name}: inputs have {corpus.positions} positions, and the model embeddings for {most}: set "
-            f"`length` to {most} at most."
-        )
 
 
 def _common_positions(positions: dict[str, int]) -> int:

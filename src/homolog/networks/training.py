@@ -16,6 +16,7 @@ from homolog.corpora.base import Corpus
 from homolog.loading import build
 from homolog.networks.bases import Ancestor, weights_digest
 from homolog.networks.drawing import drawn_by, redraw
+from homolog.networks.embeddings import check_embeddings
 from homolog.networks.learning import Lesson
 from homolog.networks.network import Network
 from homolog.networks.restoring import restore_network
@@ -88,6 +89,7 @@ def _from_start(spec: dict[str, Any], corpus: Corpus, device: str | torch.device
     """All of it is trained, from the weights that its source draws, or reads."""
     with drawn_by("init", spec["run"]["model"], spec["run"]["seed"]):
         network: Network = build(spec["network"])
+    check_embeddings(network, corpus)
     every = {name for name, _ in network.module.named_parameters()}
     return _Begun(network, every, Lesson(corpus, spec["objective"], device), (), None)
 
@@ -95,6 +97,7 @@ def _from_start(spec: dict[str, Any], corpus: Corpus, device: str | torch.device
 def _retrained(spec: dict[str, Any], weights: str | Path | None, corpus: Corpus, device: str | torch.device) -> _Begun:
     """Some modules are drawn anew; the parent is measured before."""
     network = restore_network(spec["network"], weights)
+    check_embeddings(network, corpus)
     teacher = copy.deepcopy(network).to(device)
     lesson = Lesson(corpus, spec["objective"], device, teacher)
     (loss, _), before = lesson.measure(teacher), weights_digest(network.module)
