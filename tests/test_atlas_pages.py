@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,46 @@ def test_the_list_is_searched_and_filtered(made: Made, browser: Browser) -> None
     browser.wait(f"document.body.innerText.includes('{found.count(4)} of {len(found)} features')")
     assert set(column(browser, "runs of 4")) == {"4"}
     assert 0 < found.count(4) < len(found)
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("label", "name", "limit", "keeps"),
+    [
+        ("similarity ≥", "similarity", 0.9, float.__ge__),
+        ("p ≤", "adjusted_p_value", 0.05, float.__le__),
+        ("effect on class", "effect_class", None, float.__eq__),
+    ],
+)
+def test_each_filter_keeps_what_it_says(
+    label: str, name: str, limit: float | None, keeps: Callable[[float, float], bool], made: Made, browser: Browser
+) -> None:
+    browser.open(made.page("index.html"), READY)
+    values = [float("nan") if value is None else float(value) for value in made.data("tracks")[name]]
+    limit = max(values) if limit is None else limit
+    browser.get(
+        f"""(() => {{ const one = [...document.querySelectorAll(".filters label")].find((label) =>
+        label.innerText.startsWith({json.dumps(label)})).querySelector("input, select");
+        one.value = "{limit:g}"; one.dispatchEvent(new Event("input", {{ bubbles: true }})); }})()"""
+    )
+    kept = sum(keeps(value, limit) for value in values)
+    assert 0 < kept < len(values)
+    browser.wait(f"document.body.innerText.includes('{kept} of {len(values)} features')")
+
+
+@needs_browser
+def test_a_page_says_what_became_of_a_feature_and_leads_there(made: Made, browser: Browser) -> None:
+    places = range(len(made.data("tracks")["found"]))
+    pages = {place: made.data(f"items/{place // PER_PAGE}")[place % PER_PAGE] for place in places}
+    split = next(place for place, page in pages.items() if any(one[3] == "split" for one in page["fates"]))
+    browser.open(made.page(f"feature.html#{split}"), f"{READY} === '{split}'")
+    found = browser.get(
+        """[...document.querySelectorAll(".outcome.split")].map((one) =>
+        [...one.closest("tr").querySelectorAll("a")].map((link) => Number(link.hash.slice(1))))"""
+    )
+    children = [one[4] for one in pages[split]["fates"] if one[3] == "split"]
+    assert all(len(one) > 1 for one in children)
+    assert found == [[feature for _, feature in one if feature >= 0] for one in children]
 
 
 @needs_browser
