@@ -12,13 +12,13 @@ from making import seeded
 from torch.testing import assert_close
 from workspace import ROOT
 
-from homolog.analyses.recovered import at_best, auc, captured, probed
-from homolog.analyses.recovery import recovery
+from homolog.analyses.recovered import at_best, auc, captured, penalised_codes, probed
+from homolog.analyses.recovery import penalty_weight, recovery
 from homolog.analyses.sweeps import Sweep, half_width, slopes, summarised
 from homolog.config import ConfigError, parse_config
 from homolog.config.worlds import PlantedOptions
 from homolog.dictionary import Dictionary
-from homolog.figures import hybrid, sweep
+from homolog.figures import hybrid, shrinkage, sweep
 from homolog.figures.numbers_report import pages
 from homolog.planning.plan import Plan
 from homolog.worlds.base import orthonormal
@@ -204,3 +204,45 @@ def test_lines_that_rise_along_worlds_are_said_in_words():
     assert found.f1.dims == ("line", "rows")
     assert sweep.headline(found).startswith("F1 of features and latents, at best: sae ")
     sweep.draw(pages(found)[0])
+
+
+def test_penalised_codes_are_where_the_gradient_vanishes_and_shrink_by_half_the_weight_alone():
+    directions = orthonormal(5, 8, seeded(1)) + 0.2 * torch.randn(5, 8, generator=seeded(2))
+    rows = torch.randn(7, 8, generator=seeded(3))
+    on = torch.rand(7, 5, generator=seeded(4)) < 0.6
+    weight = 0.3
+    found = penalised_codes(rows, on, directions, weight)
+    # Half of the derivative of |x - c D|^2 + weight sum c; zero on the support.
+    slope = (found @ directions.double() - rows.double()) @ directions.double().T + weight / 2
+    assert_close(slope[on], torch.zeros_like(slope[on]), atol=1e-3, rtol=0)
+    assert (found[~on].abs() < 1e-9).all()
+    alone = orthonormal(5, 8, seeded(5))
+    sizes = torch.rand(7, 5, generator=seeded(6)) + 1
+    short = sizes - penalised_codes(sizes @ alone, torch.ones(7, 5, dtype=torch.bool), alone, weight)
+    assert_close(short, torch.full_like(short, weight / 2), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("scale", ["none", pytest.param("unit_mean_square", marks=pytest.mark.slow)])
+def test_trained_codes_fall_short_as_derived(scale):
+    """(weight / 2) / (1 - p), of which (weight / 2) p / (1 - p) is the free bias's; in the scale of the rows."""
+    options = {"n_latents": 8, "steps": 400, "batch_size": 64, "coefficient": [0.1, 0.3], "input_scale": scale}
+    world = {"world": "planted", "units": 8, "features": 8, "directions": "orthogonal", "active": 1.6, "noise": 0.02}
+    made = {"replicates": 3, "along": "coefficient", "shown": ["short"], "rows": 1024, "figure": "shrinkage"}
+    one = found_by(experiment({"l1": {**SAE, **options}}, {"planted": world}, **made))
+    line = one.isel(line=0)
+    np.testing.assert_allclose(line.short, line.short_predicted, atol=0.02)
+    np.testing.assert_allclose(line.short, line.short_alone, atol=0.02)
+    if scale == "none":
+        np.testing.assert_allclose(line.short_alone, [0.05 / 0.8, 0.15 / 0.8])
+    assert "the closed form is off by 0.0" in shrinkage.headline(one)
+
+
+def test_methods_without_a_penalty_on_codes_are_predicted_not_to_shrink():
+    options = {"method": "topk_sae", "n_latents": 8, "k": 2, "steps": 4, "batch_size": 32, "lr": 1e-2}
+    rows = torch.ones(4, 9)
+    assert penalty_weight(rows, options) == 0
+    assert penalty_weight(rows, {"penalty": "sqrt", "coefficient": 0.1, "input_scale": "none"}) == 0
+    l1 = {"penalty": "l1", "coefficient": 0.1}
+    assert penalty_weight(rows, l1 | {"input_scale": "none"}) == 0.1
+    # Rows of length 3: a third of each is fitted, whose codes are a third, at a third of the weight for these.
+    assert penalty_weight(rows, l1 | {"input_scale": "unit_mean_square"}) == pytest.approx(0.3)

@@ -62,6 +62,27 @@ def codes_found(
     return float((own * its).sum(1).abs().sum() / len(features))
 
 
+def shortfall(
+    test: Drawn, features: Float[Tensor, "features units"], dictionary: Dictionary, weight: float, true_cosine: float
+) -> dict[str, float]:
+    """By how much codes of found features are below the true ones, where both are on; NaN where none is.
+
+    `short` is measured. `short_predicted` is what codes that minimise ``|x - x^|^2 + weight * sum of codes`` on the
+    same support would give, with the dictionary's own directions D, Gram matrix G and bias b: ``G^-1 (D (x - b)) -
+    (weight / 2) G^-1 1``. Found: matched one to one, by a cosine of `true_cosine` or more.
+    """
+    rows, true = test.rows[:READ], test.codes[:READ]
+    codes, directions = dictionary.codes(rows), dictionary.directions
+    near = cosine(features, directions)
+    index = torch.as_tensor(match(near, near, "hungarian").index)
+    found = (index >= 0) & (near.gather(1, index.clamp_min(0)[:, None])[:, 0] >= true_cosine)
+    own, latent = true[:, found], index[found]
+    both = (own != 0) & (codes[:, latent] != 0)
+    best = penalised_codes(rows - dictionary.bias, codes != 0, directions, weight)
+    names = {"short": codes, "short_predicted": best}
+    return {name: float((own - value[:, latent])[both].double().mean()) for name, value in names.items()}
+
+
 def stable_and_true(
     one: Float[Tensor, "latents units"],
     other: Float[Tensor, "others units"],
@@ -167,10 +188,23 @@ def oracle_codes(
     directions: Float[Tensor, "features units"],
 ) -> Float[Tensor, "samples features"]:
     """Codes by least squares on the true support of each row."""
+    return penalised_codes(rows, on, directions, 0.0)
+
+
+def penalised_codes(
+    rows: Float[Tensor, "samples units"],
+    on: Bool[Tensor, "samples latents"],
+    directions: Float[Tensor, "latents units"],
+    weight: float,
+) -> Float[Tensor, "samples latents"]:
+    """Codes that minimise ``|x - codes D|^2 + weight * sum(codes)`` on the support of each row, whatever their sign.
+
+    Half of the derivative is ``G codes - D x + weight / 2``, with the Gram matrix G of the directions that are on.
+    """
     wide, on = directions.double(), on.double()
     gram = (wide @ wide.T)[None] * on[:, :, None] * on[:, None, :]
     gram = gram + torch.diag_embed(1 - on + RIDGE)
-    solved: Tensor = torch.linalg.solve(gram, on * (rows.double() @ wide.T))
+    solved: Tensor = torch.linalg.solve(gram, on * (rows.double() @ wide.T - weight / 2))
     return solved
 
 

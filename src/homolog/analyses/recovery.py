@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
 
 from homolog.analyses.by_trial import ByTrial, Values, with_first_column
 from homolog.analyses.recovered import (
@@ -18,10 +19,13 @@ from homolog.analyses.recovered import (
     features_found,
     live,
     probed,
+    shortfall,
     stable_and_true,
 )
 from homolog.analyses.replicates import mean_of_known, over_replicates
 from homolog.analyses.sweeps import Sweep, slopes, summarised
+from homolog.decompositions.sae.initial import input_scale
+from homolog.decompositions.samples import InMemory
 from homolog.dictionary import Dictionary
 from homolog.worlds.trials import Fitted, Progress, Trial, fit_trials, trials_of
 
@@ -39,6 +43,7 @@ TITLES = {
     "true_if_stable": "share of true ones among latents that return",
     "true_if_not": "share of true ones among latents that don't",
     "captured": "share of the dense part that dense latents span",
+    "short": "codes of found features below the true ones",
     "probe": "AUC of single latents for known labels",
     "probe_sparse": "AUC of single latents: is a feature on?",
     "probe_dense": "AUC of single latents: sign of a dense axis",
@@ -65,7 +70,10 @@ def recovery(
     every, pca_first = zip(*fits_of(spec), strict=True)
     for (first, decomposition), after in zip(with_first_column(every), pca_first, strict=True):
         for one in fit_trials(decomposition, trials, options["told"], device, progress, after):
-            found.put(one.trial, measured(one, options["true_cosine"]), first + one.point)
+            numbers = measured(one, options["true_cosine"])
+            if "short" in options["shown"]:
+                numbers |= shrunk(one, options["true_cosine"])
+            found.put(one.trial, numbers, first + one.point)
     for trial in trials:
         best = at_best(trial.train, trial.test, trial.world.features, options["true_cosine"])
         found.put(trial, {f"{name}_ceiling": value for name, value in best.items()})
@@ -145,6 +153,26 @@ def measured(fitted: Fitted, true_cosine: float) -> Numbers:
         chance = stable_and_true(alive[a], turned[b], trial.world.features, true_cosine)
         pairs.append(seen | {"stable_null": chance["stable"]})
     return _means(each) | _means(pairs)
+
+
+def shrunk(fitted: Fitted, true_cosine: float) -> Numbers:
+    """`shortfall` beside the closed form with the method's own penalty on codes; means over seeds.
+
+    ``short_alone``: of a feature alone, whose bias is free. Where it is on with probability p the bias rises by
+    ``(weight / 2) p / (1 - p)`` along it, so that its code falls short by ``(weight / 2) / (1 - p)``.
+    """
+    trial = fitted.trial
+    weight = penalty_weight(trial.train.rows, fitted.options)
+    each = [shortfall(trial.test, trial.world.features, one, weight, true_cosine) for one in fitted.dictionaries]
+    return _means(each) | {"short_alone": weight / 2 / (1 - trial.world.active / len(trial.world.features))}
+
+
+def penalty_weight(rows: Float[torch.Tensor, "samples units"], options: dict[str, Any]) -> float:
+    """The weight of an L1 penalty on codes in the scale of the rows; 0 for methods that don't shrink codes by one."""
+    if options.get("penalty") != "l1":
+        return 0.0
+    # Of rows times s a code is s times as large, and the squared error s squared times.
+    return float(options["coefficient"]) / input_scale(InMemory(rows), options["input_scale"])
 
 
 def _sparse(dictionary: Dictionary, trial: Trial, dense: int) -> torch.Tensor:

@@ -23,6 +23,7 @@ Measure: TypeAlias = Literal[
     "stable",
     "true_if_stable",
     "true_if_not",
+    "short",
     "captured",
     "probe",
     "probe_sparse",
