@@ -10,6 +10,7 @@ from scipy import stats
 from torch.testing import assert_close
 
 from homolog.alignment.nulls import haar_rotation
+from homolog.alignment.representations import canonical
 from homolog.alignment.representations.canonical import canonical_correlations, excess_correlations
 from homolog.alignment.representations.kernel import linear_cka
 from homolog.alignment.representations.procrustes import procrustes_rotation
@@ -181,6 +182,24 @@ def test_planted_correlations_are_counted_where_ranks_against_the_plain_null_ove
     null = [canonical_correlations(x, y[torch.randperm(150, generator=generator)]) for _ in range(99)]
     plain = torch.stack(null).quantile(0.95, dim=0)
     assert (found.correlations > plain).sum() > 4
+
+
+@pytest.mark.parametrize("samples", [400, 26], ids=["many samples", "few"])
+def test_null_of_the_rest_is_that_of_an_orthonormal_basis_of_it(samples):
+    """The Gram matrix of what is left serves as well as its basis does, and where too little is left that is taken."""
+    x, y = gaussian(samples, 12), gaussian(samples, 12, seed=1)
+    y[:, :4] += 3 * x[:, :4]
+    basis_x, basis_y = (torch.linalg.qr(side - side.mean(0))[0] for side in (x, y))
+    u, _, vh = torch.linalg.svd(basis_x.T @ basis_y)
+    x, y = basis_x @ u, basis_y @ vh.T
+    taken = torch.linalg.qr(torch.cat([x[:, :4], y[:, :4]], 1))[0]
+    found = canonical._leading_null(x[:, 4:], y[:, 4:], taken, 19, torch.Generator().manual_seed(0))
+    generator, largest = torch.Generator().manual_seed(0), []
+    for _ in range(19):
+        permuted = y[torch.randperm(samples, generator=generator), 4:]
+        basis = torch.linalg.svd(permuted - taken @ (taken.T @ permuted), full_matrices=False)[0]
+        largest.append(torch.linalg.matrix_norm(x[:, 4:].T @ basis, 2))
+    assert_close(found, max(largest), rtol=0, atol=1e-12)
 
 
 def test_unrelated_activations_rarely_have_excess_correlations():

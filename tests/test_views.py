@@ -22,9 +22,10 @@ from making import (
 from torch.testing import assert_close
 
 from homolog.alignment.layer import FOLDS, Frames, Layer
-from homolog.alignment.nulls import eigenvalue_blocks, haar_rotation
-from homolog.alignment.similarity import cosine
-from homolog.alignment.views.base import unit_rows
+from homolog.alignment.nulls import eigenvalue_blocks, haar_rotation, permute_within
+from homolog.alignment.similarity import cosine, standardise
+from homolog.alignment.views.base import Signatures, unit_rows
+from homolog.alignment.views.score import FewCodes
 from homolog.decompositions.fit import choose_gauge
 from homolog.dictionary import Dictionary
 from homolog.loading import load
@@ -346,7 +347,8 @@ def planted_dictionary(directions, **changes):
     directions = unit_rows(directions.double())
     latents, units = directions.shape
     zeros = torch.zeros(latents).double()
-    return Dictionary(directions, directions, zeros, torch.zeros(units).double(), zeros + 1, zeros.clone(), **changes)
+    plain = Dictionary(directions, directions, zeros, torch.zeros(units).double(), zeros + 1, zeros.clone())
+    return replace(plain, **changes)
 
 
 def planted_layer(codes, labels, run="made/seed_0", covariance=None):
@@ -451,6 +453,35 @@ def test_score_null_is_what_chance_gives():
     assert 0.2 < correlations.square().mean() * (n - 1) < 1.8
     # The codes are the same, in another order: what they have in common with each other is kept.
     assert_close(null.score @ null.score.T, plain.score @ plain.score.T)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_scores_of_few_codes_are_those_of_all_shuffled_or_not(signed):
+    """Where most codes are 0 the others alone are multiplied: the same numbers, for any latents, in any order."""
+    n, latents = 2 * 4096, 16
+    x = gaussian(n, latents)
+    labels = torch.randint(CLASSES, (n,), generator=seeded(5))
+    layers = [planted_layer(x + noise * gaussian(n, latents, seed=1), labels) for noise in (0, 0.5)]
+    # Of the last latent nothing is seen: it never fires.
+    bias = torch.tensor([-2.0] * (latents - 1) + [-99.0]).double()
+    d = planted_dictionary(torch.eye(latents), activation="relu", encoder_bias=bias)
+    view, live = view_of("score"), torch.arange(latents) < latents - 1
+    own = view.signatures(layers[0], d)
+    assert type(own) is FewCodes
+    assert torch.equal(own.seen, live)
+    assert torch.equal(own.live, live)
+    nulls = [null(layers[1], d, seeded(0)) for null in (view.null, view.conditional_null)]
+    for other in (view.signatures(layers[1], d), *nulls):
+        for some in (live, torch.arange(latents) % 3 == 0):
+            found = view.similarities(own.of(some), other.of(live), None, signed, ["hungarian"])
+            for fold, here in zip(FOLDS, found, strict=True):
+                expected = getattr(own, fold)[some] @ getattr(other, fold)[live].T
+                assert_close(here, expected if signed else expected.abs(), rtol=0, atol=1e-12)
+    codes = standardise(d.codes(layers[0].activations["match"]))
+    assert_close(own.match, codes)
+    order = permute_within(layers[0].labels["match"], seeded(3))
+    assert_close(view.conditional_null(layers[0], d, seeded(3)).match, codes[:, order])
+    assert type(view.signatures(layers[0], replace(d, activation="identity"))) is Signatures
 
 
 def test_conditional_null_keeps_what_the_class_explains():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from homolog.alignment.assignment.threads import shared_out
 
 # Similarities that are held at a time.
 PLACES = 2**22
+# Of codes of which fewer than this share are other than zero the non-zeros alone are multiplied.
+FEW = 0.1
 # What float64 may err by in an r, so that it bounds what proposals do.
 DOUBLE = 2.0**-40
 
@@ -74,6 +77,22 @@ class SparseCodes:
         """The same codes with their samples in another order."""
         start, latent, value = self.by_sample
         return SparseCodes.of(scipy.sparse.csr_array((value, latent, start), (self.samples, self.latents))[order])
+
+    def of_latents(self, latents: Array) -> SparseCodes:
+        """The codes of some latents."""
+        start, sample, value = self.by_latent
+        return SparseCodes.of(scipy.sparse.csc_array((value, sample, start), (self.samples, self.latents))[:, latents])
+
+    def dense(self) -> Array:
+        """All codes, (samples, latents)."""
+        start, latent, value = self.by_sample
+        whole: Array = scipy.sparse.csr_array((value, latent, start), (self.samples, self.latents)).toarray()
+        return whole
+
+    @cached_property
+    def moments(self) -> Moments:
+        """What correlations take of these codes."""
+        return Moments.of(self)
 
     @property
     def counts(self) -> Array:
@@ -140,9 +159,9 @@ class Correlation(_OfCodes):
 
     def __init__(self, a: SparseCodes, b: SparseCodes, signed: bool = True) -> None:
         super().__init__(a, b)
-        self._take(_Moments.of(a), _Moments.of(b), signed)
+        self._take(a.moments, b.moments, signed)
 
-    def _take(self, a: _Moments, b: _Moments, signed: bool) -> None:
+    def _take(self, a: Moments, b: Moments, signed: bool) -> None:
         super().__init__(a.codes, b.codes)
         self._moments, self.signed = (a, b), signed
 
@@ -189,7 +208,7 @@ class Jaccard(_OfCodes):
 
 
 @dataclass(frozen=True)
-class _Moments:
+class Moments:
     """Codes, their sums, and the inverse norms of the codes less their means."""
 
     codes: SparseCodes
@@ -197,7 +216,7 @@ class _Moments:
     inverse: Array
 
     @classmethod
-    def of(cls, codes: SparseCodes) -> _Moments:
+    def of(cls, codes: SparseCodes) -> Moments:
         """Latents that are active on most samples are centred first, which at most doubles their entries.
 
         For any other, n samples of which at most n/2 are active, (sum)^2 / n is at most half the sum of squares (Cauchy
@@ -211,6 +230,11 @@ class _Moments:
         inverse = np.zeros(codes.latents)
         inverse[varies] = 1 / np.sqrt(variation[varies])
         return cls(centred, sums, inverse)
+
+
+def are_few(codes: Tensor) -> bool:
+    """Whether so few codes are other than zero that to multiply those alone takes less time."""
+    return int(codes.count_nonzero()) < FEW * codes.numel()
 
 
 def _centre_frequent(codes: SparseCodes) -> SparseCodes:

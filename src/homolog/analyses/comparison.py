@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import ceil, nan
 
 import numpy as np
@@ -32,7 +31,9 @@ class Fitted:
     label: str
     members: dict[Key, Dictionary]
     _cache: dict[tuple[str, Key, str, int], Signatures | None] = field(default_factory=dict)
+    _plain: dict[tuple[str, Key], Signatures] = field(default_factory=dict)
     _seen: dict[tuple[str, Key], Bool[Tensor, " latents"]] = field(default_factory=dict)
+    _live: dict[Key, Bool[Tensor, " latents"]] = field(default_factory=dict)
 
     @property
     def ordered(self) -> bool:
@@ -41,11 +42,6 @@ class Fitted:
     @property
     def signed(self) -> bool:
         return next(iter(self.members.values())).signed
-
-    @cached_property
-    def live(self) -> dict[Key, Bool[Tensor, " latents"]]:
-        """Dead latents would compare nothing."""
-        return {key: live_latents(self.layer, d) for key, d in self.members.items()}
 
     def signatures(self, view: View, key: Key, kind: str = OBSERVED, draw: int = 0) -> Signatures | None:
         """Signatures of the latents that the view sees, as they are or as one draw of a null has them."""
@@ -57,6 +53,7 @@ class Fitted:
     def forget(self) -> None:
         """Let go of the signatures: those of one view and one method are large, and no other asks for them."""
         self._cache.clear()
+        self._plain.clear()
 
     def seen(self, view: View, key: Key) -> Bool[Tensor, " latents"]:
         """Live latents of which the view sees something: one that never fires on its inputs has nothing to compare."""
@@ -66,19 +63,28 @@ class Fitted:
         return self._seen[entry]
 
     def _signatures(self, view: View, key: Key, kind: str, draw: int) -> Signatures | None:
-        dictionary = self.members[key]
+        plain = self._of_all(view, key)
+        seen = self._seen[view.name, key]
         if kind == OBSERVED:
-            whole = view.signatures(self.layer, dictionary)
-            seen = self.live[key] & (whole.match != 0).any(1) & (whole.score != 0).any(1)
-            self._seen[view.name, key] = seen
-            return whole.of(seen)
+            return plain if bool(seen.all()) else plain.of(seen)
         generator = stream(kind, self.layer.run, self.layer.hook_point, self.label, *key, draw)
-        found = _draw(view, kind, self.layer, dictionary, generator)
-        seen = self.seen(view, key)
+        found = _draw(view, kind, self.layer, self.members[key], generator, plain)
         if found is not None and kind in (ISOTROPIC, SPECTRAL):
             # A drawn latent that falls silent says nothing of chance.
-            seen = seen & (found.match != 0).any(1) & (found.score != 0).any(1)
+            seen = seen & found.seen.to(seen.device)
         return None if found is None else found.of(seen)
+
+    def _of_all(self, view: View, key: Key) -> Signatures:
+        """Signatures of all latents, those too of which nothing is seen: computed once, as they take longest."""
+        entry = (view.name, key)
+        if entry not in self._plain:
+            plain = self._plain[entry] = view.signatures(self.layer, self.members[key])
+            if key not in self._live:
+                # Dead latents would compare nothing. To encode takes long: not where it's known already.
+                known = live_latents(self.layer, self.members[key]) if plain.live is None else plain.live
+                self._live[key] = known.to(self.layer.order.device)
+            self._seen[entry] = self._live[key] & plain.seen.to(self.layer.order.device)
+        return self._plain[entry]
 
 
 def live_latents(layer: Layer, dictionary: Dictionary) -> Bool[Tensor, " latents"]:
@@ -86,12 +92,14 @@ def live_latents(layer: Layer, dictionary: Dictionary) -> Bool[Tensor, " latents
     return torch.stack([(dictionary.codes(rows) != 0).any(0) for rows in layer.activations.values()]).all(0)
 
 
-def _draw(view: View, kind: str, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
+def _draw(
+    view: View, kind: str, layer: Layer, dictionary: Dictionary, generator: torch.Generator, plain: Signatures
+) -> Signatures | None:
     """Signatures of one draw of a null: the view's own two, or those of a random dictionary that reads the layer."""
     if kind == NULL:
-        return view.null(layer, dictionary, generator)
+        return view.null(layer, dictionary, generator, plain)
     if kind == CONDITIONAL:
-        return view.conditional_null(layer, dictionary, generator)
+        return view.conditional_null(layer, dictionary, generator, plain)
     return view.signatures(layer, random_dictionary(kind, layer, dictionary, generator))
 
 

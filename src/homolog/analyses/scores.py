@@ -16,11 +16,8 @@ from homolog.alignment.links import Matrix, Similarities
 from homolog.alignment.matching import LARGE
 from homolog.alignment.nulls import permute_groups, permute_rows, permute_within
 from homolog.alignment.similarity import standardise
-from homolog.alignment.sparse_codes import Correlation, SparseCodes
+from homolog.alignment.sparse_codes import Correlation, SparseCodes, are_few
 from homolog.dictionary import Dictionary
-
-# Of codes of which fewer than this share are other than zero the non-zeros alone are multiplied.
-SPARSE = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,8 @@ class Codes:
 
     @cached_property
     def are_few(self) -> bool:
-        """Whether so few are other than zero that to multiply those alone takes less time."""
-        return all(int(codes.count_nonzero()) < SPARSE * codes.numel() for codes in self.values.values())
+        """Whether they are, on both folds."""
+        return all(are_few(codes) for codes in self.values.values())
 
     def shuffled(self, generator: torch.Generator, within_class: bool) -> Codes:
         """The codes with their inputs permuted, in each fold by itself: all, or only within a class.

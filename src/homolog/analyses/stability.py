@@ -50,7 +50,9 @@ def stability(
         points.append(xr.merge([by_pair, summary, latents], join="exact", compat="no_conflicts"))
     dataset = xr.concat(points, pd.Index(spec["hook_points"], name="hook_point"), data_vars="all")
     merged = xr.merge([dataset, accepted], join="exact", compat="no_conflicts")
-    return merged.assign_attrs(experiment=spec["experiment"], tolerance=spec["options"]["tolerance"])
+    options = spec["options"]
+    facts = {"tolerance": options["tolerance"], "conditional_on": options.get("conditional_on", "label")}
+    return merged.assign_attrs(experiment=spec["experiment"], **facts)
 
 
 def _pair_coordinates(pairs: list[dict[str, str]], accepted: xr.Dataset) -> dict[str, tuple[str, list[Any]]]:

@@ -64,6 +64,7 @@ def track(
     parts += [_stacked(rows["point"])] if rows["point"] else []
     found = xr.merge([facts, *parts], join="outer", fill_value=_fill(parts)).reindex(run=spec["runs"])
     named = {name: spec["options"][name] for name in ("quorum", "least_runs", "null_draws", "level")}
+    named["conditional_on"] = spec["options"].get("conditional_on", "label")
     return found.assign_attrs(experiment=spec["experiment"], confidence=CONFIDENCE, **named)
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 
+from homolog.figures.findings import kept
 from homolog.figures.scale import colour_and_shape, draw_legend, draw_scale, read_cell
 from homolog.figures.style import INK, PALE
 
@@ -106,7 +107,7 @@ def draw_legend_along(figure: Figure, where: SubplotSpec, page: xr.Dataset) -> N
         Line2D([], [], color=INK, marker="o", ms=6, lw=0, label="base vs retrained (95 % interval)"),
         Line2D([], [], color=INK, marker="o", mfc="white", ms=5, lw=0, label="retrained vs retrained"),
     ]
-    draw_legend(figure, where, map(str, page.decomposition.values), across=False, more=kinds)
+    draw_legend(figure, where, map(str, page.decomposition.values), across=False, kept=kept(page)[0], more=kinds)
 
 
 def say_excess(page: xr.Dataset, view: str, matching: str) -> str:

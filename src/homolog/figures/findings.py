@@ -14,6 +14,15 @@ MOST_NAMED = 4
 # Share of false discoveries among the latents that are said to return.
 LEVEL = 0.05
 
+# What a conditional null shuffles inputs within, by the name of those numbers: of one, of several.
+KEPT = {"label": ("class", "classes"), "token_id": ("token", "tokens")}
+
+
+def kept(dataset: xr.Dataset) -> tuple[str, str]:
+    """What the conditional null shuffles within, one of it and several."""
+    name = str(dataset.attrs.get("conditional_on", "label"))
+    return KEPT.get(name, (name, f"equal {name}"))
+
 
 def headline(dataset: xr.Dataset) -> str:
     """What was found: the most reliable method, how much returns, and how much was there before training."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 
-from homolog.figures.findings import MATCHING, PRIMARY
+from homolog.figures.findings import MATCHING, PRIMARY, kept
 from homolog.figures.scale import colour_and_shape, draw_legend, draw_scale, read_cell
 from homolog.figures.style import GREY, in_house_style, mark_not_identified, new_figure
 
@@ -95,7 +95,7 @@ def draw(page: xr.Dataset) -> Figure:
         _draw_panel(axes, page.isel(comparison=index).sel(view=PRIMARY, matching=MATCHING), names)
         axes.set_ylabel("" if index % columns else "similarity of codes (score, one to one)")
         axes.tick_params(labelleft=index % columns == 0)
-    draw_legend(figure, grid[1], map(str, methods), across=False)
+    draw_legend(figure, grid[1], map(str, methods), across=False, kept=kept(page)[0])
     return figure
 
 

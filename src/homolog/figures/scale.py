@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 
-from homolog.figures.style import COLOURS, GREY, INK, SHAPES
+from homolog.figures.style import COLOURS, GREY, INK, SHAPES, columns_of
 
 SCALE = ("observed_mean", "observed_low", "observed_high", "null", "conditional_null", "initial", "ceiling", "excess")
 LABELS = {
     "null": "null: same spectrum (score: inputs shuffled)",
-    "conditional_null": "conditional null: shuffled within class",
-    "initial": "initial: redrawn weights not yet trained",
+    "conditional_null": "conditional null: shuffled within {}",
+    "initial": "initial: weights as drawn, not yet trained",
     "ceiling": "ceiling: same run, refitted on other data (and seed)",
 }
 
@@ -58,9 +58,12 @@ def _marks(across: bool) -> dict[str, dict[str, Any]]:
 
 
 def draw_legend(
-    figure: Figure, where: SubplotSpec, series: Iterable[str], across: bool, more: Iterable[Line2D] = ()
+    figure: Figure, where: SubplotSpec, series: Iterable[str], across: bool, kept: str, more: Iterable[Line2D] = ()
 ) -> None:
-    """Say what the marks mean: the series by colour and shape, then the scale, then `more`."""
+    """Say what the marks mean: the series by colour and shape, then the scale, then `more`.
+
+    `kept` is what the conditional null shuffles within.
+    """
     axes = figure.add_subplot(where)
     axes.axis("off")
     marks = []
@@ -68,5 +71,7 @@ def draw_legend(
         colour, shape = colour_and_shape(index)
         marks.append(Line2D([], [], color=colour, marker=shape, mec="white", ms=7, lw=2.4, label=name))
     styles = _marks(across)
-    marks += [Line2D([], [], label=label, **styles[name]) for name, label in LABELS.items()]
-    axes.legend(handles=[*marks, *more], loc="center", ncols=4, frameon=False, columnspacing=1.4, handletextpad=0.5)
+    marks += [Line2D([], [], label=label.format(kept), **styles[name]) for name, label in LABELS.items()]
+    marks += more
+    columns = columns_of([str(mark.get_label()) for mark in marks], figure.get_figwidth())
+    axes.legend(handles=marks, loc="center", ncols=columns, frameon=False, columnspacing=1.4, handletextpad=0.5)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from homolog.figures.findings import MATCHING, PRIMARY, headline
+from homolog.figures.findings import MATCHING, PRIMARY, headline, kept
 from homolog.figures.latents import draw_latents
 from homolog.figures.scale import colour_and_shape, draw_legend, draw_scale, read_cell
 from homolog.figures.style import (
@@ -47,7 +47,7 @@ def draw(page: xr.Dataset) -> Figure:
     _draw_views(figure, grid[0], page)
     series = [f"observed: {_say(page, i)}" for i in range(page.sizes["comparison"])]
     share = Line2D([], [], lw=0, label="bars: 95 %; %: (observed – null) / (ceiling – null); n. i.: not identified")
-    draw_legend(figure, grid[1], series, across=True, more=[share])
+    draw_legend(figure, grid[1], series, across=True, kept=kept(page)[0], more=[share])
     lower = GridSpecFromSubplotSpec(bands, columns + 2, grid[2], width_ratios=[1.0] * columns + [0.62, 2.1])
     for index, method in enumerate(ordered):
         where = lower[index // columns, index % columns]

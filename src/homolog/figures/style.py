@@ -50,15 +50,32 @@ STYLE: dict[str, Any] = {
 in_house_style = rc_context(STYLE)  # type: ignore[arg-type]  # matplotlib types its keys as literals
 
 
+# Letters to an inch of the lines above the panels, on average, in 9 points and in bold 12 points.
+ANSWER_LETTERS, QUESTION_LETTERS = 13.5, 9.5
+# An inch has so many letters of a legend; beside its label a mark takes so much.
+LEGEND_LETTERS, MARK = 17.0, 0.5
+
+
 def new_figure(width: float, height: float, question: str, answer: str) -> Figure:
     """A figure of so many inches: the question in bold, under it what was found, and room for the panels below."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    lines = fill(answer, int(width * 13.5)).count("\n") + 1
-    taken = (0.42 + 0.17 * lines) / height
+    asked, found = fill(question, int(width * QUESTION_LETTERS)), fill(answer, int(width * ANSWER_LETTERS))
+    above = 0.15 + 0.21 * (asked.count("\n") + 1)
+    taken = (above + 0.06 + 0.17 * (found.count("\n") + 1)) / height
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - taken), w_pad=0.04, h_pad=0.04)  # type: ignore[union-attr,call-arg]  # typed as the base class
-    figure.text(0.012, 1 - 0.1 / height, question, fontsize=12, fontweight="bold", va="top")
-    figure.text(0.012, 1 - 0.36 / height, fill(answer, int(width * 13.5)), fontsize=9, va="top")
+    figure.text(0.012, 1 - 0.1 / height, asked, fontsize=12, fontweight="bold", va="top")
+    figure.text(0.012, 1 - above / height, found, fontsize=9, va="top")
     return figure
+
+
+def columns_of(labels: Sequence[str], width: float, most: int = 4) -> int:
+    """In how many columns, filled one after the other, so many labels of a legend fit into so many inches."""
+    for columns in range(most, 1, -1):
+        rows = -(-len(labels) // columns)
+        longest = [max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows)]
+        if sum(letters / LEGEND_LETTERS + MARK for letters in longest) <= width:
+            return columns
+    return 1
 
 
 def draw_row_of_marks(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.lines import Line2D
 
+from homolog.figures.findings import kept
 from homolog.figures.scale import colour_and_shape
 from homolog.figures.style import COLOURS, GREY, INK, draw_row_of_marks, in_house_style, new_figure
 
@@ -18,7 +19,7 @@ ALPHA = 0.05
 LINES = {
     "survival": ("these runs", COLOURS[0], "-", 1.6, 4),
     "ceiling_survival": ("ceiling: as many refits of one run", INK, "-", 3.0, 3),
-    "conditional_null_survival": ("conditional null: inputs shuffled within class", GREY, "--", 1.6, 5),
+    "conditional_null_survival": ("conditional null: inputs shuffled within {}", GREY, "--", 1.6, 5),
     "null_survival": ("null: inputs shuffled", GREY, "-", 1.6, 2),
 }
 NO_REFERENCE = (
@@ -53,7 +54,7 @@ def headline(dataset: xr.Dataset, hook_point: str = "") -> str:
         beyond_class = int((tracks.conditional_adjusted_p_value <= ALPHA).sum())
         share = page.sel(decomposition=method)
         known = not _is_unknown(share.conditional_null_survival)
-        by_class = f", {beyond_class} beyond what classes explain" if known else ""
+        by_class = f", {beyond_class} beyond what {kept(dataset)[1]} explain" if known else ""
         parts.append(
             f"{method} {tracks.sizes['track']} ({beyond} beyond chance{by_class}), "
             f"{float(share.survival.isel(r=-1)):.0%} of a run's live latents are in all {counted} runs"
@@ -105,7 +106,11 @@ def _draw_page(dataset: xr.Dataset, hook_point: str) -> Figure:
 def curves_of(page: xr.Dataset) -> list[Line2D]:
     """The curves of survival that there are, for a legend."""
     shown = [look for name, look in LINES.items() if not _is_unknown(page[name])]
-    return [Line2D([], [], color=colour, ls=dash, lw=width, label=label) for label, colour, dash, width, _ in shown]
+    within = kept(page)[0]
+    return [
+        Line2D([], [], color=colour, ls=dash, lw=width, label=label.format(within))
+        for label, colour, dash, width, _ in shown
+    ]
 
 
 def draw_survival(axes: Axes, cell: xr.Dataset) -> None:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 
-from homolog.figures.findings import MATCHING, PRIMARY
+from homolog.figures.findings import MATCHING, PRIMARY, kept
 from homolog.figures.style import COLOURS, GREY, INK, PALE, VIEW_TITLES, in_house_style, new_figure
 
 # From what keeps least to what keeps most; what each is stands in docs/science.md.
@@ -16,7 +16,7 @@ STEPS = {
     "isotropic": "random directions",
     "spectral": "same spectrum, turned",
     "gaussian": "trained on Gaussians",
-    "conditional_null": "shuffled within class",
+    "conditional_null": "shuffled within {}",
     "initial": "untrained network",
     "observed_mean": "observed",
     "ceiling": "ceiling: refit of one run",
@@ -87,7 +87,8 @@ def _draw_panel(axes: Axes, cell: xr.Dataset) -> None:
         axes.axvline(0, ymax=1.1 / (place + 1.05), color=GREY, lw=0.5)
         _draw_value(axes, place, float(cell.left), (float(cell.left_low), float(cell.left_high)), COLOURS[0])
     axes.set(ylim=(place + 0.5, -0.55), xlim=(-0.16, 1.18), yticks=[*range(len(steps)), place], xticks=[0, 0.5, 1])
-    axes.set_yticklabels([*(STEPS[name] for name in steps), "left: observed above\nall that explains it"])
+    said = [STEPS[name].format(kept(cell)[0]) for name in steps]
+    axes.set_yticklabels([*said, "left: observed above\nall that explains it"])
     axes.tick_params(axis="y", length=0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -22,6 +22,8 @@ MEASURED = 256
 AT_ONCE = 32
 # Logits that are held in float64 at once: 64 MiB.
 NUMBERS = 2**23
+# Numbers that a teacher gave, in float32, that are kept to be asked for again: 256 MiB.
+KEPT = 2**26
 # What isn't to be predicted: torch's own mark.
 NOTHING = -100
 # To give what another network gives; of that nothing is right or wrong.
@@ -40,6 +42,7 @@ class Lesson:
     objective: str
     device: str | torch.device = "cpu"
     teacher: Call | None = None
+    _known: dict[tuple[int, ...], Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self, split: int) -> Int[Tensor, " inputs"]:
         """Numbers of the inputs of a split, ascending."""
@@ -71,7 +74,7 @@ class Lesson:
     ) -> tuple[Float[Tensor, " predicted"], Int[Tensor, " predicted"]]:
         """Loss (nats, or squared error; float64) of each thing that is to be predicted, and of which input it is."""
         if self.objective == IMITATE:
-            errors, of = self._errors(call, inputs)
+            errors, of = self._errors(call, inputs, keep=True)
             return errors.double(), of
         flat, right, of = self._predicted(call, inputs)
         at_once = max(1, NUMBERS // flat.shape[-1])
@@ -124,20 +127,32 @@ class Lesson:
         return flat, right, known.nonzero()[:, 0]
 
     def _errors(
-        self, call: Call, inputs: Int[Tensor, " inputs"]
+        self, call: Call, inputs: Int[Tensor, " inputs"], keep: bool = False
     ) -> tuple[Float[Tensor, " places"], Int[Tensor, " places"]]:
-        """Mean squared error at each place that becomes a row, or of each input, and of which of the inputs it is."""
+        """Mean squared error at each place that becomes a row, or of each input, and of which of the inputs it is.
+
+        With `keep` what the teacher gives is kept, to be compared with again.
+        """
+        batch = on_device(self.corpus.batches(inputs), self.device)
+        found, wanted = self.judged(call(batch)), self._wanted(batch, inputs, keep)
+        places = self.corpus.keep(inputs).to(wanted.device)
+        if self.corpus.positions is None or wanted.shape[:2] != places.shape:
+            places = torch.ones(len(wanted), dtype=torch.bool, device=wanted.device)
+        errors = (found[places].float() - wanted[places].float()).square().flatten(1).mean(1)
+        return errors, places.nonzero()[:, 0]
+
+    @torch.no_grad()
+    def _wanted(self, batch: Batch, inputs: Int[Tensor, " inputs"], keep: bool) -> Float[Tensor, ...]:
+        """What the teacher gives to a batch."""
         if self.teacher is None:
             raise ValueError("objective imitate needs a network to imitate: give a parent, or another objective.")
-        batch = on_device(self.corpus.batches(inputs), self.device)
-        found = self.judged(call(batch))
-        with torch.no_grad():
-            wanted = self.judged(self.teacher(batch))
-        keep = self.corpus.keep(inputs).to(wanted.device)
-        if self.corpus.positions is None or wanted.shape[:2] != keep.shape:
-            keep = torch.ones(len(wanted), dtype=torch.bool, device=wanted.device)
-        errors = (found[keep].float() - wanted[keep].float()).square().flatten(1).mean(1)
-        return errors, keep.nonzero()[:, 0]
+        key = tuple(inputs.tolist())
+        if key in self._known:
+            return self._known[key]
+        wanted = self.judged(self.teacher(batch))
+        if keep and wanted.numel() + sum(one.numel() for one in self._known.values()) <= KEPT:
+            self._known[key] = wanted
+        return wanted
 
 
 def output_of(output: Any) -> Float[Tensor, ...]:

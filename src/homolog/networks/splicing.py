@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from homolog.tasks.base import TEST, TRAIN
 
 # Test inputs on which losses are measured: as many as have so many positions together, but no fewer than a standard
 # error over inputs takes, and no more than one of a few percent does.
-POSITIONS, FEWEST, MOST = 2**15, 32, 2**12
+POSITIONS, FEWEST, MOST = 2**13, 32, 2**12
 
 
 class Opened:
@@ -158,6 +159,7 @@ class Spliced:
     ) -> list[Dictionary]:
         """The `dictionaries` that were fitted to `activations`, each with the facts of `loss_recovered` in ``member``.
 
+        Of those fitted to a half of the rows, which nobody splices in, what they lose is NaN: each would take a pass.
         `weights` and `teacher` are the files of weights that were found here, of the run and of the network that it
         imitates; nothing where others found them. Raises ValueError when the corpus isn't the one that was read.
         """
@@ -168,8 +170,12 @@ class Spliced:
         gauge = choose_gauge(gauge_name, activations)
         mean = choose_samples(activations, rows.where(TRAIN), None, device).mean
         network = restore_network(self.network, weights)
-        facts = loss_recovered(lesson, network, self.point, gauge, mean, dictionaries, device)
-        return [replace(d, member={**d.member, **found}) for d, found in zip(dictionaries, facts, strict=True)]
+        of_all = [d.member.get("rows", "all") == "all" for d in dictionaries]
+        whole = [d for d, measured_too in zip(dictionaries, of_all, strict=True) if measured_too]
+        facts = loss_recovered(lesson, network, self.point, gauge, mean, whole, device)
+        known, halves = iter(facts), {**facts[0], "loss_spliced": nan, "loss_recovered": nan}
+        found = [next(known) if measured_too else halves for measured_too in of_all]
+        return [replace(d, member={**d.member, **one}) for d, one in zip(dictionaries, found, strict=True)]
 
 
 def check_corpus(corpus: Corpus, activations: Activations | StoredActivations) -> None:

@@ -15,6 +15,8 @@ from homolog.alignment.representations.inputs import Array, centred_pair, orthon
 # A correlation must pass the null by more than rounding: where p + q >= n both are exactly 1 (and 1 does not exceed 1).
 _ROUNDING = 1e-9
 _NULL_LEVEL = 0.95
+# What is left of a unit direction, at least, where a Gram matrix tells it: below, its square would hold but rounding.
+_CLEAR = 0.03
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,19 @@ def _leading_null(
     the test then has level at most 5 % for any number of draws >= 19.
     """
     leading = []
+    fixed = torch.cat([x, taken], dim=1).T.contiguous()
     for _ in range(draws):
         order = torch.randperm(len(y), generator=generator, device=generator.device).to(y.device)
         permuted = y[order]
-        basis, _ = torch.linalg.qr(permuted - taken @ (taken.T @ permuted))
-        leading.append(_singular_values(x, basis)[0])
+        inner, along = (fixed @ permuted).tensor_split([x.shape[1]])
+        # Columns of y are orthonormal in any order, so that this is the Gram matrix of what is left of them.
+        lower, failed = torch.linalg.cholesky_ex(torch.eye(len(along.T)).to(along) - along.T @ along)
+        if int(failed) or float(lower.diagonal().min()) < _CLEAR:
+            basis, _ = torch.linalg.qr(permuted - taken @ along)
+            leading.append(_singular_values(x, basis)[0])
+        else:
+            in_basis = torch.linalg.solve_triangular(lower, inner.T, upper=False)
+            leading.append(torch.linalg.svdvals(in_basis)[0].clamp(max=1))
     return torch.stack(leading).sort().values[math.ceil(_NULL_LEVEL * (draws + 1)) - 1]
 
 

@@ -32,6 +32,16 @@ class Signatures:
     match: Float[Tensor, "latents features"]
     score: Float[Tensor, "latents features"]
 
+    @property
+    def seen(self) -> Bool[Tensor, " latents"]:
+        """Latents of which there is something to see, on both folds."""
+        return (self.match != 0).any(1) & (self.score != 0).any(1)
+
+    @property
+    def live(self) -> Bool[Tensor, " latents"] | None:
+        """Latents that are active on some input of each fold, where signatures tell; else None."""
+        return None
+
     def of(self, latents: Bool[Tensor, " latents"]) -> Signatures:
         """Those of some latents."""
         return Signatures(self.match[latents], self.score[latents])
@@ -103,11 +113,18 @@ class View(ABC):
         match, score = products if signed or self.sign_told else [product.abs() for product in products]
         return match, score
 
-    def null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures:
-        """Signatures if only the data's spectrum were shared: rotated among directions of like variance."""
+    def null(
+        self, layer: Layer, dictionary: Dictionary, generator: torch.Generator, plain: Signatures | None = None
+    ) -> Signatures:
+        """Signatures if only the data's spectrum were shared: rotated among directions of like variance.
+
+        `plain` are the dictionary's `signatures`, where they are known: some nulls are made of them.
+        """
         return self.signatures(layer, dictionary.rotated(layer.spectrum.rotation(generator)))
 
-    def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
+    def conditional_null(
+        self, layer: Layer, dictionary: Dictionary, generator: torch.Generator, plain: Signatures | None = None
+    ) -> Signatures | None:
         """The signatures if only what the networks trivially agree on were shared; None in purely geometric views."""
         return None
 

@@ -43,11 +43,13 @@ class Effect(View):
             found[fold] = unit_rows(rest.effects(directions, changes.T).flatten(1))
         return Signatures(found["match"], found["score"])
 
-    def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
+    def conditional_null(
+        self, layer: Layer, dictionary: Dictionary, generator: torch.Generator, plain: Signatures | None = None
+    ) -> Signatures | None:
         """Inputs permuted within their class: what "both networks know the classes" explains. None without classes."""
         if not layer.labels:
             return None
-        plain = self.signatures(layer, dictionary)
+        plain = plain or self.signatures(layer, dictionary)
         permuted = {}
         for fold in FOLDS:
             rows = permute_within(layer.labels[fold][: layer.rest[fold].rows], generator)

@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from homolog.alignment.layer import FOLDS, Layer
 from homolog.alignment.nulls import permute_groups, permute_rows, permute_within
 from homolog.alignment.similarity import standardise
+from homolog.alignment.sparse_codes import Correlation, SparseCodes, are_few
 from homolog.alignment.views.base import Signatures, Similarities, View, unit_rows
 from homolog.dictionary import Dictionary
+
+# Of fewer codes than these it takes less time to multiply all, whatever they are.
+MANY = 2**16
+
+
+class FewCodes(Signatures):
+    """Standardised codes most of which are 0, held as the non-zeros by fold; rows are made where they are asked for."""
+
+    def __init__(self, codes: dict[str, SparseCodes]) -> None:
+        vars(self)["codes"] = codes
+
+    @cached_property
+    def match(self) -> Float[Tensor, "latents samples"]:  # type: ignore[override]  # made late, and only once
+        return self._rows("match")
+
+    @cached_property
+    def score(self) -> Float[Tensor, "latents samples"]:  # type: ignore[override]
+        return self._rows("score")
+
+    @property
+    def seen(self) -> Bool[Tensor, " latents"]:
+        match, score = (torch.from_numpy(codes.moments.inverse != 0) for codes in self.codes.values())
+        return match & score
+
+    @property
+    def live(self) -> Bool[Tensor, " latents"]:
+        match, score = (torch.from_numpy(codes.counts > 0) for codes in self.codes.values())
+        return match & score
+
+    def of(self, latents: Bool[Tensor, " latents"]) -> FewCodes:
+        chosen = np.flatnonzero(latents.cpu().numpy())
+        return FewCodes({fold: codes.of_latents(chosen) for fold, codes in self.codes.items()})
+
+    def _rows(self, fold: str) -> Float[Tensor, "latents samples"]:
+        return standardise(torch.from_numpy(self.codes[fold].dense()))
 
 
 class OfCodes(View):
@@ -20,44 +58,47 @@ class OfCodes(View):
 
     # Only so many inputs of each fold are looked at; None: all.
     rows: int | None = None
-    # The last that were asked for, and of what.
-    _of: tuple[Layer, Dictionary, Signatures] | None = None
 
     @abstractmethod
     def seen(self, codes: Float[Tensor, "samples latents"]) -> Float[Tensor, "latents samples"]:
         """What is compared of the codes: rows of norm 1, or of zeros."""
 
     def signatures(self, layer: Layer, dictionary: Dictionary) -> Signatures:
-        # All draws of a null permute the same codes, which take longer to compute than to permute.
-        if self._of is None or self._of[0] is not layer or self._of[1] is not dictionary:
-            seen = {fold: self.seen(dictionary.codes(x[: self.rows])) for fold, x in layer.activations.items()}
-            self._of = layer, dictionary, Signatures(seen["match"], seen["score"])
-        return self._of[2]
+        seen = {fold: self.seen(dictionary.codes(x[: self.rows])) for fold, x in layer.activations.items()}
+        return Signatures(seen["match"], seen["score"])
 
-    def null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures:
+    def null(
+        self, layer: Layer, dictionary: Dictionary, generator: torch.Generator, plain: Signatures | None = None
+    ) -> Signatures:
         """Inputs permuted: the codes keep their distribution and their correlations with each other.
 
         Where rows belong to documents, these are permuted whole.
         """
-        plain = self.signatures(layer, dictionary)
         if layer.documents is None:
-            orders = [permute_rows(codes.shape[1], generator) for codes in (plain.match, plain.score)]
+            orders = [permute_rows(len(x[: self.rows]), generator) for x in layer.activations.values()]
         else:
             orders = [permute_groups(layer.documents[fold][: self.rows], generator) for fold in FOLDS]
-        return Signatures(plain.match[:, orders[0]], plain.score[:, orders[1]])
+        return _in_order(plain or self.signatures(layer, dictionary), orders)
 
-    def conditional_null(self, layer: Layer, dictionary: Dictionary, generator: torch.Generator) -> Signatures | None:
+    def conditional_null(
+        self, layer: Layer, dictionary: Dictionary, generator: torch.Generator, plain: Signatures | None = None
+    ) -> Signatures | None:
         """Inputs permuted within their label, a class or a token: what "both networks know the labels" explains.
 
         None without labels.
         """
         if not layer.labels:
             return None
-        plain = self.signatures(layer, dictionary)
-        return Signatures(
-            plain.match[:, permute_within(layer.labels["match"][: self.rows], generator)],
-            plain.score[:, permute_within(layer.labels["score"][: self.rows], generator)],
-        )
+        orders = [permute_within(layer.labels[fold][: self.rows], generator) for fold in FOLDS]
+        return _in_order(plain or self.signatures(layer, dictionary), orders)
+
+
+def _in_order(plain: Signatures, orders: list[Int[Tensor, " samples"]]) -> Signatures:
+    """Signatures of codes whose inputs come in another order, in each fold."""
+    if isinstance(plain, FewCodes):
+        parts = zip(plain.codes.items(), orders, strict=True)
+        return FewCodes({fold: codes.in_order(order.cpu().numpy()) for (fold, codes), order in parts})
+    return Signatures(plain.match[:, orders[0]], plain.score[:, orders[1]])
 
 
 class Score(OfCodes):
@@ -67,6 +108,20 @@ class Score(OfCodes):
 
     def seen(self, codes: Float[Tensor, "samples latents"]) -> Float[Tensor, "latents samples"]:
         return standardise(codes)
+
+    def signatures(self, layer: Layer, dictionary: Dictionary) -> Signatures:
+        codes = {fold: dictionary.codes(layer.activations[fold][: self.rows]) for fold in FOLDS}
+        if all(one.numel() >= MANY and are_few(one) for one in codes.values()):
+            return FewCodes({fold: SparseCodes.stack([one]) for fold, one in codes.items()})
+        return Signatures(self.seen(codes["match"]), self.seen(codes["score"]))
+
+    def similarities(
+        self, own: Signatures, other: Signatures, transport: Tensor | None, signed: bool, matchings: list[str]
+    ) -> Similarities:
+        if not (isinstance(own, FewCodes) and isinstance(other, FewCodes)):
+            return super().similarities(own, other, transport, signed, matchings)
+        match, score = (Correlation(own.codes[fold], other.codes[fold], signed).matrix() for fold in FOLDS)
+        return match, score
 
 
 class ScoreSpearman(OfCodes):
