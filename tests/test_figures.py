@@ -22,6 +22,8 @@ from homolog.analyses.stability import stability
 from homolog.config.experiments import FIGURE_NEEDS
 from homolog.figures import latents, waterfall
 from homolog.figures.report import COLUMNS, KEYS, drawn, headlines, pages, runs_table, summary, table
+from homolog.figures.scale import draw_legend
+from homolog.figures.style import new_figure
 from homolog.loading import load
 from homolog.registry import FIGURES
 from homolog.store.figures import write_figures
@@ -120,6 +122,17 @@ def test_layers_stand_on_one_page_in_the_order_of_the_config(found):
     for one in (first.isel(hook_point=0), first.isel(hook_point=1)):
         told = f"{one.hook_point.item()} {float(one.ceiling):.2f} ({float(one.null):.2f}), {float(one.excess):.0%}"
         assert told in said
+
+
+@pytest.mark.parametrize("series", [1, 2, 5])
+@pytest.mark.parametrize("width", [7.0, 9.0, 11.0])
+def test_a_legend_of_a_scale_fits_into_the_page(series, width):
+    figure = new_figure(width, 3.0, "What?", "This.")
+    draw_legend(figure, figure.add_gridspec(1, 1)[0], [f"topk_{i}" for i in range(series)], False, "token and class")
+    laid_out(figure)
+    drawn_in = figure.get_tightbbox()
+    assert drawn_in.x0 >= 0
+    assert drawn_in.x1 <= width
 
 
 def test_many_layers_are_told_by_their_ends(found):

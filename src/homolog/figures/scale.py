@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 
-from homolog.figures.style import COLOURS, GREY, INK, SHAPES, columns_of
+from homolog.figures.style import COLOURS, GREY, INK, SHAPES, draw_marks_that_fit
 
 SCALE = ("observed_mean", "observed_low", "observed_high", "null", "conditional_null", "initial", "ceiling", "excess")
 LABELS = {
@@ -73,5 +73,4 @@ def draw_legend(
     styles = _marks(across)
     marks += [Line2D([], [], label=label.format(kept), **styles[name]) for name, label in LABELS.items()]
     marks += more
-    columns = columns_of([str(mark.get_label()) for mark in marks], figure.get_figwidth())
-    axes.legend(handles=marks, loc="center", ncols=columns, frameon=False, columnspacing=1.4, handletextpad=0.5)
+    draw_marks_that_fit(axes, marks)

@@ -52,8 +52,6 @@ in_house_style = rc_context(STYLE)  # type: ignore[arg-type]  # matplotlib types
 
 # Letters to an inch of the lines above the panels, on average, in 9 points and in bold 12 points.
 ANSWER_LETTERS, QUESTION_LETTERS = 13.5, 9.5
-# An inch has so many letters of a legend; beside its label a mark takes so much.
-LEGEND_LETTERS, MARK = 17.0, 0.5
 
 
 def new_figure(width: float, height: float, question: str, answer: str) -> Figure:
@@ -68,14 +66,15 @@ def new_figure(width: float, height: float, question: str, answer: str) -> Figur
     return figure
 
 
-def columns_of(labels: Sequence[str], width: float, most: int = 4) -> int:
-    """In how many columns, filled one after the other, so many labels of a legend fit into so many inches."""
-    for columns in range(most, 1, -1):
-        rows = -(-len(labels) // columns)
-        longest = [max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows)]
-        if sum(letters / LEGEND_LETTERS + MARK for letters in longest) <= width:
-            return columns
-    return 1
+def draw_marks_that_fit(axes: Axes, marks: Sequence[Artist], most: int = 4) -> None:
+    """A legend in as many columns, up to `most`, as the width of its figure has room for."""
+    room = axes.figure.get_window_extent().width
+    for columns in range(most, 0, -1):
+        legend = axes.legend(
+            handles=marks, loc="center", ncols=columns, frameon=False, columnspacing=1.4, handletextpad=0.5
+        )
+        if legend.get_window_extent().width <= room:
+            return
 
 
 def draw_row_of_marks(

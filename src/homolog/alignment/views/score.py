@@ -24,15 +24,17 @@ MANY = 2**16
 class FewCodes(Signatures):
     """Standardised codes most of which are 0, held as the non-zeros by fold; rows are made where they are asked for."""
 
+    codes: dict[str, SparseCodes]
+
     def __init__(self, codes: dict[str, SparseCodes]) -> None:
         vars(self)["codes"] = codes
 
     @cached_property
-    def match(self) -> Float[Tensor, "latents samples"]:  # type: ignore[override]  # made late, and only once
+    def match(self) -> Float[Tensor, "latents samples"]:
         return self._rows("match")
 
     @cached_property
-    def score(self) -> Float[Tensor, "latents samples"]:  # type: ignore[override]
+    def score(self) -> Float[Tensor, "latents samples"]:
         return self._rows("score")
 
     @property
