@@ -15,9 +15,10 @@ from homolog.alignment.gauge import no_gauge
 from homolog.alignment.layer import FOLDS
 from homolog.alignment.rest import Rest
 from homolog.analyses.ablation import answered, between_variance, lost, splits
-from homolog.analyses.arrangement_layers import _empty, arrangement_layers
+from homolog.analyses.arrangement_layers import arrangement_layers
 from homolog.analyses.by_run import class_means, held_out, neurons, over_runs, units_of
 from homolog.analyses.causal_features import causal_features, partial_rank_correlation
+from homolog.analyses.emptiness import emptiness, of_equal_variance
 from homolog.analyses.virtual_weights import first_below, mean_reads, unexplained, virtual_weights
 from homolog.analyses.weight_sparsity import weight_sparsity
 from homolog.figures import arrangement_layers as arrangement_figure
@@ -244,14 +245,29 @@ def test_arrangement_of_units_is_orthogonal_and_what_is_read_by_nothing_is_empty
     assert float(cell.rms_isotropic) == pytest.approx(1 / math.sqrt(float(cell.dimensions)), rel=0.5)
     assert float(cell.rms_null) > float(cell.rms_isotropic) * 0.9
     assert (found.empty <= found.dimensions).all()
-    assert "later" not in found
+    assert float(cell.in_factors_planted) == 1
+    assert "written" not in found
+    assert "in_factors_blurred" not in found
+    assert found.cheaper.values == pytest.approx((found.together_equal - found.together).values)
     assert arrangement_figure.headline(found).startswith("4 networks.")
     arrangement_figure.draw(found)
 
 
+@pytest.mark.parametrize("count", [2, 5, 9])
+def test_a_random_subspace_holds_the_variance_that_is_asked_for(count):
+    values = torch.linspace(0, 3, 10, dtype=torch.float64).neg().exp()
+    # Least and most that so many directions can hold, and what lies between.
+    least, most = values[-count:].sum() / values.sum(), values[:count].sum() / values.sum()
+    for part in (0.2, 0.5, 0.8):
+        share = float(least + part * (most - least))
+        axes = of_equal_variance(values, torch.diag(values), count, share, torch.Generator().manual_seed(count))
+        assert_close(axes @ axes.T, torch.eye(count, dtype=torch.float64))
+        assert float((axes**2 @ values).sum() / values.sum()) == pytest.approx(share, abs=1e-6)
+
+
 def test_all_of_a_layer_costs_its_worth_and_an_unread_dimension_is_empty(runs):
     layer = runs["base"].layers["hidden_1"]
-    numbers = _empty(layer, layer, 2)
+    numbers = emptiness(layer, layer, 2)
     assert 0 <= numbers["empty"] <= numbers["dimensions"] <= layer.units
     network = make_network(WIDTHS)
     with torch.no_grad():
@@ -261,4 +277,4 @@ def test_all_of_a_layer_costs_its_worth_and_an_unread_dimension_is_empty(runs):
     inputs, rows = make_inputs(400), make_rows(400)
     plain = make_layer(network, inputs, rows, "hidden_1")
     # What no weight reads has scale 0 in the gauge, so that it holds no variance there either.
-    assert _empty(plain, plain, 2)["dimensions"] <= layer.units - 3
+    assert emptiness(plain, plain, 2)["dimensions"] <= layer.units - 3

@@ -16,7 +16,7 @@ from homolog.figures import arrangement as arrangement_figure
 from homolog.figures import double_descent as double_descent_figure
 from homolog.figures import top_m as top_m_figure
 from homolog.toys import bottleneck
-from homolog.toys.arrangement import groups, interference, is_factor, rank_of, welch_bound
+from homolog.toys.arrangement import arranged, blurred, groups, in_planes, interference, is_factor, rank_of, welch_bound
 from homolog.toys.few_samples import batch, draw, most_dimensional
 from homolog.toys.top_m import alignment, keep_at_random, keep_largest, keep_largest_turned, participation
 from homolog.toys.training import train_members
@@ -169,6 +169,17 @@ def test_tight_frames_meet_the_welch_bound_and_random_directions_have_one_over_r
     assert interference(random)["rms"] == pytest.approx(1 / np.sqrt(50), rel=0.03)
     assert interference(random)["rms"] > welch_bound(400, 50)
     assert interference(pairs(3)) == {"rms": pytest.approx(np.sqrt(1 / 5)), "largest_positive": 0.0, "largest": 1.0}
+
+
+@pytest.mark.parametrize(("count", "units"), [(5, 6), (9, 6), (13, 5), (24, 6)])
+def test_planted_factors_are_found_and_an_error_hides_them(count, units):
+    generator = torch.Generator().manual_seed(count)
+    planted = in_planes(count, units, generator)
+    assert arranged(planted)["in_factors"] == 1
+    moved = blurred(planted, 0.6, generator)
+    assert_close((moved * planted).sum(1), torch.full((count,), 0.6, dtype=torch.float64))
+    assert_close(blurred(planted, 1.0, generator), planted)
+    assert arranged(moved)["in_factors"] < 1
 
 
 def test_a_product_of_polytopes_is_taken_apart_and_a_single_one_is_no_factor():

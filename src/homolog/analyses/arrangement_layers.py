@@ -1,8 +1,12 @@
-"""How do the directions of latents lie in trained layers, site by site, and what of a layer can be ablated in vain?"""
+"""How do the directions of latents lie in trained layers, site by site, and what of a layer can be ablated in vain?
+
+The ablation itself is in `emptiness`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,33 +16,30 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from homolog.alignment.layer import FOLDS, Layer
-from homolog.alignment.nulls import haar_rotation
-from homolog.alignment.views.base import OF_STREAMS
+from homolog.alignment.matching import match_values
 from homolog.analyses.admission import acceptance, counted_runs
-from homolog.analyses.by_run import Table, held_out, over_runs, units_of
+from homolog.analyses.by_run import Table, over_runs, units_of
 from homolog.analyses.causal_features import chosen
 from homolog.analyses.comparison import Fitted, live_latents
+from homolog.analyses.emptiness import TITLES as EMPTINESS
+from homolog.analyses.emptiness import emptiness, with_variance
 from homolog.analyses.stability import open_fitted
 from homolog.store.runs import StoredRun
 from homolog.streams import stream
-from homolog.toys.arrangement import arranged, is_empty, welch_bound
+from homolog.toys.arrangement import THRESHOLDS, arranged, blurred, in_planes, welch_bound
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 TITLES = {
     "live": "live latents",
     "groups": "groups orthogonal to each other",
-    "in_factors": "share of latents in tegum factors",
+    "in_factors": "share of latents in tegum factors,\nat the kindest threshold",
     "rms": "root mean square of cosines",
     "largest_positive": "largest positive cosine",
     "largest": "largest absolute cosine",
     "mean_dimensionality": "dimensions a latent",
     "welch": "Welch bound of the root mean square",
-    "dimensions": "dimensions with any variance",
-    "empty": "directions that can be ablated one by one",
-    "together": "cost of ablating all these at once, of the layer's worth",
-    "variance": "their share of the variance here",
-    "later": "their share of the variance at the last site",
+    "halves": "cosine of latents between fits to two halves",
+    **EMPTINESS,
 }
 
 
@@ -48,10 +49,10 @@ def arrangement_layers(
     """Measures of `toys.arrangement` on the latents of trained layers, by ``hook_point`` and ``decomposition``.
 
     Variables `TITLES`, means over runs that count, with bounds. Of directions, `<name>_null`: as many independent
-    random ones of the layer's covariance; `<name>_isotropic`: uniform in the dimensions that have variance. By
-    ``hook_point`` alone, of principal directions: ``empty`` ones, which can be put at their mean one by one; null of
-    ``together``, ``variance`` and ``later``: as many random orthonormal directions. ``later`` of a stream only, where
-    all sites share one space.
+    random ones of the layer's covariance; `<name>_isotropic`: uniform in the dimensions that have variance;
+    `<name>_planted`: polygons in orthogonal planes (`in_planes`), which are tegum factors, and `<name>_blurred`: these
+    with an error that makes two such as unlike as latents fitted to two halves of the rows are: what the test could
+    find. By ``hook_point`` alone, of principal directions, what `emptiness` tells.
     """
     accepted = acceptance(spec, runs)
     counted = counted_runs(accepted, spec["references"])
@@ -62,8 +63,8 @@ def arrangement_layers(
     for by_label in progress(fitted.values()):
         table: Table = {label: {run: _lie(of_run[run], draws) for run in counted} for label, of_run in by_label.items()}
         layers = {run: next(iter(by_label.values()))[run].layer for run in counted}
-        emptiness = {"layer": {run: _empty(layer, last[run], draws) for run, layer in layers.items()}}
-        whole = over_runs(emptiness, units, TITLES).isel(decomposition=0, drop=True)
+        empty = {"layer": {run: emptiness(layer, last[run], draws) for run, layer in layers.items()}}
+        whole = over_runs(empty, units, TITLES).isel(decomposition=0, drop=True)
         sites.append(over_runs(table, units, TITLES).merge(whole, combine_attrs="override"))
     dataset = xr.concat(sites, pd.Index(spec["hook_points"], name="hook_point"), data_vars="all")
     facts = {"experiment": spec["experiment"], "tolerance": spec["options"]["tolerance"]}
@@ -71,75 +72,45 @@ def arrangement_layers(
 
 
 def _lie(fitted: Fitted, draws: int) -> dict[str, float]:
-    """How a dictionary's live directions lie, beside random ones."""
+    """How a dictionary's live directions lie, beside random ones and planted factors."""
     layer, dictionary = fitted.layer, chosen(fitted)
     directions = dictionary.directions[live_latents(layer, dictionary)].cpu()
-    found = arranged(directions) | {"live": float(len(directions))}
+    found = _arranged(directions) | {"live": float(len(directions))}
     values, vectors = with_variance(layer)
     found["welch"] = welch_bound(len(directions), len(values))
-    for kind, spread in (("null", values.sqrt()), ("isotropic", torch.ones_like(values))):
-        rows = []
-        for draw in range(draws):
+    likeness = between_halves(fitted)
+    rows: dict[str, list[dict[str, float]]] = {}
+    for draw in range(draws):
+        for kind, spread in (("null", values.sqrt()), ("isotropic", torch.ones_like(values))):
             generator = stream("arrangement", kind, layer.run, layer.hook_point, fitted.label, draw)
             random = torch.randn(len(directions), len(values), generator=generator, dtype=values.dtype)
-            rows.append(arranged(random * spread @ vectors.T))
-        found |= {f"{name}_{kind}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return found
+            rows.setdefault(kind, []).append(_arranged(random * spread @ vectors.T))
+        generator = stream("arrangement", "planted", layer.run, layer.hook_point, fitted.label, draw)
+        planted = in_planes(len(directions), len(values), generator)
+        rows.setdefault("planted", []).append(_arranged(planted))
+        if not math.isnan(likeness):
+            rows.setdefault("blurred", []).append(_arranged(blurred(planted, math.sqrt(likeness), generator)))
+    for kind, drawn in rows.items():
+        found |= {f"{name}_{kind}": float(np.mean([row[name] for row in drawn])) for name in drawn[0]}
+    return found | {"halves": likeness}
 
 
-def with_variance(layer: Layer) -> tuple[Float[Tensor, " dims"], Float[Tensor, "units dims"]]:
-    """Eigenvalues and eigenvectors of the layer's covariance, where there is any variance."""
-    values, vectors = layer.spectrum.values.cpu(), layer.spectrum.vectors.cpu()
-    kept = values > 1e-10 * values[0]
-    return values[kept], vectors[:, kept]
+def _arranged(directions: Float[Tensor, "latents units"]) -> dict[str, float]:
+    """`arranged`, but for the share in factors, which is the most over `THRESHOLDS`."""
+    found = arranged(directions)
+    return found | {"in_factors": max(arranged(directions, joined)["in_factors"] for joined in THRESHOLDS)}
 
 
-def _empty(layer: Layer, last: Layer, draws: int) -> dict[str, float]:
-    """How much of a layer can be ablated, one principal direction at a time and all of these at once."""
-    _, vectors = with_variance(layer)
-    axes = vectors.T.to(layer.covariance)
-    rows = held_out(layer)
-    free = axes[is_empty(rows, axes, _loss_of(layer)).to(axes.device)]
-    found = {"dimensions": float(len(axes)), "empty": float(len(free)), **_together(layer, last, free)}
-    drawn = []
-    for draw in range(draws):
-        generator = stream("arrangement", "empty", layer.run, layer.hook_point, draw)
-        drawn.append(_together(layer, last, haar_rotation(len(axes), generator).to(axes)[: len(free)] @ axes))
-    return found | {f"{name}_null": float(np.mean([row[name] for row in drawn])) for name in drawn[0]}
-
-
-def _together(layer: Layer, last: Layer, axes: Float[Tensor, "axes units"]) -> dict[str, float]:
-    """What orthonormal axes cost when all are put at their mean, over what the layer is worth, and what they hold."""
-    rows, loss = held_out(layer), _loss_of(layer)
-    mean = rows.mean(0)
-    own, without = loss(rows), loss(mean.expand_as(rows))
-    cost = (loss(rows - (rows - mean) @ axes.T @ axes) - own) / (without - own)
-    stays = layer.symmetry in OF_STREAMS
-    there = [(rows - mean) @ axes.T, rows - mean]
-    found = {"together": cost, "variance": _ratio(there)}
-    if stays:
-        # Both layers' gauges are taken back: the stream has one basis.
-        whole = last.gauge.undo(held_out(last))
-        whole = whole - whole.mean(0)
-        found["later"] = _ratio([whole @ layer.gauge.undo(axes).T, whole])
-    return found
-
-
-def _ratio(rows: Sequence[Tensor]) -> float:
-    part, whole = (float(one.square().sum()) for one in rows)
-    return part / whole
-
-
-def _loss_of(layer: Layer) -> Callable[[Tensor], float]:
-    """The mean loss of the held-out inputs, both folds, when their activations are replaced."""
-    sizes = [len(layer.activations[fold]) for fold in FOLDS]
-
-    def loss(rows: Tensor) -> float:
-        total, count = 0.0, 0
-        for fold, part in zip(FOLDS, torch.split(rows, sizes), strict=True):
-            rest = layer.rest[fold]
-            each = rest.losses(rest.replaced(part[: rest.rows])[None])
-            total, count = total + float(each.sum()), count + rest.rows
-        return total / count
-
-    return loss
+def between_halves(fitted: Fitted) -> float:
+    """Mean cosine of live latents fitted to two halves of the rows, matched one to one; NaN without such fits."""
+    seed = min(seed for _, seed in fitted.members)
+    halves = [fitted.members.get((rows, seed)) for rows in "ab"]
+    units = [
+        torch.nn.functional.normalize(one.directions[live_latents(fitted.layer, one)], dim=1)
+        for one in halves
+        if one is not None
+    ]
+    if len(units) < 2:
+        return math.nan
+    cosines = units[0] @ units[1].T
+    return max(0.0, float(match_values(cosines[None], cosines[None], "hungarian")[0]))

@@ -11,23 +11,26 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from homolog.alignment.nulls import haar_rotation
 from homolog.toys.bottleneck import dimensionality
 
 # Cosines from here on join two directions: training leaves about .03 between orthogonal ones, and random ones of 8
 # units have .35.
 JOINED = 0.15
+# Where directions are only known with an error, other thresholds may part what this one joins.
+THRESHOLDS = (JOINED, 0.3, 0.45, 0.6)
 # How near to a whole number the dimensions of a group must be.
 WHOLE = 0.05
 # A direction is empty if its ablation costs less than this share of what the layer is worth.
 EMPTY = 0.01
 
 
-def groups(directions: Float[np.ndarray, "features units"]) -> Int[np.ndarray, " features"]:
-    """The component of each in the Gram graph, which joins unit directions of absolute cosine above `JOINED`.
+def groups(directions: Float[np.ndarray, "features units"], joined: float = JOINED) -> Int[np.ndarray, " features"]:
+    """The component of each in the Gram graph, which joins unit directions of absolute cosine above `joined`.
 
     Components are orthogonal to each other: factors of a tegum product (Elhage et al., 2022, "Tegum products").
     """
-    return np.asarray(connected_components(np.abs(directions @ directions.T) > JOINED, directed=False)[1])
+    return np.asarray(connected_components(np.abs(directions @ directions.T) > joined, directed=False)[1])
 
 
 def rank_of(directions: Float[np.ndarray, "features units"]) -> int:
@@ -65,7 +68,7 @@ def interference(directions: Float[np.ndarray, "features units"]) -> dict[str, f
     }
 
 
-def arranged(weight: Float[Tensor, "held units"]) -> dict[str, float]:
+def arranged(weight: Float[Tensor, "held units"], joined: float = JOINED) -> dict[str, float]:
     """What some vectors say: ``groups``, ``in_factors`` (share in groups that pass `is_factor`), `interference`,
     ``mean_dimensionality``; NaN without any.
     """
@@ -74,12 +77,36 @@ def arranged(weight: Float[Tensor, "held units"]) -> dict[str, float]:
         return dict.fromkeys(nothing, math.nan)
     directions = torch.nn.functional.normalize(weight.double(), dim=1).numpy()
     shares = dimensionality(weight.double()).numpy()
-    of = groups(directions)
+    of = groups(directions, joined)
     members = [of == group for group in range(of.max() + 1)]
     whole = [is_factor(shares[one], rank_of(directions[one]), weight.shape[1]) for one in members]
     inside = sum(int(one.sum()) for one, passed in zip(members, whole, strict=True) if passed)
     counted = {"groups": float(len(members)), "in_factors": inside / len(of)}
     return counted | interference(directions) | {"mean_dimensionality": float(shares.mean())}
+
+
+def in_planes(count: int, units: int, generator: torch.Generator) -> Float[Tensor, "count units"]:
+    """Unit directions that are a tegum product: regular polygons in orthogonal planes, turned at random."""
+    planes = max(1, units // 2)
+    turned = haar_rotation(units, generator)
+    dealt = torch.arange(count) % planes
+    sides = torch.bincount(dealt, minlength=planes)[dealt]
+    start = torch.rand(planes, generator=generator, dtype=torch.float64)[dealt]
+    angle = 2 * math.pi * (torch.arange(count) // planes / sides + start)
+    found = torch.zeros(count, units, dtype=torch.float64)
+    found[torch.arange(count), 2 * dealt] = angle.cos()
+    if units > 1:
+        found[torch.arange(count), 2 * dealt + 1] = angle.sin()
+    return found @ turned
+
+
+def blurred(
+    directions: Float[Tensor, "count units"], cosine: float, generator: torch.Generator
+) -> Float[Tensor, "count units"]:
+    """Unit directions, each moved in a random way until it has a cosine with what it was."""
+    noise = torch.randn(directions.shape, generator=generator, dtype=directions.dtype)
+    aside = noise - (noise * directions).sum(1, keepdim=True) * directions
+    return cosine * directions + math.sqrt(1 - cosine**2) * torch.nn.functional.normalize(aside, dim=1)
 
 
 def is_empty(
