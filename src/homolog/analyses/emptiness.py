@@ -38,8 +38,8 @@ def with_variance(layer: Layer) -> tuple[Float[Tensor, " dims"], Float[Tensor, "
 def emptiness(layer: Layer, last: Layer, draws: int) -> dict[str, float]:
     """`TITLES` of one run's layer: principal directions are chosen one by one, and told of other inputs.
 
-    Beside ``together``, ``variance`` and ``written``: as many random orthonormal directions (`_null`), principal ones of
-    least variance (`_least`), random ones that hold the same variance at once (`_equal`). ``written`` and
+    Beside ``together``, ``variance`` and ``written``: as many random orthonormal directions (`_null`), principal ones
+    of least variance (`_least`), random ones that hold the same variance at once (`_equal`). ``written`` and
     ``more_written`` are known in streams alone, which all sites share, and not at the last.
     """
     values, vectors = with_variance(layer)
