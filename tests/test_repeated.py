@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 import yaml
 from making import make_member, method_of, seeded
+from numpy.testing import assert_array_equal
 from torch.testing import assert_close
 from workspace import ROOT
 
@@ -25,14 +27,18 @@ from homolog.decompositions.fit import fit_members
 from homolog.dictionary import Dictionary
 from homolog.figures import fixed_features as fixed_features_figure
 from homolog.figures import how_many as how_many_figure
+from homolog.figures import no_features as no_features_figure
 from homolog.figures import sae_twice as sae_twice_figure
 from homolog.figures import self_simulation as self_simulation_figure
 from homolog.planning.plan import Plan
 from homolog.registry import METHODS
+from homolog.worlds.base import unit
 from homolog.worlds.digits import digits
+from homolog.worlds.mixture import mixture
 from homolog.worlds.planted import planted
 from homolog.worlds.simulated import KINDS as KINDS_OF_ROWS
 from homolog.worlds.simulated import draw_codes, simulate, tetrachoric
+from homolog.worlds.square import square
 
 SMALL = {"units": 8, "features": 12, "active": 1.5}
 TINY = {"steps": 12, "batch_size": 32, "lr": 1e-2}
@@ -229,6 +235,49 @@ def test_numbers_of_features_are_counted_by_size():
     assert np.isnan(found.mmcs.values[1])
     assert found.by_rank.sizes["rank"] == 12
     assert how_many_figure.headline(whole).startswith("Planted: 12 features")
+    assert_array_equal(found.excess, found.stable - found.stable_null)
+
+
+def test_points_of_a_square_have_no_latents_that_return_beyond_chance():
+    """In a plane neighbours are near by chance: of many random directions nearly all return, and of turned ones."""
+    points = square({"units": 2, "noise": 0.0}, seeded(0)).draw(500, seeded(1))
+    assert points.codes.shape == (500, 0)
+    turned = torch.linalg.qr(torch.randn(2, 2, generator=seeded(2)))[0]
+    for one in (points.rows, points.rows @ turned):
+        assert_close(one.var(0).sum(), torch.tensor(2 / 12), atol=0.02, rtol=0)
+    drawn = [unit(torch.randn(60, 2, generator=seeded(seed))) for seed in range(5)]
+    others = [one @ turned for one in drawn]
+    counted = stable_latents(drawn, drawn, 0.9, 0.8)
+    assert counted > 30
+    assert abs(counted - stable_latents(drawn, others, 0.9, 0.8)) < 4
+
+
+def test_a_mixture_has_its_means_as_features_one_on_a_row():
+    world = mixture({"units": 20, "features": 12, "noise": 0.5}, seeded(0))
+    drawn = world.draw(6000, seeded(1))
+    assert drawn.codes.sum(1).unique().tolist() == [1]
+    means = drawn.codes.T @ drawn.rows / drawn.codes.sum(0)[:, None]
+    assert_close(means, world.features, atol=0.02, rtol=0)
+    left = drawn.rows - drawn.codes @ world.features
+    assert_close(torch.cov(left.T), 0.25 / 20 * torch.eye(20), atol=1e-3, rtol=0)
+
+
+def test_what_a_caption_says_of_worlds_without_features():
+    sized, replicated = ("world", "decomposition", "size"), {"size": [8, 16], "decomposition": ["l1"]}
+    values = {
+        "excess": [[[0.1, 0.5]], [[11.0, 15.0]]], "excess_low": [[[-1.0, -0.5]], [[10.0, 13.0]]],
+        "excess_high": [[[1.0, 1.5]], [[12.0, 17.0]]], "stable": [[[5.0, 14.0]], [[11.0, 15.0]]],
+        "stable_null": [[[4.9, 13.5]], [[0.0, 0.0]]], "mmcs": [[[0.98, np.nan]], [[0.9, np.nan]]],
+        "found": [[[np.nan] * 2], [[8.0, 12.0]]],
+    }  # fmt: skip
+    made = xr.Dataset(
+        {name: (sized, array) for name, array in values.items()} | {"features": ("world", [np.nan, 12])},
+        replicated | {"world": ["square", "mixture"]},
+    )
+    said = no_features_figure.headline(made)
+    assert "Square (no features): l1 0.5 [-0.5, 1.5] of 16 (not clear of chance, 13.5)." in said
+    assert "up to 14 would be counted, and MMCS is up to 0.98" in said
+    assert "l1 15.0 [13.0, 17.0] of 16 (more than there are; clear of chance, 0.0; 12.0 features found)" in said
 
 
 def test_correlations_of_normal_numbers_are_known_by_what_comes_together():

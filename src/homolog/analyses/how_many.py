@@ -31,6 +31,7 @@ bits; stable latents of the size that has most."""
 TITLES = {
     "live": "live latents",
     "stable": "latents that return in most seeds",
+    "excess": "latents that return beyond chance",
     "mmcs": "largest cosine of a latent in the next larger dictionary",
     "bits": "bits to describe a row",
     "found": "features with a latent of their own",
@@ -87,6 +88,7 @@ def _measured(trial: Trial, by_size: list[list[Dictionary]], options: Spec, most
         ],
     }
     arrays = {name: np.array(values) for name, values in found.items()}
+    arrays["excess"] = arrays["stable"] - arrays["stable_null"]
     ranks = np.full((len(alive), most), np.nan)
     features = trial.world.features
     for row, own in zip(ranks, alive, strict=True):

@@ -6,7 +6,17 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from homolog.config.base import Amount, Count, Fraction, Grid, GridOptions, NonNegative, Positive, ProperFraction
+from homolog.config.base import (
+    LARGEST,
+    Amount,
+    Count,
+    Fraction,
+    Grid,
+    GridOptions,
+    NonNegative,
+    Positive,
+    ProperFraction,
+)
 
 
 class WorldOptions(GridOptions):
@@ -86,6 +96,31 @@ class DigitsOptions(WorldOptions):
     """Steps that the network is trained."""
 
 
+class SquareOptions(WorldOptions):
+    """Random points of a square: no sparse features."""
+
+    world: Literal["square"]
+    """The kind of world."""
+    units: Grid[Annotated[int, Field(ge=2, le=LARGEST)]] = 2
+    """Dimensions, in a random plane of which the square lies; among more than 4, nulls that turn directions of like
+    variance turn the plane's out of it."""
+    noise: Grid[NonNegative] = 0.1
+    """Norm of a row's noise (root mean square), over the side of the square."""
+
+
+class MixtureOptions(WorldOptions):
+    """A mixture of Gaussians: few features, one on each row."""
+
+    world: Literal["mixture"]
+    """The kind of world."""
+    units: Grid[Count] = 20
+    """Dimensions."""
+    features: Grid[Count] = 12
+    """Gaussians, whose means are random directions of norm 1."""
+    noise: Grid[NonNegative] = 0.5
+    """Norm of a row's distance from its mean (root mean square)."""
+
+
 class AnimalsWorldOptions(WorldOptions):
     """Animals that are sums of attributes."""
 
@@ -129,6 +164,12 @@ class CombinationsWorldOptions(WorldOptions):
 
 
 World: TypeAlias = Annotated[
-    PlantedOptions | SourcesOptions | DigitsOptions | AnimalsWorldOptions | CombinationsWorldOptions,
+    PlantedOptions
+    | SourcesOptions
+    | DigitsOptions
+    | SquareOptions
+    | MixtureOptions
+    | AnimalsWorldOptions
+    | CombinationsWorldOptions,
     Field(discriminator="world"),
 ]
