@@ -1,4 +1,4 @@
-"""How does a network that knows an operation learn it for new tokens: with the circuit it has, or with another?"""
+"""How does a network that knows a task learn another one that may use it: by the circuit it has, or by another?"""
 
 from __future__ import annotations
 
@@ -8,121 +8,125 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
+from homolog.alignment.matching import match
 from homolog.analyses.replicates import over_replicates
-from homolog.groups.base import Group, energies
-from homolog.groups.named import named
+from homolog.loading import load
+from homolog.reuse.base import ReusePair
 from homolog.streams import stream
-from homolog.toys.composing import CORE, Composing, Split, reached_at, split_pairs, train_composing
-from homolog.toys.training import Parameters, accuracies
+from homolog.toys.composing import reached_at
+from homolog.toys.training import Parameters
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 STARTS = ("after the first", "frozen core", "scratch", "frozen random core")
-"""New embeddings for the trained rest, all trained on or the embeddings alone; and the same for a random rest."""
-# Accuracy from which on an operation counts as found.
-LEARNED = 0.95
+"""The core as the first task left it, trained on or frozen; and the same for a random one. All else is new in each."""
+# A latent returns above this quantile of the null.
+RETURNED = 0.95
 TITLES = {
-    "test_accuracy": "accuracy on held-out pairs of new tokens",
-    "first_accuracy": "accuracy on held-out pairs of the first tokens",
-    "found_at": "step from which on 95 % of the held-out pairs are right",
+    "score": "score on what is held out of the second task",
+    "first_score": "score on what is held out of the first task",
+    "found_at": "step from which on the second task counts as found",
     "area": "area above the curve from scratch",
-    "same_units": "correlation of units, first and new",
-    "same_irreps": "correlation of irreps' energies, first and new embeddings",
+    "returned": "correlation of the first task's latents with their match",
+    "share_returned": "share of the first task's latents that return",
+    "circuit": "share of the first task's circuit",
 }
 
 
 def reuse(
     spec: dict[str, Any], runs: dict[str, Any], device: str | torch.device = "cpu", progress: Progress = iter
 ) -> xr.Dataset:
-    """Train networks on a group's operation, then on the same operation with new tokens.
+    """Train networks on the first task of each pair, then on the second from each of `STARTS`.
 
-    Variables by ``start``, means over replicates with bounds: ``test_accuracy`` along ``step``, ``found_at`` (NaN where
-    it is never found), ``area`` between a replicate's curve and that of its scratch, over that above the scratch: 1
-    where all is right at once, 0 for scratch; ``first_accuracy``, of the first tokens with the rest as it is then;
-    ``same_units``, of units' embeddings, whose null is the next unit, and ``same_irreps``, whose null correlates
-    with the first embeddings of the other replicates.
+    Variables by ``pair`` and ``start``, means over replicates with bounds: ``score`` along ``moment``, shares of the
+    second task's ``steps``; ``found_at`` in steps (NaN where it never is); ``area`` between a replicate's curve and that
+    of its scratch, over that above the scratch (1: all is right at once, 0: scratch); ``first_score``, of the first
+    network with the core as it is then; ``returned`` and ``share_returned`` (`returning`); ``circuit``, where the
+    pair has one. By pair: ``first_learned``, the first network's own score.
     """
     options = spec["options"]
-    group, replicates = named(options["group"]), options["replicates"]
-    network = Composing(group.order, group.order, options["width"], options["combine"], group.commutative)
-    splits = [split_pairs(group, options[share], replicates, "reuse", share) for share in ("share", "new_share")]
-    rest = network.start(replicates, stream("reuse", "first"))
-    first, _ = _train(network, rest, splits[0], options, progress)
+    parts = []
+    for one in spec["pairs"]:
+        pair = load(one["target"])(one, options["replicates"], "reuse", one["label"])
+        parts.append(_of_pair(pair, one["label"], options["replicates"], options["moments"], progress))
+    found = xr.concat(parts, "pair").assign_coords(pair=[one["label"] for one in spec["pairs"]])
+    return found.assign_attrs(experiment=spec["experiment"], **options)
+
+
+def _of_pair(pair: ReusePair, label: str, replicates: int, moments: int, progress: Progress) -> xr.Dataset:
+    first = pair.first.train(pair.first.start(stream("reuse", label, "first")), progress=progress)
     values: dict[str, list[np.ndarray]] = {}
+    steps = np.unique(np.linspace(0, pair.second.steps, moments).round().astype(int))
     for start in STARTS:
-        begun = network.start(replicates, stream("reuse", "new"))
+        # The same draw for all starts: where the core is another, all else begins alike.
+        begun = pair.second.start(stream("reuse", label, "new"))
         if start in STARTS[:2]:
-            begun |= _core(first)
-        new, curve = _train(network, begun, splits[1], options, progress, frozen=start.startswith("frozen"))
-        held_out = splits[0].test
-        before = accuracies(network.logits(first | _core(new), held_out.pairs), held_out.labels)
-        same, null = _same_irreps(group, first, new)
-        units, random = _same_units(first, new)
-        found = {
-            "test_accuracy": curve,
-            "first_accuracy": before.numpy(),
-            "same_units": units,
-            "same_units_null": random,
-            "same_irreps": same,
-            "same_irreps_null": null,
-        }
-        for name, one in found.items():
+            begun |= pair.core_of(first)
+        curve: list[np.ndarray] = []
+
+        def watch(parameters: Parameters, step: int, curve: list[np.ndarray] = curve) -> None:
+            if step in steps:
+                curve.append(pair.second.score(parameters).numpy())
+
+        frozen = pair.core if start.startswith("frozen") else ()
+        now = pair.second.train(begun, watch, frozen, progress)
+        for name, one in _measured(pair, first, now).items():
             values.setdefault(name, []).append(one)
-    steps = np.arange(0, options["steps"] + 1, options["every"])
-    return _told(values, steps, group).assign_attrs(experiment=spec["experiment"], **options)
+        values.setdefault("score", []).append(np.stack(curve, -1))
+    return _told(pair, values, steps, pair.first.score(first).numpy())
 
 
-def _train(
-    network: Composing,
-    begun: Parameters,
-    split: Split,
-    options: dict[str, Any],
-    progress: Progress,
-    frozen: bool = False,
-) -> tuple[Parameters, np.ndarray]:
-    """Trained parameters, and accuracies on held-out pairs (replicate, step)."""
-    curve = []
-
-    def watch(parameters: Parameters, step: int) -> None:
-        if step % options["every"] == 0:
-            curve.append(accuracies(network.logits(parameters, split.test.pairs), split.test.labels).numpy())
-
-    core = CORE if frozen else ()
-    trained = train_composing(network, begun, split.train, options, options["steps"], watch, progress, core)
-    return trained, np.stack(curve, -1)
+@torch.no_grad()
+def _measured(pair: ReusePair, first: Parameters, now: Parameters) -> dict[str, np.ndarray]:
+    found = {"first_score": pair.first.score(first | pair.core_of(now)).numpy()}
+    found |= returning(pair.first.latents(first), pair.second.latents(now))
+    if pair.circuit is not None:
+        found["circuit"] = pair.circuit(first, now).numpy()
+    return found
 
 
-def _core(parameters: Parameters) -> Parameters:
-    return {name: parameters[name] for name in CORE}
+def returning(
+    first: Float[Tensor, "members rows latents"], now: Float[Tensor, "members rows others"]
+) -> dict[str, Float[np.ndarray, " members"]]:
+    """How alike each latent is to its match, of a one-to-one matching by absolute correlation.
 
-
-def _same_irreps(group: Group, first: Parameters, new: Parameters) -> tuple[np.ndarray, np.ndarray]:
-    """Correlation over irreps of the energies above those of random embeddings; and with other replicates' first."""
-    one, other = ((energies(group, parameters["left"]) - group.random_shares).numpy() for parameters in (first, new))
-    count = len(one)
-    table = np.corrcoef(one, other)[:count, count:]
-    others = np.where(np.eye(count, dtype=bool), np.nan, table)
-    return np.diagonal(table).copy(), np.asarray(np.nanmean(others, axis=0))
-
-
-def _same_units(first: Parameters, new: Parameters) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over units of how alike they read the first and the new token of an element; and of each and the next unit.
-
-    Units are those of one rest, so that no matching is needed; a product of two tokens leaves their sign open.
+    Matched on even rows, scored on odd ones. Null: latents of the next member's first network, which learned the same
+    apart; a latent returns above the `RETURNED` quantile of the null.
     """
-    one, other = (parameters["left"] - parameters["left"].mean(1, keepdim=True) for parameters in (first, new))
-    one, other = (values / values.norm(dim=1, keepdim=True) for values in (one, other))
-    return (one * other).sum(1).abs().mean(1).numpy(), (one * other.roll(1, 2)).sum(1).abs().mean(1).numpy()
+    found: dict[str, list[float]] = {name: [] for name in ("returned", "returned_null", "share_returned")}
+    for member in range(len(first)):
+        own, null = (
+            match(*(_correlations(one[half::2], now[member, half::2]) for half in (0, 1)), "hungarian").per_latent
+            for one in (first[member], first[(member + 1) % len(first)])
+        )
+        own, null = own[~own.isnan()], null[~null.isnan()]
+        found["returned"].append(float(own.mean()))
+        found["returned_null"].append(float(null.mean()))
+        found["share_returned"].append(float((own > null.quantile(RETURNED)).double().mean()))
+    return {name: np.asarray(one) for name, one in found.items()}
 
 
-def _told(values: dict[str, list[np.ndarray]], steps: np.ndarray, group: Group) -> xr.Dataset:
+def _correlations(one: Float[Tensor, "rows m"], other: Float[Tensor, "rows n"]) -> Float[Tensor, "m n"]:
+    """Absolute correlations; 0 of what never varies."""
+    first, second = (values.double() - values.double().mean(0) for values in (one, other))
+    tiny = torch.finfo(torch.float64).tiny
+    first, second = (values / values.norm(dim=0).clamp_min(tiny) for values in (first, second))
+    return (first.T @ second).abs()
+
+
+def _told(
+    pair: ReusePair, values: dict[str, list[np.ndarray]], steps: np.ndarray, first_learned: np.ndarray
+) -> xr.Dataset:
     stacked = {name: np.stack(one) for name, one in values.items()}
-    curve = stacked["test_accuracy"]
+    curve = stacked["score"]
     scratch = curve[STARTS.index("scratch")]
     stacked["area"] = (curve - scratch).sum(-1) / (1 - scratch).sum(-1)
-    stacked["found_at"] = reached_at(curve, steps, LEARNED)
-    dims = {name: ("start", "replicate", "step")[: one.ndim] for name, one in stacked.items()}
-    found = over_replicates(
-        {name: (dims[name], one) for name, one in stacked.items()}, {"start": list(STARTS), "step": steps}, TITLES
-    )
-    return found.assign(test_accuracy_null=((), 1 / group.order))
+    stacked["found_at"] = reached_at(curve, steps, pair.learned)
+    dims = {name: ("start", "replicate", "moment")[: one.ndim] for name, one in stacked.items()}
+    told = {name: (dims[name], one) for name, one in stacked.items()}
+    coords = {"start": list(STARTS), "moment": steps / pair.second.steps}
+    found = over_replicates(told | {"first_learned": (("replicate",), first_learned)}, coords, TITLES)
+    known = {"score_null": pair.chance, "circuit_null": pair.circuit_null, "learned": pair.learned}
+    return found.assign({name: ((), value) for name, value in known.items()} | {"steps": ((), pair.second.steps)})
