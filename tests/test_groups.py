@@ -8,9 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from homolog.analyses.grokking import grokking
-from homolog.analyses.reuse import reuse
 from homolog.figures import grokking as grokking_figure
-from homolog.figures import reuse as reuse_figure
 from homolog.groups.base import energies, logit_energies
 from homolog.groups.named import named
 from homolog.streams import stream
@@ -177,18 +175,3 @@ def test_operations_are_found_on_held_out_pairs(name):
     order = named(name).order
     assert found.test_accuracy.isel(step=0) < 3 / order
     assert found.test_accuracy.isel(step=-1) >= 0.99
-
-
-def test_what_is_known_helps_with_new_tokens():
-    options = {"group": "Z31", "combine": "product", "width": 64, "share": 0.6, "new_share": 0.6, "lr": 0.02}
-    options |= {"weight_decay": 1.0, "replicates": 3, "steps": 150, "every": 25}
-    found = reuse({"experiment": "small", "options": options}, {})
-    at = found
-    # By its definition 0 for the curve that it is held against, and never above 1.
-    assert float(at.area.sel(start="scratch")) == 0
-    assert float(at.area.max()) <= 1
-    assert float(at.area.sel(start="after the first")) > 0.2
-    # A core that is frozen is as it was: the first tokens are as right as when they were learned, a random one isn't.
-    assert float(at.first_accuracy.sel(start="frozen core")) > 0.8
-    assert float(at.first_accuracy.sel(start="frozen random core")) < 0.2
-    assert reuse_figure.headline(found).startswith("Z31, learned again")

@@ -52,6 +52,14 @@ WORLDS: dict[str, str] = {
     "animals": "homolog.worlds.animals:animals",
     "combinations": "homolog.worlds.combinations:combinations",
 }
+REUSE_PAIRS: dict[str, str] = {
+    "second_tokens": "homolog.reuse.second_tokens:pair",
+    "p_q_pq": "homolog.reuse.p_q_pq:pair",
+    "composition": "homolog.reuse.composition:pair",
+    "rotated_after_upright": "homolog.reuse.rotated_after_upright:pair",
+    "autoencoder_chain": "homolog.reuse.autoencoder_chain:pair",
+    "a5_s5": "homolog.reuse.a5_s5:pair",
+}
 VIEWS: dict[str, str] = {
     "score": "homolog.alignment.views.score:Score",
     "score_spearman": "homolog.alignment.views.score:ScoreSpearman",

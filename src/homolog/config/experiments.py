@@ -21,10 +21,11 @@ from homolog.config.base import (
     registered,
 )
 from homolog.config.circuits import ResidualDirectionsOptions
-from homolog.config.groups import GrokkingOptions, KnownCircuitOptions, ReuseOptions
+from homolog.config.groups import GrokkingOptions, KnownCircuitOptions
 from homolog.config.layers import ArrangementLayersOptions, CausalFeaturesOptions, WeightSparsityOptions
 from homolog.config.planted import RecoveryOptions
 from homolog.config.repeated import FixedFeaturesOptions, HowManyOptions, SAETwiceOptions, SelfSimulationOptions
+from homolog.config.reuse import ReuseOptions
 from homolog.config.toys import ArrangementOptions, DoubleDescentOptions, SuperpositionOptions, TopMOptions
 from homolog.config.units import TailsOptions, TuningOptions
 from homolog.registry import FIGURES

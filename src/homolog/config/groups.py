@@ -48,33 +48,6 @@ class GrokkingOptions(MadeAnalysis):
     """Steps between measurements."""
 
 
-class ReuseOptions(MadeAnalysis):
-    """Is an operation learned faster for new tokens by a network that knows it, and with the same irreps?"""
-
-    name: Literal["reuse"]
-    """The analysis."""
-    group: GroupName = "Z113"
-    """The group: Z113 is addition modulo 113."""
-    combine: Literal["relu", "square", "product"] = "product"
-    """How two embeddings become the hidden layer: a ReLU or the square of their sum, or their product."""
-    width: Count = 128
-    """Hidden units."""
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.4
-    """Share of the distinct pairs of the first tokens that are trained on."""
-    new_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
-    """The same of the new tokens."""
-    lr: Positive = 2.0e-2
-    """Learning rate, after a short warm-up."""
-    weight_decay: NonNegative = 1.0
-    """Weight decay of AdamW."""
-    replicates: Replicates = 3
-    """Trainings from each start, which differ in their start and in their pairs."""
-    steps: Count = 200
-    """Optimiser steps of each training."""
-    every: Count = 10
-    """Steps between measurements."""
-
-
 class KnownCircuitOptions(MadeAnalysis):
     """In networks that learn a group's operation, in which basis is the circuit read off, and what of it returns?"""
 

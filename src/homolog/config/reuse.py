@@ -39,7 +39,9 @@ class ReuseSecondTokensOptions(ReusePairOptions):
     """Share of the distinct pairs of the first tokens that are trained on."""
     new_share: ProperFraction = 0.5
     """The same of the new tokens."""
-    steps: Count = 150
+    lr: Positive = 3.0e-2
+    """Learning rate, after a short warm-up."""
+    steps: Count = 90
     """Optimiser steps of each task."""
 
 
@@ -56,9 +58,9 @@ class PQPQOptions(ReusePairOptions):
     """Hidden units."""
     share: ProperFraction = 0.5
     """Share of the unordered pairs of numbers below pq that are trained on."""
-    first_steps: Count = 150
+    first_steps: Count = 80
     """Optimiser steps of the first task."""
-    steps: Count = 150
+    steps: Count = 130
     """Optimiser steps of the second task."""
 
 
@@ -71,14 +73,16 @@ class CompositionOptions(ReusePairOptions):
     """A prime: how many values A to D, F, G and h have."""
     width: Count = 64
     """Hidden units of each branch."""
-    joined: Count = 128
+    joined: Count = 64
     """Units of the layer on top of both branches."""
-    rows: Count = 5000
+    rows: Count = 4000
     """Quadruples that are trained on."""
     test_rows: Count = 1000
     """Quadruples that are held out."""
-    first_steps: Count = 100
+    first_steps: Count = 60
     """Optimiser steps of the first task."""
+    steps: Count = 180
+    """Optimiser steps of the second task."""
 
 
 class RotatedAfterUprightOptions(ReusePairOptions):
@@ -88,7 +92,7 @@ class RotatedAfterUprightOptions(ReusePairOptions):
     """The kind of pair."""
     channels: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field(default=[6, 12])
     """Filters of the two layers."""
-    images: Count = 256
+    images: Count = 192
     """Images that are trained on, each replicate's own."""
     lr: Positive = 1.0e-2
     """Learning rate, after a short warm-up."""
@@ -96,7 +100,7 @@ class RotatedAfterUprightOptions(ReusePairOptions):
     """Weight decay of AdamW."""
     steps: Count = 80
     """Optimiser steps of each task."""
-    learned: ProperFraction = 0.7
+    learned: ProperFraction = 0.6
     """Accuracy on test images from which on the second task counts as found."""
 
 
@@ -111,9 +115,9 @@ class AutoencoderChainOptions(ReusePairOptions):
     """Learning rate, after a short warm-up."""
     weight_decay: NonNegative = 0.0
     """Weight decay of AdamW."""
-    first_steps: Count = 400
+    first_steps: Count = 250
     """Optimiser steps of the first task."""
-    steps: Count = 300
+    steps: Count = 150
     """Optimiser steps of the second task."""
     learned: ProperFraction = 0.9
     """Share of what principal components explain from which on the second task counts as found."""
@@ -126,21 +130,21 @@ class ReuseA5S5Options(ReusePairOptions):
     """The kind of pair."""
     irreps: Annotated[list[Literal["1", "3", "3'", "4", "5"]], Field(min_length=1)] | None = None
     """Irreps of A5 to which the first circuit is confined; null: free."""
-    width: Count = 256
+    width: Count = 192
     """Hidden units."""
     share: ProperFraction = 0.85
     """Share of the pairs of even permutations that are trained on."""
     new_share: ProperFraction = 0.6
     """Share of the pairs with an odd one that are trained on."""
-    batch: Count = 2048
+    batch: Count = 1024
     """Pairs with an odd permutation in each step."""
-    test_rows: Count = 1500
+    test_rows: Count = 1000
     """Held-out pairs with an odd permutation that are measured, at most."""
     lr: Positive = 3.0e-2
     """Learning rate, after a short warm-up."""
-    first_steps: Count = 100
+    first_steps: Count = 80
     """Optimiser steps of the first task."""
-    steps: Count = 100
+    steps: Count = 140
     """Optimiser steps of the second task."""
 
 

@@ -10,12 +10,13 @@ from homolog.config.given import GivenOptions
 from homolog.config.methods import LinearOptions
 from homolog.config.network_models import NetworkRecipe
 from homolog.config.planted import WorldsAnalysis
+from homolog.config.reuse import ReuseOptions
 from homolog.config.sparse_autoencoders import SparseAutoencoderOptions, TopKOptions
 from homolog.planning.experiments import PlannedExperiment
 from homolog.planning.groups import changes_of, groups_of, wider
 from homolog.planning.run_specs import corpus, fitted, method
 from homolog.planning.runs import Run, Spec, architecture, is_external, is_trained, recipe, task
-from homolog.registry import ANALYSES, FIGURES, METHODS, VIEWS, WORLDS
+from homolog.registry import ANALYSES, FIGURES, METHODS, REUSE_PAIRS, VIEWS, WORLDS
 
 # What networks are trained for that give logits.
 WITH_LOGITS = ("next_token", "label")
@@ -37,7 +38,7 @@ def decompose_jointly(config: Config, experiment: str, decomposition: str) -> Sp
 def analyse(config: Config, experiment: str) -> Spec:
     planned = PlannedExperiment(config, experiment)
     analysis = planned.options.analysis
-    options = analysis.model_dump(mode="json", exclude={"name", "worlds"})
+    options = analysis.model_dump(mode="json", exclude={"name", "worlds", "pairs"})
     spec = {"experiment": experiment, "analysis": ANALYSES[analysis.name], "options": options}
     if isinstance(planned.options, MadeExperiment):
         return {**spec, **_made(config, planned.options)}
@@ -190,6 +191,8 @@ def _networks(planned: PlannedExperiment) -> list[str]:
 
 def _made(config: Config, experiment: MadeExperiment) -> Spec:
     """What is fitted to worlds that an analysis makes itself."""
+    if isinstance(experiment.analysis, ReuseOptions):
+        return {"pairs": _reuse_pairs(experiment.analysis)}
     if isinstance(experiment.analysis, TrapsOptions):
         return {"autoencoder": _autoencoder()}
     named = {name: fitted(config, name) for name in experiment.decompositions or []}
@@ -210,6 +213,14 @@ def _made(config: Config, experiment: MadeExperiment) -> Spec:
         for options, said in zip(world.expand(), world.varying(), strict=True)
     ]
     return {"decompositions": decompositions, "worlds": worlds}
+
+
+def _reuse_pairs(options: ReuseOptions) -> list[Spec]:
+    """Pairs of tasks by what makes them."""
+    return [
+        {"label": label, "target": REUSE_PAIRS[one.pair], **one.model_dump(mode="json", exclude={"pair"})}
+        for label, one in options.pairs.items()
+    ]
 
 
 def _label(group: str, said: str) -> str:

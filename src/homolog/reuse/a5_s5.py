@@ -53,27 +53,31 @@ def pair(options: Mapping[str, Any], members: int, *key: str | int) -> ReusePair
         chosen = torch.randint(train.labels.shape[1], (members, options["batch"]), generator=batches)
         return Examples(train.pairs[torch.arange(members)[:, None], chosen], train.labels.gather(1, chosen))
 
-    def loss(parameters: Parameters, examples: Examples) -> Tensor:
-        return cross_entropies(network.logits(joined(parameters), examples.pairs), examples.labels)
+    def told(parameters: Parameters, examples: Examples, measure: Any) -> Float[Tensor, " members"]:
+        found: Tensor = measure(network.logits(joined(parameters), examples.pairs), examples.labels)
+        return found
 
-    def right(parameters: Parameters, examples: Examples) -> Tensor:
-        return accuracies(network.logits(joined(parameters), examples.pairs), examples.labels)
-
-    def units(parameters: Parameters) -> Tensor:
+    def units(parameters: Parameters) -> Float[Tensor, "members pairs width"]:
         return network.hidden(joined(parameters), common)
 
+    first = Stage(
+        start=lambda generator: {name: one for name, one in begun(generator).items() if name.endswith("_even")},
+        losses=lambda now: told(confined(now), split.train, cross_entropies),
+        score=lambda now: told(now, split.test, accuracies),
+        latents=units,
+        finish=confined,
+        **trained_by(options) | {"steps": options["first_steps"]},
+    )
+    second = Stage(
+        start=begun,
+        losses=lambda now: told(now, batch(), cross_entropies),
+        score=lambda now: told(now, test, accuracies),
+        latents=units,
+        **trained_by(options),
+    )
     return ReusePair(
-        first=Stage(
-            start=lambda generator: {name: one for name, one in begun(generator).items() if name.endswith("_even")},
-            losses=lambda now: loss(confined(now), split.train),
-            score=lambda now: right(now, split.test),
-            latents=units,
-            finish=confined,
-            **trained_by(options) | {"steps": options["first_steps"]},
-        ),
-        second=Stage(
-            begun, lambda now: loss(now, batch()), lambda now: right(now, test), units, **trained_by(options)
-        ),
+        first=first,
+        second=second,
         core=tuple(f"{name}_even" for name in ALONG),
         chance=1 / whole.order,
         learned=options["learned"],

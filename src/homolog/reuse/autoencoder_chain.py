@@ -23,8 +23,8 @@ LARGE, SMALL = SIDE**2, (SIDE // BLOCK) ** 2
 
 
 def pair(options: Mapping[str, Any], members: int, *key: str | int) -> ReusePair:
-    """First digits averaged over blocks of 2 x 2 pixels (B: 16) through `codes` units of ReLU (A); then all 64 pixels (C)
-    through linear maps to and from B, and the same autoencoder between them.
+    """First digits averaged over blocks of 2 x 2 pixels (B: 16) through `codes` units of ReLU (A); then all 64 pixels
+    (C) through linear maps to and from B, and the same autoencoder between them.
 
     Score: share of the variance of test images that is reconstructed, over that of as many principal components of C as
     A has units (no linear map through A does better on what it is fitted to). Units of A are compared on test images.
@@ -75,16 +75,12 @@ def pair(options: Mapping[str, Any], members: int, *key: str | int) -> ReusePair
     return ReusePair(replace(first, steps=options["first_steps"]), second, core, 0.0, options["learned"])
 
 
-def encoded(
-    parameters: Parameters, rows: Float[Tensor, "*members rows small"]
-) -> Float[Tensor, "members rows codes"]:
+def encoded(parameters: Parameters, rows: Float[Tensor, "*members rows small"]) -> Float[Tensor, "members rows codes"]:
     """Units of A."""
     return (rows @ parameters["encode"] + parameters["encode_bias"]).relu()
 
 
-def decoded(
-    parameters: Parameters, codes: Float[Tensor, "members rows codes"]
-) -> Float[Tensor, "members rows small"]:
+def decoded(parameters: Parameters, codes: Float[Tensor, "members rows codes"]) -> Float[Tensor, "members rows small"]:
     """What A says of B."""
     return codes @ parameters["decode"] + parameters["decode_bias"]
 

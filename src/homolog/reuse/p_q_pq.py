@@ -62,5 +62,6 @@ def sum_over(
     network: Composing, parameters: Parameters, examples: Examples, moduli: tuple[int, int], measure: Any
 ) -> Float[Tensor, " members"]:
     """A measure of logits and labels, summed over both remainders of the results."""
-    parts = network.logits(parameters, examples.pairs).split(list(moduli), -1)
-    return sum(measure(part, examples.labels % one) for part, one in zip(parts, moduli, strict=True))  # type: ignore[return-value]
+    logits, (p, _) = network.logits(parameters, examples.pairs), moduli
+    parts = zip((logits[..., :p], logits[..., p:]), moduli, strict=True)
+    return torch.stack([measure(part, examples.labels % one) for part, one in parts]).sum(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -49,5 +49,3 @@ def hidden_at(network: Composing, pairs: Int[Tensor, "members pairs 2"]) -> Late
 def trained_by(options: Mapping[str, Any]) -> dict[str, Any]:
     """What a stage is told of its training."""
     return {name: options[name] for name in ("steps", "lr", "weight_decay")}
-
-

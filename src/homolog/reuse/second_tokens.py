@@ -21,7 +21,7 @@ LARGEST = 8
 
 
 def pair(options: Mapping[str, Any], members: int, *key: str | int) -> ReusePair:
-    """All but the embeddings is handed on. The circuit: irreps that the first tokens use most, in the new embeddings."""
+    """All but the embeddings is handed on. The circuit: energy of new embeddings in irreps that the first use most."""
     group = named(options["group"])
     network = Composing(group.order, group.order, options["width"], options["combine"], group.commutative)
     splits = [split_pairs(group, options[share], members, *key, share) for share in ("share", "new_share")]
