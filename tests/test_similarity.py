@@ -1,6 +1,7 @@
 """Similarities are known by what they are blind to: each holds under its own symmetry and fails under a wider one."""
 
 import math
+from itertools import islice
 
 import pytest
 import torch
@@ -193,13 +194,28 @@ def test_null_of_the_rest_is_that_of_an_orthonormal_basis_of_it(samples):
     u, _, vh = torch.linalg.svd(basis_x.T @ basis_y)
     x, y = basis_x @ u, basis_y @ vh.T
     taken = torch.linalg.qr(torch.cat([x[:, :4], y[:, :4]], 1))[0]
-    found = canonical._leading_null(x[:, 4:], y[:, 4:], taken, 19, torch.Generator().manual_seed(0))
+    null = canonical._leading_null(x[:, 4:], y[:, 4:], taken, torch.Generator().manual_seed(0))
+    found = list(islice(null, 19))
     generator, largest = torch.Generator().manual_seed(0), []
     for _ in range(19):
         permuted = y[torch.randperm(samples, generator=generator), 4:]
         basis = torch.linalg.svd(permuted - taken @ (taken.T @ permuted), full_matrices=False)[0]
         largest.append(torch.linalg.matrix_norm(x[:, 4:].T @ basis, 2))
-    assert_close(found, max(largest), rtol=0, atol=1e-12)
+    assert_close(torch.stack(found), torch.stack(largest), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("draws", [19, 20, 39, 99, 100])
+def test_draws_end_where_they_cannot_change_what_is_said_of_the_quantile(draws):
+    """The same as of all draws at once, and no more are taken than it takes to know."""
+    generator = torch.Generator().manual_seed(draws)
+    for _ in range(50):
+        null, observed = torch.rand(draws, generator=generator), torch.rand((), generator=generator) ** 0.1
+        taken = iter(null)
+        said = canonical._is_excess(observed, taken, draws)
+        assert said == bool(observed > null.sort().values[math.ceil(0.95 * (draws + 1)) - 1])
+        left = len(list(taken))
+        above = (null[: draws - left] >= observed).sum()
+        assert left == 0 if said else above == draws - math.ceil(0.95 * (draws + 1)) + 1
 
 
 def test_unrelated_activations_rarely_have_excess_correlations():

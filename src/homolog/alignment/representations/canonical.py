@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 import torch
@@ -122,30 +124,40 @@ def excess_correlations(
     while low < high:
         rank = (low + high) // 2
         taken = _joint_basis(variates_x[:, :rank], variates_y[:, :rank], correlations[:rank])
-        null = _leading_null(variates_x[:, rank:], variates_y[:, rank:], taken, draws, generator)
-        if correlations[rank] > null + _ROUNDING:
+        null = _leading_null(variates_x[:, rank:], variates_y[:, rank:], taken, generator)
+        if _is_excess(correlations[rank] - _ROUNDING, islice(null, draws), draws):
             low = rank + 1
         else:
             high = rank
     return ExcessCorrelations(low, correlations, x.shape[0] / max(x.shape[1], y.shape[1]))
 
 
+def _is_excess(observed: Float[Tensor, ""], null: Iterable[Float[Tensor, ""]], draws: int) -> bool:
+    """Whether a number exceeds the 95 % quantile of so many draws, of which no more are made once it's known not to.
+
+    The quantile is the ceil(0.95 (draws + 1))-th smallest draw: the test has level at most 5 % for any number >= 19.
+    """
+    may_reach = draws - math.ceil(_NULL_LEVEL * (draws + 1))
+    for one in null:
+        may_reach -= int(one >= observed)
+        if may_reach < 0:
+            return False
+    return True
+
+
 def _leading_null(
     x: Float[Tensor, "samples p"],
     y: Float[Tensor, "samples q"],
     taken: Float[Tensor, "samples k"],
-    draws: int,
     generator: torch.Generator,
-) -> Float[Tensor, ""]:
-    """95 % quantile of the largest canonical correlation of orthonormal x and y when the rows of y are permuted.
+) -> Iterator[Float[Tensor, ""]]:
+    """Largest canonical correlation of orthonormal x and y when the rows of y are permuted, draw by draw.
 
     x and y are orthogonal to the variates `taken` out before, so the permuted y is made so too: correlations are larger
-    in the smaller space, up to 1 where samples are few. The quantile is the ceil(0.95 (draws + 1))-th smallest draw:
-    the test then has level at most 5 % for any number of draws >= 19.
+    in the smaller space, up to 1 where samples are few.
     """
-    leading = []
     fixed = torch.cat([x, taken], dim=1).T.contiguous()
-    for _ in range(draws):
+    while True:
         order = torch.randperm(len(y), generator=generator, device=generator.device).to(y.device)
         permuted = y[order]
         inner, along = (fixed @ permuted).tensor_split([x.shape[1]])
@@ -153,11 +165,10 @@ def _leading_null(
         lower, failed = torch.linalg.cholesky_ex(torch.eye(len(along.T)).to(along) - along.T @ along)
         if int(failed) or float(lower.diagonal().min()) < _CLEAR:
             basis, _ = torch.linalg.qr(permuted - taken @ along)
-            leading.append(_singular_values(x, basis)[0])
+            yield _singular_values(x, basis)[0]
         else:
             in_basis = torch.linalg.solve_triangular(lower, inner.T, upper=False)
-            leading.append(torch.linalg.svdvals(in_basis)[0].clamp(max=1))
-    return torch.stack(leading).sort().values[math.ceil(_NULL_LEVEL * (draws + 1)) - 1]
+            yield torch.linalg.svdvals(in_basis)[0].clamp(max=1)
 
 
 def _joint_basis(
