@@ -50,6 +50,8 @@ STYLE: dict[str, Any] = {
 in_house_style = rc_context(STYLE)  # type: ignore[arg-type]  # matplotlib types its keys as literals
 
 
+# A PDF's letters, which aren't rounded to pixels, may be wider than those that are measured here.
+SURE = 0.92
 # Letters to an inch of the lines above the panels, on average, in 9 points and in bold 12 points.
 ANSWER_LETTERS, QUESTION_LETTERS = 13.5, 9.5
 
@@ -68,7 +70,7 @@ def new_figure(width: float, height: float, question: str, answer: str) -> Figur
 
 def draw_marks_that_fit(axes: Axes, marks: Sequence[Artist], most: int = 4) -> None:
     """A legend in as many columns, up to `most`, as the width of its figure has room for."""
-    room = axes.figure.get_window_extent().width
+    room = SURE * axes.figure.get_window_extent().width
     for columns in range(most, 0, -1):
         legend = axes.legend(
             handles=marks, loc="center", ncols=columns, frameon=False, columnspacing=1.4, handletextpad=0.5
