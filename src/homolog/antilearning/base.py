@@ -12,7 +12,8 @@ from torch import Tensor
 
 from homolog.toys.training import Parameters
 
-Edits = Mapping[str, Callable[[Float[Tensor, "members rows units"]], Float[Tensor, "members rows units"]]]
+Edit = Callable[[Float[Tensor, "members rows units"]], Float[Tensor, "members rows units"]]
+Edits = Mapping[str, Edit]
 """What is done to a layer's activations before anything reads them: an erasure, a mask, a stop of gradients."""
 
 

@@ -1,0 +1,134 @@
+"""Has a network learned Y: does it answer, can its layers be read, and does it learn Y faster than from scratch?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from homolog.antilearning.base import Examples, TaskPair
+from homolog.antilearning.techniques.base import Model
+from homolog.antilearning.training import WARM_UP, Batches
+from homolog.streams import stream
+from homolog.toys.training import Parameters, Progress, accuracies, cross_entropies, train_members
+
+Numbers = Mapping[str, Float[np.ndarray, " members"]]
+PROBES = ("linear", "mlp")
+PROBE_UNITS = 32
+# A ridge, over the mean variance of standardised units: a probe that fits noise generalises worse than need be.
+PROBE_DECAY = 1e-2
+
+
+@torch.no_grad()
+def answers(pair: TaskPair, model: Model) -> Numbers:
+    """Accuracy on the tests of X and Y; on Y the mean of the largest probability, and that of the right class."""
+    x, y = (
+        pair.network.activations(model.parameters, task.test.inputs, model.edits)["logits"] for task in (pair.x, pair.y)
+    )
+    likely = y.softmax(-1)
+    right = likely.gather(2, pair.y.test.labels[..., None]).mean((1, 2))
+    return {
+        "x_accuracy": accuracies(x, pair.x.test.labels).numpy(),
+        "y_accuracy": accuracies(y, pair.y.test.labels).numpy(),
+        "y_confidence": likely.amax(-1).mean(1).numpy(),
+        "y_right": right.numpy(),
+    }
+
+
+def probed(
+    pair: TaskPair, model: Model, steps: int, lr: float, *key: str | int
+) -> dict[str, Float[np.ndarray, "probes members"]]:
+    """Accuracy on the test of Y of fresh probes of each layer, trained on rows of Y: a linear one, and one with a hidden
+    layer. Equal keys give equal starts."""
+    with torch.no_grad():
+        fitted, held_out = (
+            pair.network.activations(model.parameters, examples.inputs, model.edits)
+            for examples in (pair.y.train, pair.y.test)
+        )
+    found = {}
+    for layer in pair.network.layers:
+        train, test = _standardised(fitted[layer], held_out[layer])
+        found[layer] = np.stack([_probe(pair, kind, train, test, steps, lr, *key, layer) for kind in PROBES])
+    return found
+
+
+def _probe(
+    pair: TaskPair, kind: str, train: Tensor, test: Tensor, steps: int, lr: float, *key: str | int
+) -> Float[np.ndarray, " members"]:
+    generator = stream(*key, kind)
+    members, _, units = train.shape
+    inner = units if kind == "linear" else PROBE_UNITS
+    begun = {
+        "out": torch.randn(members, inner, pair.classes, generator=generator) * inner**-0.5,
+        "bias": torch.zeros(members, 1, pair.classes),
+    }
+    if kind == "mlp":
+        begun["read"] = torch.randn(members, units, inner, generator=generator) * (2 / units) ** 0.5
+        begun["read bias"] = torch.zeros(members, 1, inner)
+
+    def logits(parameters: Parameters, values: Tensor) -> Tensor:
+        if kind == "mlp":
+            values = (values @ parameters["read"] + parameters["read bias"]).relu()
+        return values @ parameters["out"] + parameters["bias"]
+
+    def losses(parameters: Parameters, step: int) -> Tensor:
+        return cross_entropies(logits(parameters, train), pair.y.train.labels)
+
+    trained = train_members(begun, losses, steps, lr, PROBE_DECAY)
+    with torch.no_grad():
+        return accuracies(logits(trained, test), pair.y.test.labels).numpy()
+
+
+def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    """Both by the training rows' mean and one scale for all units: erased directions stay small."""
+    mean = train.mean(1, keepdim=True)
+    scale = (train - mean).square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-12)
+    return (train - mean) / scale, (test - mean) / scale
+
+
+@dataclass(frozen=True)
+class Relearned:
+    """Accuracy on the test of Y while Y is learned: at so many moments, evenly spaced from before the first step on."""
+
+    steps: Int[np.ndarray, " moments"]
+    accuracy: Float[np.ndarray, "members moments"]
+
+
+def relearn(
+    pair: TaskPair, model: Model, steps: int, moments: int, *key: str | int, progress: Progress = iter
+) -> Relearned:
+    """Train the network on Y alone, as the pair is trained; equal keys give equal batches."""
+    recipe, rows = pair.recipe, Batches(pair.members, 1, pair.recipe.batch, *key)
+    shown = np.unique(np.linspace(0, steps, moments).round().astype(int))
+    curve: list[np.ndarray] = []
+
+    def right(parameters: Parameters, examples: Examples) -> Tensor:
+        return pair.network.activations(parameters, examples.inputs, model.edits)["logits"]
+
+    def losses(parameters: Parameters, step: int) -> Tensor:
+        batch = pair.y.train.at(rows.of(pair.y.train))
+        return cross_entropies(right(parameters, batch), batch.labels)
+
+    def watch(parameters: Parameters, step: int) -> None:
+        if step in shown:
+            curve.append(accuracies(right(parameters, pair.y.test), pair.y.test.labels).numpy())
+
+    train_members(
+        model.parameters, losses, steps, recipe.lr, recipe.weight_decay, WARM_UP, decay=False, watch=watch,
+        progress=progress,
+    )  # fmt: skip
+    return Relearned(shown, np.stack(curve, -1))
+
+
+def area_to_scratch(
+    curve: Float[np.ndarray, "*members moments"], scratch: Float[np.ndarray, "*members moments"]
+) -> Float[np.ndarray, "*members"]:
+    """What lies between a curve of relearning and that from scratch, over what lies above the latter.
+
+    0 where both are one, so that Y is truly not there; 1 where all is right at once; below 0 where learning is slower.
+    """
+    return np.asarray((curve - scratch).sum(-1) / np.maximum((1 - scratch).sum(-1), np.finfo(float).tiny))

@@ -1,0 +1,47 @@
+"""Who tries to read the answer to Y off a layer's activations: a small network for each layer, trained along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from homolog.antilearning.base import TaskPair
+from homolog.toys.training import Parameters
+
+UNITS = 32
+
+
+def adversaries(pair: TaskPair, layers: tuple[str, ...], generator: torch.Generator) -> Parameters:
+    """Parameters of an adversary with one hidden layer for each of the layers, before training (He et al., 2015)."""
+    seen = _sizes(pair)
+    found = {}
+    for layer in layers:
+        read = torch.randn(pair.members, seen[layer], UNITS, generator=generator) * (2 / seen[layer]) ** 0.5
+        out = torch.randn(pair.members, UNITS, pair.classes, generator=generator) * UNITS**-0.5
+        found |= {f"adversary {layer} read": read, f"adversary {layer} out": out}
+        found[f"adversary {layer} bias"] = torch.zeros(pair.members, UNITS)
+    return found
+
+
+def guesses(
+    parameters: Mapping[str, Tensor], layer: str, activations: Float[Tensor, "members rows units"]
+) -> Float[Tensor, "members rows classes"]:
+    """Logits of a layer's adversary."""
+    read, bias, out = (parameters[f"adversary {layer} {name}"] for name in ("read", "bias", "out"))
+    return torch.baddbmm(bias[:, None], activations, read).relu() @ out
+
+
+def frozen(parameters: Parameters) -> Parameters:
+    """The same, of which none is trained."""
+    return {name: value.detach() for name, value in parameters.items()}
+
+
+@torch.no_grad()
+def _sizes(pair: TaskPair) -> dict[str, int]:
+    one = pair.network.start(pair.members, torch.Generator())
+    row = torch.zeros(pair.members, 1, dtype=torch.long)
+    seen = pair.network.activations(one, pair.x.train.at(row).inputs)
+    return {layer: values.shape[-1] for layer, values in seen.items()}

@@ -1,0 +1,25 @@
+"""Do rate, weight decay and width decide whether Y comes along?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from homolog.antilearning.techniques.base import Part, Setting
+
+
+@dataclass
+class Settings(Part):
+    """All combinations of factors of the pair's rate and weight decay, and of shares of units, train side by side.
+
+    Each member keeps the one in which it is better at X than at Y by most, on rows that may be trained on. Narrower
+    layers are wide ones of which the other units are silent.
+    """
+
+    lr: Sequence[float] = (1.0,)
+    weight_decay: Sequence[float] = (1.0,)
+    width: Sequence[float] = (1.0,)
+
+    def settings(self) -> list[Setting]:
+        return [Setting(*one) for one in product(self.lr, self.weight_decay, self.width)]
