@@ -42,8 +42,10 @@ def answers(pair: TaskPair, model: Model) -> Numbers:
 def probed(
     pair: TaskPair, model: Model, steps: int, lr: float, *key: str | int
 ) -> dict[str, Float[np.ndarray, "probes members"]]:
-    """Accuracy on the test of Y of fresh probes of each layer, trained on rows of Y: a linear one, and one with a hidden
-    layer. Equal keys give equal starts."""
+    """Accuracy on the test of Y of fresh probes of each layer, trained on rows of Y: a linear one, and an MLP.
+
+    Equal keys give equal starts.
+    """
     with torch.no_grad():
         fitted, held_out = (
             pair.network.activations(model.parameters, examples.inputs, model.edits)

@@ -34,7 +34,9 @@ class Order(Part):
             return chosen
         now = int(share * (int(part.max()) + 1))
         old = torch.rand(chosen.shape, generator=generator) < (self.replay if now else 0.0)
-        return torch.where(old, _drawn(part < now, chosen.shape[1], generator), _drawn(part == now, chosen.shape[1], generator))
+        return torch.where(
+            old, _drawn(part < now, chosen.shape[1], generator), _drawn(part == now, chosen.shape[1], generator)
+        )
 
 
 def _drawn(allowed: Tensor, count: int, generator: torch.Generator) -> Tensor:
