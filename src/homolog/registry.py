@@ -59,6 +59,22 @@ REUSE_PAIRS: dict[str, str] = {
     "rotated_after_upright": "homolog.reuse.rotated_after_upright:pair",
     "autoencoder_chain": "homolog.reuse.autoencoder_chain:pair",
     "a5_s5": "homolog.reuse.a5_s5:pair",
+ANTILEARNING_PAIRS: dict[str, str] = {
+    "rotated_images": "homolog.antilearning.pairs.rotated_images:pair",
+    "red_square": "homolog.antilearning.pairs.red_square:pair",
+}
+TECHNIQUES: dict[str, str] = {
+    "random_labels": "homolog.antilearning.techniques.random_labels:RandomLabels",
+    "uniform_targets": "homolog.antilearning.techniques.uniform_targets:UniformTargets",
+    "gradient_reversal": "homolog.antilearning.techniques.gradient_reversal:GradientReversal",
+    "adversary_uniform": "homolog.antilearning.techniques.adversary_uniform:AdversaryUniform",
+    "discriminate": "homolog.antilearning.techniques.discriminate:Discriminate",
+    "penalty": "homolog.antilearning.techniques.penalty:Penalty",
+    "early_stopping": "homolog.antilearning.techniques.early_stopping:EarlyStopping",
+    "order": "homolog.antilearning.techniques.order:Order",
+    "settings": "homolog.antilearning.techniques.settings:Settings",
+    "leace": "homolog.antilearning.techniques.leace:Leace",
+    "gradient_routing": "homolog.antilearning.techniques.gradient_routing:GradientRouting",
 }
 VIEWS: dict[str, str] = {
     "score": "homolog.alignment.views.score:Score",
@@ -100,6 +116,7 @@ ANALYSES: dict[str, str] = {
     "tuning": "homolog.analyses.tuning:tuning",
     "residual_directions": "homolog.analyses.residual_directions:residual_directions",
     "known_circuit": "homolog.analyses.known_circuit:known_circuit",
+    "antilearning": "homolog.analyses.antilearning:antilearning",
 }
 FIGURES: dict[str, str] = {
     "stability": "homolog.figures.stability",
@@ -133,6 +150,7 @@ FIGURES: dict[str, str] = {
     "tuning": "homolog.figures.tuning",
     "residual_directions": "homolog.figures.residual_directions",
     "known_circuit": "homolog.figures.known_circuit",
+    "antilearning": "homolog.figures.antilearning",
 }
 # The figures that draw what an analysis finds.
 FIGURES_OF: dict[str, tuple[str, ...]] = {
@@ -158,6 +176,7 @@ FIGURES_OF: dict[str, tuple[str, ...]] = {
     "tuning": ("tuning",),
     "residual_directions": ("residual_directions",),
     "known_circuit": ("known_circuit",),
+    "antilearning": ("antilearning",),
 }
 # Figures that draw tracks too, where the experiment has any.
 DRAWN_WITH_TRACKS: tuple[str, ...] = ("stability", "widening", "reinit_depth")

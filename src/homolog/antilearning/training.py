@@ -57,10 +57,10 @@ def train(pair: TaskPair, parts: Sequence[Part], *key: str | int, progress: Prog
         part.check(pair)
     settings = _settings(parts)
     wide, passes = pair.repeated(len(settings)), Passes()
-    own = pair.network.start(pair.members, stream(*key, "start"))
-    begun = {name: value.repeat_interleave(len(settings), 0) for name, value in own.items()}
+    own = begun(pair, *key)
+    start = {name: value.repeat_interleave(len(settings), 0) for name, value in own.items()}
     for number, part in enumerate(parts):
-        begun |= part.further(wide, stream(*key, "further", number))
+        start |= part.further(wide, stream(*key, "further", number))
     width = _narrowed(wide, settings * pair.members)
     losses = _losses(wide, parts, width, passes, len(settings), *key)
 
@@ -71,7 +71,7 @@ def train(pair: TaskPair, parts: Sequence[Part], *key: str | int, progress: Prog
                 part.watch(wide, model)
 
     trained = train_members(
-        begun, losses, pair.recipe.steps, **_rates(pair, settings), warm_up=WARM_UP, decay=False, watch=watch,
+        start, losses, pair.recipe.steps, **_rates(pair, settings), warm_up=WARM_UP, decay=False, watch=watch,
         progress=progress,
     )  # fmt: skip
     taken = {name: trained[name] for name in own}
@@ -83,6 +83,11 @@ def train(pair: TaskPair, parts: Sequence[Part], *key: str | int, progress: Prog
     for part in parts:
         model = part.finish(pair, model)
     return Trained(model, pair.recipe.steps, passes.rows * len(settings), kept_settings)
+
+
+def begun(pair: TaskPair, *key: str | int) -> Parameters:
+    """What networks of this key are before training, whatever the recipe."""
+    return pair.network.start(pair.members, stream(*key, "start"))
 
 
 def _losses(

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from homolog.config.analyses import RunsAnalysis, StabilityOptions, TrapsOptions
 from homolog.config.animals import AnimalsOptions, RedTriangleOptions
+from homolog.config.antilearning import AntilearningOptions
 from homolog.config.base import (
     LARGEST,
     Amount,
@@ -54,7 +55,8 @@ Analysis: TypeAlias = Annotated[
     | TailsOptions
     | TuningOptions
     | ResidualDirectionsOptions
-    | KnownCircuitOptions,
+    | KnownCircuitOptions
+    | AntilearningOptions,
     Field(discriminator="name"),
 ]
 

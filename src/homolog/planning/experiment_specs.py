@@ -5,6 +5,8 @@ from __future__ import annotations
 from homolog.atlas.templating import templates_digest
 from homolog.config import Config
 from homolog.config.analyses import OF_ACTIVATIONS, TrapsOptions
+from homolog.config.antilearning import AntilearningOptions
+from homolog.config.base import Options
 from homolog.config.experiments import MadeExperiment
 from homolog.config.given import GivenOptions
 from homolog.config.methods import LinearOptions
@@ -17,6 +19,7 @@ from homolog.planning.groups import changes_of, groups_of, wider
 from homolog.planning.run_specs import corpus, fitted, method
 from homolog.planning.runs import Run, Spec, architecture, is_external, is_trained, recipe, task
 from homolog.registry import ANALYSES, FIGURES, METHODS, REUSE_PAIRS, VIEWS, WORLDS
+from homolog.registry import ANALYSES, ANTILEARNING_PAIRS, FIGURES, METHODS, TECHNIQUES, VIEWS, WORLDS
 
 # What networks are trained for that give logits.
 WITH_LOGITS = ("next_token", "label")
@@ -39,6 +42,7 @@ def analyse(config: Config, experiment: str) -> Spec:
     planned = PlannedExperiment(config, experiment)
     analysis = planned.options.analysis
     options = analysis.model_dump(mode="json", exclude={"name", "worlds", "pairs"})
+    options = analysis.model_dump(mode="json", exclude={"name", "worlds", "pairs", "recipes"})
     spec = {"experiment": experiment, "analysis": ANALYSES[analysis.name], "options": options}
     if isinstance(planned.options, MadeExperiment):
         return {**spec, **_made(config, planned.options)}
@@ -193,6 +197,8 @@ def _made(config: Config, experiment: MadeExperiment) -> Spec:
     """What is fitted to worlds that an analysis makes itself."""
     if isinstance(experiment.analysis, ReuseOptions):
         return {"pairs": _reuse_pairs(experiment.analysis)}
+    if isinstance(experiment.analysis, AntilearningOptions):
+        return _antilearning(experiment.analysis)
     if isinstance(experiment.analysis, TrapsOptions):
         return {"autoencoder": _autoencoder()}
     named = {name: fitted(config, name) for name in experiment.decompositions or []}
@@ -221,6 +227,17 @@ def _reuse_pairs(options: ReuseOptions) -> list[Spec]:
         {"label": label, "target": REUSE_PAIRS[one.pair], **one.model_dump(mode="json", exclude={"pair"})}
         for label, one in options.pairs.items()
     ]
+def _antilearning(options: AntilearningOptions) -> Spec:
+    """Pairs of tasks, and recipes as lists of parts, by what makes them."""
+
+    def made(one: Options, kind: str, known: dict[str, str]) -> Spec:
+        return {"target": known[getattr(one, kind)], **one.model_dump(mode="json", exclude={kind})}
+
+    recipes = {label: [made(part, "name", TECHNIQUES) for part in parts] for label, parts in options.recipes.items()}
+    return {
+        "pairs": [{"label": label, **made(one, "pair", ANTILEARNING_PAIRS)} for label, one in options.pairs.items()],
+        "recipes": [{"label": label, "parts": parts} for label, parts in recipes.items()],
+    }
 
 
 def _label(group: str, said: str) -> str:

@@ -96,7 +96,9 @@ def _show(watch: Callable[[Parameters, int], None] | None, trained: Parameters, 
 def _check(losses: Float[Tensor, " members"] | None, lr: float | Float[Tensor, " members"]) -> None:
     if losses is not None and not bool(losses.isfinite().all()):
         member = int((~losses.isfinite()).nonzero()[0])
-        raise ValueError(f"member {member} diverged: its loss is {float(losses[member])} at lr = {_of(lr, member)}: lower lr.")
+        raise ValueError(
+            f"member {member} diverged: its loss is {float(losses[member])} at lr = {_of(lr, member)}: lower lr."
+        )
 
 
 def _of(rate: float | Tensor, member: int) -> float:

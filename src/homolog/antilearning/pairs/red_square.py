@@ -34,7 +34,7 @@ def pair(options: Mapping[str, Any], members: int, *key: str | int) -> TaskPair:
     }  # fmt: skip
     return TaskPair(
         name="red_square",
-        network=ConvNet(COLOURS, tuple(options["channels"]), 2),
+        network=ConvNet(COLOURS, options["size"], tuple(options["channels"]), 2),
         classes=2,
         x=Task(tables["x.train"], tables["x.test"]),
         y=Task(tables["y.train"], tables["y.test"]),

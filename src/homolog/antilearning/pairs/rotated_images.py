@@ -41,7 +41,9 @@ def pair(options: Mapping[str, Any], members: int, *key: str | int) -> TaskPair:
         for name, one in _of_member(data, options, stream(*key, member)).items():
             tables.setdefault(name, []).append(one)
     joined = {name: _stacked(each) for name, each in tables.items()}
-    network = ConvNet(1, tuple(options["channels"]), data.n_classes, options["turned"])
+    network = ConvNet(
+        1, joined["x.train"].inputs.shape[-1], tuple(options["channels"]), data.n_classes, options["turned"]
+    )
     return TaskPair(
         name="rotated_images",
         network=network,
