@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from homolog.antilearning.base import Examples, TaskPair
 from homolog.antilearning.techniques.base import Model
@@ -19,8 +20,10 @@ from homolog.toys.training import Parameters, Progress, accuracies, cross_entrop
 Numbers = Mapping[str, Float[np.ndarray, " members"]]
 PROBES = ("linear", "mlp")
 PROBE_UNITS = 32
-# A ridge, over the mean variance of standardised units: a probe that fits noise generalises worse than need be.
-PROBE_DECAY = 1e-2
+# Rows of a step of the MLP, and its weight decay: a probe that fits noise generalises worse than need be.
+PROBE_BATCH, PROBE_DECAY = 256, 1e-2
+# Of the discriminant's covariance, over the mean variance of units.
+RIDGE = 1e-2
 
 
 @torch.no_grad()
@@ -42,10 +45,13 @@ def answers(pair: TaskPair, model: Model) -> Numbers:
 def probed(
     pair: TaskPair, model: Model, steps: int, lr: float, *key: str | int
 ) -> dict[str, Float[np.ndarray, "probes members"]]:
-    """Accuracy on the test of Y of fresh probes of each layer, trained on rows of Y: a linear one, and an MLP.
+    """Accuracy on the test of Y of fresh probes of each layer, fitted to rows of Y: a linear one, and an MLP.
 
-    Equal keys give equal starts.
+    The linear one is Fisher's discriminant, in closed form; the MLP is trained for so many steps, from equal starts and
+    on equal rows for equal keys. NaN where there are no rows of Y to fit to.
     """
+    if not pair.y.train.rows:
+        return {layer: np.full((len(PROBES), pair.members), np.nan) for layer in pair.network.layers}
     with torch.no_grad():
         fitted, held_out = (
             pair.network.activations(model.parameters, examples.inputs, model.edits)
@@ -53,40 +59,67 @@ def probed(
         )
     found = {}
     for layer in pair.network.layers:
-        train, test = _standardised(fitted[layer], held_out[layer])
-        found[layer] = np.stack([_probe(pair, kind, train, test, steps, lr, *key, layer) for kind in PROBES])
+        train, test = _scaled(fitted[layer], held_out[layer])
+        linear = discriminant(train, pair.y.train.labels, pair.classes, test)
+        network = _trained(pair, train, test, steps, lr, *key, layer)
+        found[layer] = np.stack([accuracies(one, pair.y.test.labels).numpy() for one in (linear, network)])
     return found
 
 
-def _probe(
-    pair: TaskPair, kind: str, train: Tensor, test: Tensor, steps: int, lr: float, *key: str | int
-) -> Float[np.ndarray, " members"]:
-    generator = stream(*key, kind)
+@torch.no_grad()
+def discriminant(
+    train: Float[Tensor, "members rows units"],
+    labels: Int[Tensor, "members rows"],
+    classes: int,
+    test: Float[Tensor, "members others units"],
+) -> Float[Tensor, "members others classes"]:
+    """Fisher's linear discriminant: ``m_c' S^-1 (x - m_c / 2) + log p_c`` for class means m and their covariance S.
+
+    S has a ridge of `RIDGE` times the mean variance, so that it can be inverted. -inf for classes without rows.
+    """
+    values = train.double()
+    there = one_hot(labels, classes).double()
+    counts = there.sum(1)
+    means = there.mT @ values / counts.clamp_min(1)[..., None]
+    around = values - means.gather(1, labels[..., None].expand(-1, -1, values.shape[2]))
+    covariance = around.mT @ around / values.shape[1]
+    spread = (values - values.mean(1, keepdim=True)).square().mean((1, 2)).clamp_min(torch.finfo(torch.float64).tiny)
+    ridge = RIDGE * spread[:, None, None] * torch.eye(values.shape[2], dtype=torch.float64)
+    weights = torch.linalg.solve(covariance + ridge, means.mT)
+    bias = (counts / values.shape[1]).log() - 0.5 * (means.mT * weights).sum(1)
+    return test.double() @ weights + bias[:, None]
+
+
+def _trained(
+    pair: TaskPair, train: Tensor, test: Tensor, steps: int, lr: float, *key: str | int
+) -> Float[Tensor, "members rows classes"]:
+    """Logits of a network with one hidden layer, trained on the labels of Y's rows."""
+    generator = stream(*key)
+    rows, examples = Batches(pair.members, 1, PROBE_BATCH, *key, "rows"), pair.y.train
     members, _, units = train.shape
-    inner = units if kind == "linear" else PROBE_UNITS
     begun = {
-        "out": torch.randn(members, inner, pair.classes, generator=generator) * inner**-0.5,
+        "read": torch.randn(members, units, PROBE_UNITS, generator=generator) * (2 / units) ** 0.5,
+        "read bias": torch.zeros(members, 1, PROBE_UNITS),
+        "out": torch.randn(members, PROBE_UNITS, pair.classes, generator=generator) * PROBE_UNITS**-0.5,
         "bias": torch.zeros(members, 1, pair.classes),
     }
-    if kind == "mlp":
-        begun["read"] = torch.randn(members, units, inner, generator=generator) * (2 / units) ** 0.5
-        begun["read bias"] = torch.zeros(members, 1, inner)
 
     def logits(parameters: Parameters, values: Tensor) -> Tensor:
-        if kind == "mlp":
-            values = (values @ parameters["read"] + parameters["read bias"]).relu()
-        return values @ parameters["out"] + parameters["bias"]
+        hidden = (values @ parameters["read"] + parameters["read bias"]).relu()
+        return hidden @ parameters["out"] + parameters["bias"]
 
     def losses(parameters: Parameters, step: int) -> Tensor:
-        return cross_entropies(logits(parameters, train), pair.y.train.labels)
+        some = rows.of(examples)
+        chosen = train[torch.arange(members)[:, None], some]
+        return cross_entropies(logits(parameters, chosen), examples.labels.gather(1, some))
 
     trained = train_members(begun, losses, steps, lr, PROBE_DECAY)
     with torch.no_grad():
-        return accuracies(logits(trained, test), pair.y.test.labels).numpy()
+        return logits(trained, test)
 
 
-def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Both by the training rows' mean and one scale for all units: erased directions stay small."""
+def _scaled(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    """Both by the training rows' mean and one scale for all units, so that erased directions stay small."""
     mean = train.mean(1, keepdim=True)
     scale = (train - mean).square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-12)
     return (train - mean) / scale, (test - mean) / scale

@@ -251,7 +251,7 @@ class AntilearningOptions(MadeAnalysis):
     """True: run recipes on pairs that are no test too."""
     moments: Annotated[int, Field(ge=3, le=101)] = 11
     """Moments at which Y is measured while it is learned again."""
-    probe_steps: Count = 100
-    """Optimiser steps of a probe."""
+    probe_steps: Count = 60
+    """Optimiser steps of a probe with a hidden layer."""
     probe_lr: Positive = 2.0e-2
     """Its learning rate at its largest."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import filterfalse
 
 from homolog.config.analyses import StabilityOptions
+from homolog.config.antilearning import AntilearningOptions
+from homolog.config.check_antilearning import check_antilearning
 from homolog.config.check_networks import check_steps
 from homolog.config.check_worlds import check_axes
 from homolog.config.decompositions import Decomposition
@@ -66,6 +68,8 @@ def check_made(
             )
     if isinstance(experiment.analysis, RecoveryOptions):
         yield from check_axes(path, experiment, experiment.analysis, decompositions)
+    if isinstance(experiment.analysis, AntilearningOptions):
+        yield from check_antilearning(path, experiment.analysis)
 
 
 def _check_figure(path: Path, experiment: RunsExperiment | MadeExperiment) -> Iterator[Problem]:
