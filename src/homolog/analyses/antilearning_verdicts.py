@@ -130,7 +130,7 @@ DIMS = ("pair", "recipe", "replicate")
 
 
 def _against_x_only(values: Arrays, by_name: Mapping[str, Arrays], null: np.ndarray, chance: np.ndarray) -> Arrays:
-    """Each member against its own X only; shares are over X only's mean, which a single member can't divide by 0."""
+    """Each member against its own X only, which has its start and its data."""
     x, y, sure, area = (values[name] for name in ("x_accuracy", "y_accuracy", "y_confidence", "area"))
     only = slice(X_ONLY, X_ONLY + 1)
     above = y - chance[:, None, None]
@@ -141,11 +141,11 @@ def _against_x_only(values: Arrays, by_name: Mapping[str, Arrays], null: np.ndar
         "x_lost": x[:, only] - x,
         "y_fall": y[:, only] - y,
         "confidence_fall": sure[:, only] - sure,
-        "y_left": above / _apart(above[:, only].mean(-1, keepdims=True)),
-        "area_left": area / _apart(area[:, only].mean(-1, keepdims=True)),
+        "y_left": above / _apart(above[:, only]),
+        "area_left": area / _apart(area[:, only]),
         "area_above_null": area - null[:, None],
         "readable": readable,
-        "readable_left": readable / _apart(readable[:, only].mean(-1, keepdims=True)),
+        "readable_left": readable / _apart(readable[:, only]),
     }
 
 

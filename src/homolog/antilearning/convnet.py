@@ -66,7 +66,7 @@ class ConvNet:
         found = {"first": first[:, :rows].flatten(2), "second": second[:, :rows]}
         last = found["second"]
         if self.turned:
-            over_turns = edited(edits, "over_turns", second.unflatten(1, (4, rows)).sum(1))
+            over_turns = edited(edits, "over_turns", second.reshape(len(second), 4, rows, -1).sum(1))
             last = torch.cat([last, over_turns], -1)
             found["over_turns"] = over_turns
         logits = torch.baddbmm(parameters["out_bias"][:, None], last, parameters["out"])
@@ -86,11 +86,11 @@ def _convolved(
     seen = torch.baddbmm(
         parameters[f"{layer}_bias"][..., None], parameters[layer], pieces.reshape(members, -1, rows * height * width)
     )
-    return seen.relu().unflatten(-1, (rows, height, width))
+    return seen.relu().reshape(members, -1, rows, height, width)
 
 
 def _pooled(seen: Float[Tensor, "members channels rows height width"]) -> Tensor:
     """Means of two by two pixels; a last odd row or column is left out."""
     height, width = (size // 2 for size in seen.shape[-2:])
     cut = seen[..., : 2 * height, : 2 * width]
-    return cut.unflatten(-1, (width, 2)).unflatten(-3, (height, 2)).mean((-3, -1))
+    return cut.reshape(*seen.shape[:3], height, 2, width, 2).mean((-3, -1))

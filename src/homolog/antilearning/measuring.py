@@ -87,7 +87,8 @@ def discriminant(
     ridge = RIDGE * spread[:, None, None] * torch.eye(values.shape[2], dtype=torch.float64)
     weights = torch.linalg.solve(covariance + ridge, means.mT)
     bias = (counts / values.shape[1]).log() - 0.5 * (means.mT * weights).sum(1)
-    return test.double() @ weights + bias[:, None]
+    scores: Tensor = test.double() @ weights + bias[:, None]
+    return scores
 
 
 def _trained(

@@ -43,13 +43,13 @@ class RotatedImagesOptions(PairOptions):
     """The kind of pair."""
     images: Literal["digits", "fashion_mnist"] = "digits"
     """Which images."""
-    degrees: Annotated[float, Field(gt=0, lt=360)] = 270.0
+    degrees: Annotated[float, Field(gt=0, lt=360)] = 90.0
     """X is turned clockwise by 0 to so many degrees."""
     margin: Annotated[float, Field(ge=0, lt=180)] = 15.0
     """Degrees on either side of X that Y's test leaves out."""
     turned: bool = True
     """Use every filter in its four quarter turns, so that pieces of turned images are seen alike."""
-    channels: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field(default=[8, 16])
+    channels: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field(default=[6, 12])
     """Filters of the two layers."""
     size: Count | None = None
     """Pixels on each side, to which images are averaged; null: as they are."""
@@ -59,6 +59,14 @@ class RotatedImagesOptions(PairOptions):
     """Images that are held out; null: all."""
     copies: Count = 2
     """Turns of each image that is trained on."""
+    steps: Count = 150
+    """Optimiser steps of a recipe."""
+    lr: Positive = 1.0e-2
+    """Learning rate, after a short warm-up."""
+    batch: Count | None = 48
+    """Rows of each task in a step; null: all of them."""
+    relearned_for: Count = 75
+    """Optimiser steps in which Y is learned again."""
 
 
 class RedSquareOptions(PairOptions):

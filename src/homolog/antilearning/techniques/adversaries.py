@@ -17,7 +17,7 @@ UNITS = 32
 def adversaries(pair: TaskPair, layers: tuple[str, ...], generator: torch.Generator) -> Parameters:
     """Parameters of an adversary with one hidden layer for each of the layers, before training (He et al., 2015)."""
     seen = _sizes(pair)
-    found = {}
+    found: Parameters = {}
     for layer in layers:
         read = torch.randn(pair.members, seen[layer], UNITS, generator=generator) * (2 / seen[layer]) ** 0.5
         out = torch.randn(pair.members, UNITS, pair.classes, generator=generator) * UNITS**-0.5

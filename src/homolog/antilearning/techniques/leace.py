@@ -59,6 +59,7 @@ def erasure(
     back, read = (unwhitened @ left).float(), (left.mT @ whitened).float()
 
     def edit(values: Tensor) -> Tensor:
-        return values - (values - mean.float()) @ read.mT @ back.mT
+        erased: Tensor = values - (values - mean.float()) @ read.mT @ back.mT
+        return erased
 
     return edit
