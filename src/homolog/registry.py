@@ -62,6 +62,10 @@ REUSE_PAIRS: dict[str, str] = {
 ANTILEARNING_PAIRS: dict[str, str] = {
     "rotated_images": "homolog.antilearning.pairs.rotated_images:pair",
     "red_square": "homolog.antilearning.pairs.red_square:pair",
+    "a5_s5": "homolog.antilearning.pairs.a5_s5:pair",
+    "two_groups": "homolog.antilearning.pairs.two_groups:pair",
+    "second_tokens": "homolog.antilearning.pairs.second_tokens:pair",
+    "modular_p": "homolog.antilearning.pairs.modular_p:pair",
 }
 TECHNIQUES: dict[str, str] = {
     "random_labels": "homolog.antilearning.techniques.random_labels:RandomLabels",

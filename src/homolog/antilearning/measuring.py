@@ -154,7 +154,7 @@ def relearn(
             curve.append(accuracies(right(parameters, pair.y.test), pair.y.test.labels).numpy())
 
     train_members(
-        model.parameters, losses, steps, recipe.lr, recipe.weight_decay, WARM_UP, decay=False, watch=watch,
+        model.parameters, losses, steps, recipe.lr, recipe.weight_decay, WARM_UP, decay=recipe.decay, watch=watch,
         progress=progress,
     )  # fmt: skip
     return Relearned(shown, np.stack(curve, -1))

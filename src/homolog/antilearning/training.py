@@ -70,10 +70,8 @@ def train(pair: TaskPair, parts: Sequence[Part], *key: str | int, progress: Prog
             for part in parts:
                 part.watch(wide, model)
 
-    trained = train_members(
-        start, losses, pair.recipe.steps, **_rates(pair, settings), warm_up=WARM_UP, decay=False, watch=watch,
-        progress=progress,
-    )  # fmt: skip
+    how = _rates(pair, settings) | {"warm_up": WARM_UP, "decay": pair.recipe.decay}
+    trained = train_members(start, losses, pair.recipe.steps, **how, watch=watch, progress=progress)
     taken = {name: trained[name] for name in own}
     for part in parts:
         taken = part.chosen(taken)

@@ -7,6 +7,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, StringConstraints
 
 from homolog.config.analyses import MadeAnalysis, Replicates
+from homolog.config.antilearning_pairs import (
+    A5S5Options,
+    ModularPOptions,
+    PairOptions,
+    SecondTokensOptions,
+    TwoGroupsOptions,
+)
 from homolog.config.base import (
     Count,
     Fraction,
@@ -19,21 +26,6 @@ from homolog.config.base import (
     Reference,
     Several,
 )
-
-
-class PairOptions(Options):
-    """How a pair is trained."""
-
-    steps: Count = 300
-    """Optimiser steps of a recipe."""
-    lr: Positive = 2.0e-2
-    """Learning rate, after a short warm-up."""
-    weight_decay: NonNegative = 0.0
-    """Weight decay of AdamW."""
-    batch: Count | None = 64
-    """Rows of each task in a step; null: all of them."""
-    relearned_for: Count = 150
-    """Optimiser steps in which Y is learned again."""
 
 
 class RotatedImagesOptions(PairOptions):
@@ -94,7 +86,11 @@ class RedSquareOptions(PairOptions):
     """Optimiser steps in which Y is learned again."""
 
 
-TaskPairOptions: TypeAlias = Annotated[RotatedImagesOptions | RedSquareOptions, Field(discriminator="pair")]
+# In the order of the registry.
+TaskPairOptions: TypeAlias = Annotated[
+    RotatedImagesOptions | RedSquareOptions | A5S5Options | TwoGroupsOptions | SecondTokensOptions | ModularPOptions,
+    Field(discriminator="pair"),
+]
 
 
 class PartOptions(Options):

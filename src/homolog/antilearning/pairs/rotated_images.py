@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -36,11 +36,8 @@ def pair(options: Mapping[str, Any], members: int, *key: str | int) -> TaskPair:
             "test would overlap X: lower degrees or margin."
         )
     data = (Digits() if options["images"] == "digits" else FashionMNIST()).data()
-    tables: dict[str, list[Examples]] = {}
-    for member in range(members):
-        for name, one in _of_member(data, options, stream(*key, member)).items():
-            tables.setdefault(name, []).append(one)
-    joined = {name: _stacked(each) for name, each in tables.items()}
+    each = [_of_member(data, options, stream(*key, member)) for member in range(members)]
+    joined = {name: _stacked([one[name] for one in each]) for name in each[0]}
     network = ConvNet(
         1, joined["x.train"].inputs.shape[-1], tuple(options["channels"]), data.n_classes, options["turned"]
     )
@@ -67,7 +64,11 @@ def turned(
     return grid_sample(images[:, None], grid, align_corners=False)[:, 0]
 
 
-def _of_member(data: Data, options: Mapping[str, Any], generator: torch.Generator) -> dict[str, Examples]:
+Table: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""Images, labels and parts of one member."""
+
+
+def _of_member(data: Data, options: Mapping[str, Any], generator: torch.Generator) -> dict[str, Table]:
     size = options["size"]
     rows = {which: _chosen(data, split, count, generator) for which, split, count in (
         ("train", TRAIN, options["images_train"]), ("test", TEST, options["images_test"])
@@ -84,7 +85,7 @@ def _of_member(data: Data, options: Mapping[str, Any], generator: torch.Generato
     for name, (of, low, high) in ranges.items():
         share = torch.rand(len(of), generator=generator)
         images = turned(_images(data, of, size), low + (high - low) * share)
-        found[name] = Examples(images, data.labels[of], (share * PARTS).long())
+        found[name] = images, data.labels[of], (share * PARTS).long()
     return found
 
 
@@ -104,12 +105,8 @@ def _images(data: Data, rows: Int[Tensor, " rows"], size: int | None) -> Float[T
     return torch.nn.functional.adaptive_avg_pool2d(images[:, None], size)[:, 0]
 
 
-def _stacked(each: list[Examples]) -> Examples:
+def _stacked(each: list[Table]) -> Examples:
     """A table of each member; all have as many rows as the shortest one."""
-    rows = min(len(one.labels) for one in each)
-    parts = [one.part[:rows] for one in each if one.part is not None]
-    return Examples(
-        torch.stack([one.inputs[:rows] for one in each]),
-        torch.stack([one.labels[:rows] for one in each]),
-        torch.stack(parts),
-    )
+    rows = min(len(labels) for _, labels, _ in each)
+    inputs, labels, part = (torch.stack([one[:rows] for one in tables]) for tables in zip(*each, strict=True))
+    return Examples(inputs, labels, part)
