@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-benchmark
 
-.PHONY: help stability all test lint format schema lock image test-workflow test-every test-slow test-slurm test-faults benchmark clean
+.PHONY: help stability all test lint format schema lock image antilearning-table test-workflow test-every test-slow test-slurm test-faults benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ schema: $(READY) ## workflow/schemas/config.schema.json from src/homolog/config
 
 image: stability ## docs/images/stability.png from the figure (needs pdftoppm)
 	pdftoppm -png -r 110 -singlefile results/figures/stability.pdf docs/images/stability
+
+antilearning-table: $(READY) ## docs/antilearning.md from the benchmark's numbers
+	$(BIN)/snakemake antilearning
+	$(BIN)/python -m homolog antilearning-table results/experiments/antilearning/antilearning.nc > docs/antilearning.md
 
 lock: ## requirements.lock from pyproject.toml, in an environment of its own
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch.testing import assert_close
+from workspace import ROOT
 
+from homolog.__main__ import main
 from homolog.analyses.antilearning import ANCHORS, antilearning
 from homolog.analyses.antilearning_verdicts import gate_of, verdict_of
 from homolog.antilearning import penalties
@@ -37,8 +41,10 @@ from homolog.antilearning.training import begun, better_at_x, train
 from homolog.config.antilearning import AntilearningOptions, RedSquareOptions, RotatedImagesOptions
 from homolog.config.check_antilearning import check_antilearning
 from homolog.figures import antilearning as figure
+from homolog.figures.antilearning_table import COMMAND, heading, markdown
 from homolog.groups.named import named
 from homolog.planning.experiment_specs import _antilearning
+from homolog.store.experiments import write_experiment
 from homolog.streams import stream
 from homolog.toys.training import Parameters, cross_entropies, train_members
 
@@ -499,7 +505,7 @@ def test_what_a_configuration_says_wrong_is_told():
     assert said[2].startswith("340, with a margin of 15 on either side, so that Y's test overlaps X")
 
 
-def test_the_benchmark_measures_every_recipe_beside_the_anchors():
+def test_the_benchmark_measures_every_recipe_beside_the_anchors(tmp_path, capsys):
     options = AntilearningOptions(**benchmark(everywhere=True))
     spec = {"experiment": "small", "options": options.model_dump(mode="json", exclude={"name", "pairs", "recipes"})}
     found = antilearning(spec | _antilearning(options), {})
@@ -511,5 +517,36 @@ def test_the_benchmark_measures_every_recipe_beside_the_anchors():
     assert float(passes.sel(recipe="random labels")) == pytest.approx(1.5 * float(passes.sel(recipe="X only")))
     for name in ("x_accuracy", "y_accuracy", "y_confidence", "area", "linear_probe", "mlp_probe"):
         assert np.isfinite(found[name].sel(pair="red square").transpose("recipe", ...)[4:]).all()
-    assert figure.headline(found)
+    assert figure.headline(found).startswith("X alone gives Y on ")
     assert figure.draw(found).axes
+    table = markdown(found)
+    assert table.count(heading()) == 1
+    assert [line.split(" | ")[0] for line in table.splitlines() if line.endswith("anchor |")] == [
+        f"| {name}" for name in ANCHORS
+    ]
+    store = tmp_path / "antilearning.nc"
+    write_experiment(store, found, {"spec": "{}"})
+    assert main(["antilearning-table", str(store)]) == 0
+    assert capsys.readouterr().out == table
+    assert main(["antilearning-table", str(tmp_path / "none.nc")]) == 1
+    assert capsys.readouterr().err.startswith("homolog: error: ")
+
+
+def test_the_table_in_the_documents_is_as_its_command_writes_it():
+    """Its head, its columns, and for every pair of the shipped benchmark a row for each anchor."""
+    text = (ROOT / "docs" / "antilearning.md").read_text()
+    shipped = yaml.safe_load((ROOT / "config.yaml").read_text())["experiments"]["antilearning"]["analysis"]
+    assert text.startswith("# Antilearning: ")
+    assert COMMAND in text
+    pairs = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert [one.splitlines()[0] for one in pairs] == list(shipped["pairs"])
+    for one in pairs:
+        lines = one.splitlines()
+        start = lines.index(heading())
+        cells = [line.strip("| ").split(" | ") for line in lines[start + 2 :] if line.startswith("| ")]
+        rows = [row for row in cells if len(row) == heading().count(" | ") + 1]
+        assert [row[0] for row in rows[:4]] == list(ANCHORS)
+        assert {row[0] for row in rows[4:]} <= set(shipped["recipes"])
+        number = re.compile(r"-?\d+\.\d\d( \[-?\d+\.\d\d, -?\d+\.\d\d\])?")
+        assert all(number.fullmatch(cell) for row in rows for cell in row[1:5])
+        assert all(row[-1] in ("anchor", "prevented", "hidden", "kept", "X lost", "unclear") for row in rows)

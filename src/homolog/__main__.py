@@ -42,6 +42,20 @@ def schema(_: argparse.Namespace) -> int:
     return 0
 
 
+def antilearning_table(options: argparse.Namespace) -> int:
+    """The benchmark's numbers, pair by pair, as they stand in docs/antilearning.md."""
+    from homolog.figures.antilearning_table import markdown
+    from homolog.store.experiments import read_experiment
+
+    try:
+        dataset = read_experiment(options.data)
+    except (OSError, ValueError) as error:
+        print(f"homolog: error: {error}", file=sys.stderr)
+        return 1
+    print(markdown(dataset), end="")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="homolog", description="Which features return when a layer is retrained?")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -50,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=check)
     command = commands.add_parser("schema", help="print the JSON schema of config.yaml")
     command.set_defaults(run=schema)
+    command = commands.add_parser("antilearning-table", help="print the benchmark of antilearning as Markdown")
+    command.add_argument("data", help="results/experiments/antilearning/antilearning.nc")
+    command.set_defaults(run=antilearning_table)
     add_command(commands)
     add_commands(commands)
     return parser

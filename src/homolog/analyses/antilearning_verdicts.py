@@ -20,7 +20,9 @@ TITLES = {
     "relearning": "accuracy on Y while it is learned again",
     "linear_probe": "accuracy on Y of a linear probe",
     "mlp_probe": "accuracy on Y of an MLP probe",
-    "readable": "accuracy of the best layer's linear probe above that of a random init",
+    "linear_probe_gain": "accuracy of a linear probe above that of a random init",
+    "mlp_probe_gain": "accuracy of an MLP probe above that of a random init",
+    "readable": "accuracy of the linear probe of the best layer but the logits, above that of a random init",
     "readable_left": "share of X only's gain in probes that is left",
     "area_above_null": "area of relearning Y above that of another scratch",
     "energy": "share of a circuit",
@@ -113,6 +115,8 @@ def derived(
         dim = "circuit" if name == "energy" else "layer"
         further[dim] = list(dict.fromkeys([*further.get(dim, []), *layers]))
         found[name] = ((*DIMS, dim), np.stack(list(layers.values()), -1))
+        if dim == "layer":
+            found[f"{name}_gain"] = ((*DIMS, dim), np.stack([gain_of(one) for one in layers.values()], -1))
     found["transfer"] = (("pair", "replicate"), np.stack([share for _, share in gates]))
     found["area_null"] = (("pair", "replicate"), null)
     for name in ("x_lost", "y_fall", "confidence_fall", "y_left", "area_left", "readable"):
@@ -134,9 +138,9 @@ def _against_x_only(values: Arrays, by_name: Mapping[str, Arrays], null: np.ndar
     x, y, sure, area = (values[name] for name in ("x_accuracy", "y_accuracy", "y_confidence", "area"))
     only = slice(X_ONLY, X_ONLY + 1)
     above = y - chance[:, None, None]
-    linear = np.stack(list(by_name["linear_probe"].values()))
-    gain = np.nanmax(np.where(np.isnan(linear), -np.inf, linear - linear[:, :, :1]), 0)
-    readable = np.where(np.isfinite(gain), gain, np.nan)
+    gains = [gain_of(one) for layer, one in by_name["linear_probe"].items() if layer != "logits"]
+    best = np.max([np.where(np.isnan(one), -np.inf, one) for one in gains], 0)
+    readable = np.where(np.isfinite(best), best, np.nan)
     return {
         "x_lost": x[:, only] - x,
         "y_fall": y[:, only] - y,
@@ -147,6 +151,11 @@ def _against_x_only(values: Arrays, by_name: Mapping[str, Arrays], null: np.ndar
         "readable": readable,
         "readable_left": readable / _apart(readable[:, only]),
     }
+
+
+def gain_of(probe: Float[np.ndarray, "pairs recipes members"]) -> Float[np.ndarray, "pairs recipes members"]:
+    """How much better a layer's probe is than that of the same layer of a random init, which is the first recipe."""
+    return np.asarray(probe - probe[:, :1])
 
 
 def _apart(values: np.ndarray) -> np.ndarray:
