@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from homolog.antilearning.base import Edits, Examples, TaskPair
-from homolog.antilearning.techniques.base import Model, Moment, Part, Passes, Setting, joined
+from homolog.antilearning.techniques.base import Model, Moment, Part, Passes, Setting, joined, layers_of
 from homolog.streams import stream
 from homolog.toys.training import Parameters, Progress, accuracies, cross_entropies, train_members
 
@@ -136,7 +136,7 @@ def _rates(pair: TaskPair, settings: Sequence[Setting]) -> dict[str, Any]:
 
 
 def _narrowed(pair: TaskPair, settings: Sequence[Setting]) -> Edits:
-    """Edits that keep but a share of the units of all layers but the logits, each member's own."""
+    """Edits that keep but a share of layers' units, each member's own."""
     widths = torch.tensor([one.width for one in settings])
     if bool((widths == 1).all()):
         return {}
@@ -146,7 +146,7 @@ def _narrowed(pair: TaskPair, settings: Sequence[Setting]) -> Edits:
         keep = torch.arange(units) < (widths * units).round().clamp_min(1)[:, None]
         return activations * keep[:, None]
 
-    return dict.fromkeys(pair.network.layers[:-1], edit)
+    return dict.fromkeys(layers_of(pair, settings[0].layer), edit)
 
 
 @torch.no_grad()

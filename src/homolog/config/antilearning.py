@@ -197,6 +197,8 @@ class SettingsOptions(PartOptions):
     """Factors of the pair's weight decay."""
     width: Several[PositiveFraction] = Field(default=[1.0])
     """Shares of units that are there."""
+    layer: Reference | None = None
+    """The layer whose units these are; null: each but the logits."""
 
 
 class LeaceOptions(PartOptions):

@@ -79,6 +79,8 @@ class Setting:
     lr: float = 1.0
     weight_decay: float = 1.0
     width: float = 1.0
+    layer: str | None = None
+    """The layer whose units these are; None: each but the logits."""
 
 
 @dataclass
