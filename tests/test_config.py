@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from homolog import registry
 from homolog.config import Config, ConfigError, load_config, parse_config, parse_decomposition
+from homolog.config.antilearning import PartOfRecipe, TaskPairOptions
 from homolog.config.corpora import Corpus
 from homolog.config.decompositions import Decomposition
 from homolog.config.experiments import Analysis
@@ -358,8 +359,10 @@ def option_names(union: Any, key: str) -> list[str]:
         (registry.ARCHITECTURES, Architecture, "name"),
         (registry.METHODS, Decomposition, "method"),
         (registry.ANALYSES, Analysis, "name"),
+        (registry.ANTILEARNING_PAIRS, TaskPairOptions, "pair"),
+        (registry.TECHNIQUES, PartOfRecipe, "name"),
     ],
-    ids=["tasks", "corpora", "architectures", "methods", "analyses"],
+    ids=["tasks", "corpora", "architectures", "methods", "analyses", "pairs", "techniques"],
 )
 def test_every_registered_name_has_its_options_and_the_other_way_round(entries, union, key):
     assert [name for name in option_names(union, key) if name != "given"] == list(entries)

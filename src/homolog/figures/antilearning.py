@@ -33,7 +33,7 @@ MEANINGS = {
 LEFT = {"y_left_over_tests": "answers to Y", "area_left_over_tests": "head start in learning Y again"}
 # Curves of relearning that are drawn beside the recipes'.
 CURVES = ("X and Y", "X only", "random init")
-MOST_CURVES = 4
+MOST_CURVES = 6
 
 
 def headline(dataset: xr.Dataset) -> str:
@@ -78,7 +78,7 @@ def _draw_left(axes: Axes, page: xr.Dataset, recipes: list[str]) -> None:
     known = [page[f"{name}{end}"].sel(recipe=recipes).values for name in LEFT for end in ("_low", "_high")]
     axes.set_xlim(max(-1.0, min(-0.2, np.nanmin(known))), min(2.0, max(1.2, np.nanmax(known))))
     axes.set_xlabel("share of what X only has that is left, mean over pairs")
-    axes.legend(frameon=False, loc="lower right", fontsize=6.5)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=6.5)
 
 
 def _draw_verdicts(axes: Axes, page: xr.Dataset, recipes: list[str]) -> None:
@@ -95,9 +95,7 @@ def _draw_verdicts(axes: Axes, page: xr.Dataset, recipes: list[str]) -> None:
             axes.text(column, len(recipes) / 2 - 0.5, "no test", ha="center", va="center", rotation=90, color=GREY)
     axes.set_xlim(-0.5, page.sizes["pair"] - 0.5)
     axes.set_ylim(len(recipes) - 0.5, -0.5)
-    axes.set_xticks(
-        range(page.sizes["pair"]), [str(name).replace(", ", ",\n") for name in page.pair.values], fontsize=6
-    )
+    axes.set_xticks(range(page.sizes["pair"]), [fill(str(name), 11) for name in page.pair.values], fontsize=6)
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

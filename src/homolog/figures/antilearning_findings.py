@@ -9,7 +9,10 @@ from homolog.figures.panels import capital, said_with_bounds
 
 ANCHORS = ("random init", "X only", "X and Y", "Y from scratch")
 # Parts of recipes by the names that the founding document's techniques have in the shipped config.
-RANDOM, UNIFORM, EARLY = "random labels", "uniform targets", "early stopping"
+RANDOM, UNIFORM, EARLY, ORDER = "random labels", "uniform targets", "early stopping", "in order"
+PENALTY = "penalty"
+# Irreps of A5: none of the first two extends to S5 alone.
+NOT_ALONE, THE_REST = ("A5 3", "A5 3'"), ("A5 4", "A5 5")
 
 
 def tests(page: xr.Dataset) -> list[str]:
@@ -74,14 +77,40 @@ def _predictions(page: xr.Dataset) -> list[str]:
             f"{'Confirmed' if less else 'Not confirmed'}: they make it less sure (largest probability "
             f"{said_with_bounds(one, 'confidence_fall_over_tests')} lower)."
         )
-    if EARLY in page.recipe.values:
-        one = page.sel(recipe=EARLY)
-        helps = float(one.y_fall_over_tests_low) > 0
-        found.append(
-            f"{'Confirmed' if helps else 'Not confirmed'}: early stopping gives X with less of Y (accuracy on Y "
-            f"{said_with_bounds(one, 'y_fall_over_tests')} lower, on X {said_with_bounds(one, 'x_lost_over_tests')})."
-        )
-    return found
+    for recipe, said in ((EARLY, "early stopping gives X with less of Y"), (ORDER, "X part by part gives less of Y")):
+        if recipe in page.recipe.values:
+            found.append(_helps(page.sel(recipe=recipe), said))
+    return [*found, _extends(page)]
+
+
+def _helps(one: xr.Dataset, said: str) -> str:
+    """A prediction that answers to Y become fewer and X stays, on pairs on which X alone gives answers."""
+    if not np.isfinite(float(one.y_fall_over_tests)):
+        return ""
+    word = "confirmed" if float(one.y_fall_over_tests_low) > 0 else "not confirmed"
+    return (
+        f"{capital(word)}: {said} (accuracy on Y {said_with_bounds(one, 'y_fall_over_tests', '{:z.2f}')} lower, on X "
+        f"{said_with_bounds(one, 'x_lost_over_tests', '{:z.2f}')})."
+    )
+
+
+def _extends(page: xr.Dataset) -> str:
+    """What a network has of S5 that was kept from the irreps of A5 which extend to it alone."""
+    known = [str(name) for name in page.circuit.values] if "circuit" in page.dims else []
+    if PENALTY not in page.recipe.values or any(name not in known for name in (*NOT_ALONE, *THE_REST)):
+        return ""
+    energy = page.energy.sel(circuit=list(NOT_ALONE)).sum("circuit", skipna=False)
+    pair = next((name for name in tests(page) if np.isfinite(float(energy.sel(pair=name, recipe=PENALTY)))), None)
+    if pair is None:
+        return ""
+    shares = [float(energy.sel(pair=pair, recipe=name)) for name in (PENALTY, "X only")]
+    less, only = (page.sel(pair=pair, recipe=name) for name in (PENALTY, "X only"))
+    word = "confirmed" if float(less.area_high) < float(only.area_low) else "not confirmed"
+    return (
+        f"{capital(word)}: A5 learned by its 3-dimensional irreps helps less with S5 (with {shares[0]:.2f} of the "
+        f"embeddings' energy in these the area is {said_with_bounds(less, 'area', '{:z.2f}')}, of X only, with "
+        f"{shares[1]:.2f}, {said_with_bounds(only, 'area', '{:z.2f}')})."
+    )
 
 
 def _leaves(one: xr.Dataset, said: str) -> str:
