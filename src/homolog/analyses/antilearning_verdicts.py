@@ -109,8 +109,8 @@ def derived(
         for place, (gate, row) in enumerate(zip((one for one, _ in gates), values["x_accuracy"], strict=True))
     ]
     tests = np.array([gate != "none" for gate, _ in gates])
-    found = {name: (DIMS + (("moment",) if one.ndim > 3 else ()), one) for name, one in (values | relative).items()}
-    further = {}
+    found = {name: (DIMS + (("moment",) if one.ndim > 3 else ()), one) for name, one in {**values, **relative}.items()}
+    further: dict[str, list[str]] = {}
     for name, layers in by_name.items():
         dim = "circuit" if name == "energy" else "layer"
         further[dim] = list(dict.fromkeys([*further.get(dim, []), *layers]))

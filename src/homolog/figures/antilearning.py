@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
 from homolog.figures.antilearning_findings import ANCHORS, answer, ran, tests
@@ -103,8 +105,6 @@ def _draw_verdicts(axes: Axes, page: xr.Dataset, recipes: list[str]) -> None:
 
 
 def _cell(column: int, row: int, colour: str) -> Patch:
-    from matplotlib.patches import Rectangle
-
     return Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, color=colour, alpha=0.55, lw=0)
 
 

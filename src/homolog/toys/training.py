@@ -37,15 +37,15 @@ def train_members(
     Raises ValueError where a member's loss is no longer finite: with its number.
     """
     trained = {name: value.detach().clone().requires_grad_() for name, value in parameters.items()}
+    # Rates and decays of members' own are put into Adam's step afterwards.
     own = isinstance(lr, Tensor) or isinstance(weight_decay, Tensor)
-    optimizer = torch.optim.AdamW(
-        trained.values(), lr=1.0 if own else lr, weight_decay=0.0 if own else weight_decay, betas=(0.9, 0.999)
-    )
+    rate, decayed = (1.0, 0.0) if isinstance(lr, Tensor) or isinstance(weight_decay, Tensor) else (lr, weight_decay)
+    optimizer = torch.optim.AdamW(trained.values(), lr=rate, weight_decay=decayed, betas=(0.9, 0.999))
     _show(watch, trained, 0)
     for step in progress(range(steps)):
         share = _share_of_rate(step, steps, warm_up, decay)
         for group in optimizer.param_groups:
-            group["lr"] = 1.0 if own else lr * share
+            group["lr"] = rate if own else rate * share
         optimizer.zero_grad(set_to_none=True)
         each = losses(trained, step)
         each.sum().backward()  # type: ignore[no-untyped-call]  # torch's own
