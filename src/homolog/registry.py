@@ -59,6 +59,7 @@ REUSE_PAIRS: dict[str, str] = {
     "rotated_after_upright": "homolog.reuse.rotated_after_upright:pair",
     "autoencoder_chain": "homolog.reuse.autoencoder_chain:pair",
     "a5_s5": "homolog.reuse.a5_s5:pair",
+}
 ANTILEARNING_PAIRS: dict[str, str] = {
     "rotated_images": "homolog.antilearning.pairs.rotated_images:pair",
     "red_square": "homolog.antilearning.pairs.red_square:pair",

@@ -18,8 +18,16 @@ from homolog.planning.experiments import PlannedExperiment
 from homolog.planning.groups import changes_of, groups_of, wider
 from homolog.planning.run_specs import corpus, fitted, method
 from homolog.planning.runs import Run, Spec, architecture, is_external, is_trained, recipe, task
-from homolog.registry import ANALYSES, FIGURES, METHODS, REUSE_PAIRS, VIEWS, WORLDS
-from homolog.registry import ANALYSES, ANTILEARNING_PAIRS, FIGURES, METHODS, TECHNIQUES, VIEWS, WORLDS
+from homolog.registry import (
+    ANALYSES,
+    ANTILEARNING_PAIRS,
+    FIGURES,
+    METHODS,
+    REUSE_PAIRS,
+    TECHNIQUES,
+    VIEWS,
+    WORLDS,
+)
 
 # What networks are trained for that give logits.
 WITH_LOGITS = ("next_token", "label")
@@ -41,7 +49,6 @@ def decompose_jointly(config: Config, experiment: str, decomposition: str) -> Sp
 def analyse(config: Config, experiment: str) -> Spec:
     planned = PlannedExperiment(config, experiment)
     analysis = planned.options.analysis
-    options = analysis.model_dump(mode="json", exclude={"name", "worlds", "pairs"})
     options = analysis.model_dump(mode="json", exclude={"name", "worlds", "pairs", "recipes"})
     spec = {"experiment": experiment, "analysis": ANALYSES[analysis.name], "options": options}
     if isinstance(planned.options, MadeExperiment):
@@ -227,6 +234,8 @@ def _reuse_pairs(options: ReuseOptions) -> list[Spec]:
         {"label": label, "target": REUSE_PAIRS[one.pair], **one.model_dump(mode="json", exclude={"pair"})}
         for label, one in options.pairs.items()
     ]
+
+
 def _antilearning(options: AntilearningOptions) -> Spec:
     """Pairs of tasks, and recipes as lists of parts, by what makes them."""
 
