@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from homolog.antilearning.base import TaskPair
+from homolog.antilearning.techniques.base import Part, layers_of
 from homolog.toys.training import Parameters
 
 UNITS = 32
+
+
+@dataclass
+class OfAdversaries(Part):
+    """A part that trains adversaries along; `layer`: the one that they read, None: each but the logits."""
+
+    layer: str | None = None
+    begin: float = 0.0
+
+    def check(self, pair: TaskPair) -> None:
+        super().check(pair)
+        layers_of(pair, self.layer)
+
+    def further(self, pair: TaskPair, generator: torch.Generator) -> Parameters:
+        return adversaries(pair, layers_of(pair, self.layer), generator)
 
 
 def adversaries(pair: TaskPair, layers: tuple[str, ...], generator: torch.Generator) -> Parameters:

@@ -8,28 +8,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from homolog.antilearning.base import TaskPair
-from homolog.antilearning.techniques.adversaries import adversaries, guesses
-from homolog.antilearning.techniques.base import Moment, Part, layers_of
-from homolog.toys.training import Parameters, cross_entropies
+from homolog.antilearning.techniques.adversaries import OfAdversaries, guesses
+from homolog.antilearning.techniques.base import Moment, layers_of
+from homolog.toys.training import cross_entropies
 
 
 @dataclass
-class GradientReversal(Part):
+class GradientReversal(OfAdversaries):
     """Adversaries learn Y from layers' activations, which get ``-weight`` times their gradient (Ganin et al., 2016).
 
-    `layer`: the one that they read; None: each but the logits, by an adversary of its own.
+    Each layer has an adversary of its own.
     """
-
-    layer: str | None = None
-    begin: float = 0.0
-
-    def check(self, pair: TaskPair) -> None:
-        super().check(pair)
-        layers_of(pair, self.layer)
-
-    def further(self, pair: TaskPair, generator: torch.Generator) -> Parameters:
-        return adversaries(pair, layers_of(pair, self.layer), generator)
 
     def loss(self, moment: Moment) -> Float[Tensor, " members"] | None:
         if moment.share < self.begin:
