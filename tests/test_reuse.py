@@ -13,6 +13,7 @@ from homolog.analyses.reuse import STARTS, returning, reuse
 from homolog.config.reuse import (
     AutoencoderChainOptions,
     CompositionOptions,
+    ObjectsAfterStrokesOptions,
     PQPQOptions,
     ReuseA5S5Options,
     ReuseSecondTokensOptions,
@@ -25,6 +26,7 @@ from homolog.registry import REUSE_PAIRS
 from homolog.reuse.a5_s5 import joined, projected
 from homolog.reuse.autoencoder_chain import explained, principal_share
 from homolog.reuse.composition import BRANCHES, between, branch_of, composed
+from homolog.reuse.objects_after_strokes import CELL, EMPTY, OBJECTS, STROKES, pictured, stroke_looks
 from homolog.streams import stream
 from homolog.toys.composing import Composing
 
@@ -37,6 +39,10 @@ SMALL = {
         {"n": 5, "width": 8, "joined": 6, "rows": 50, "test_rows": 40, "first_steps": 2},
     ),
     "rotated_after_upright": (RotatedAfterUprightOptions, {"channels": [2, 3], "images": 20}),
+    "objects_after_strokes": (
+        ObjectsAfterStrokesOptions,
+        {"channels": [2, 3], "first_images": 20, "images": 20, "test_images": 20, "first_steps": 2},
+    ),
     "autoencoder_chain": (AutoencoderChainOptions, {"first_steps": 2}),
     "a5_s5": (
         ReuseA5S5Options,
@@ -96,6 +102,7 @@ def test_units_return_whatever_their_order_and_none_of_another_network():
     assert same["share_returned"] == pytest.approx(1)
     # Independent columns of 200 rows: correlations of order 1/14, a little more for being the best of twelve.
     assert (same["returned_null"] < 0.2).all()
+    assert_close(torch.tensor(same["more"]), torch.tensor(same["returned"] - same["returned_null"]))
     other = returning(first, torch.randn(3, 400, 12, generator=stream("others")))
     assert (other["returned"] < 0.2).all()
     dead = returning(first, torch.zeros(3, 400, 12))
@@ -157,6 +164,27 @@ def test_confined_circuits_lie_in_their_irreps_and_extend_to_all_tokens():
     assert pair.circuit_null == pytest.approx(9 / 60)
     # Trained on A5 alone, results that are odd are never among the answers.
     assert pair.chance == 1 / 120
+
+
+def test_a_quarter_turn_of_a_stroke_is_the_next_stroke():
+    # The middle one of all looks is neither turned nor moved.
+    middle = dict(zip(STROKES, stroke_looks()[:, stroke_looks().shape[1] // 2], strict=False))
+    around = ("down right", "down left", "up left", "up right")
+    for one, other in (("|", "-"), ("/", "\\"), *zip(around, around[1:] + around[:1], strict=True)):
+        assert_close(middle[one].rot90(-1), middle[other])
+    # An arc that is bent down right ends below and on the right.
+    assert min(middle["down right"][-1, 2], middle["down right"][2, -1]) > 0.5
+    assert max(middle["down right"][0, 2], middle["down right"][2, 0]) < 0.1
+
+
+def test_objects_are_their_strokes_and_no_quarter_tells_them():
+    shown = torch.tensor([[[EMPTY, 2, EMPTY, EMPTY]]])
+    image = pictured(shown, 0.0, stream("strokes"))[0, 0]
+    assert float(image[:CELL, CELL:].sum()) > 1
+    assert float(image.sum()) == pytest.approx(float(image[:CELL, CELL:].sum()))
+    assert len(set(OBJECTS.values())) == len(OBJECTS)
+    for quarter in range(4):
+        assert len({strokes[quarter] for strokes in OBJECTS.values()}) < len(OBJECTS)
 
 
 def test_principal_components_are_the_ceiling_of_linear_maps():

@@ -57,6 +57,7 @@ REUSE_PAIRS: dict[str, str] = {
     "p_q_pq": "homolog.reuse.p_q_pq:pair",
     "composition": "homolog.reuse.composition:pair",
     "rotated_after_upright": "homolog.reuse.rotated_after_upright:pair",
+    "objects_after_strokes": "homolog.reuse.objects_after_strokes:pair",
     "autoencoder_chain": "homolog.reuse.autoencoder_chain:pair",
     "a5_s5": "homolog.reuse.a5_s5:pair",
 }

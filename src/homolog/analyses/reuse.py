@@ -31,6 +31,7 @@ TITLES = {
     "found_at": "step from which on the second task counts as found",
     "area": "area above the curve from scratch",
     "returned": "correlation of the first task's latents with their match",
+    "more": "the same less its null",
     "share_returned": "share of the first task's latents that return",
     "circuit": "share of the first task's circuit",
 }
@@ -44,9 +45,9 @@ def reuse(
     Variables by ``pair`` and ``start``, means over replicates with bounds: ``score`` along ``moment``, shares of the
     second task's ``steps``; ``found``, the share of trainings in which it reaches ``learned``, and ``found_at``, in
     steps of these; ``area`` between a replicate's curve and that of its scratch, over what lies above the latter (1:
-    all is right at once, 0: scratch); ``first_score``, of the first network with the core as it is then; ``returned``
-    and ``share_returned`` (`returning`); ``circuit``, where the pair has one. By pair: ``first_learned``, the first
-    network's own score, and ``irreps``, to which it is confined.
+    all is right at once, 0: scratch); ``first_score``, of the first network with the core as it is then; ``returned``,
+    ``more`` and ``share_returned`` (`returning`); ``circuit``, where the pair has one. By pair: ``first_learned``, the
+    first network's own score, and ``irreps``, to which it is confined.
     """
     options = spec["options"]
     parts = []
@@ -103,11 +104,12 @@ def returning(
     Matched on even rows, scored on odd ones. Null: latents of the next member's first network, which learned the same
     apart; a latent returns above the `RETURNED` quantile of the null.
     """
-    found: dict[str, list[float]] = {name: [] for name in ("returned", "returned_null", "share_returned")}
+    found: dict[str, list[float]] = {name: [] for name in ("returned", "returned_null", "more", "share_returned")}
     for member in range(len(first)):
         own, null = (_matched(one, now[member]) for one in (first[member], first[(member + 1) % len(first)]))
         found["returned"].append(float(own.mean()))
         found["returned_null"].append(float(null.mean()))
+        found["more"].append(float(own.mean() - null.mean()))
         found["share_returned"].append(float((own > null.quantile(RETURNED)).double().mean()))
     return {name: np.asarray(one) for name, one in found.items()}
 

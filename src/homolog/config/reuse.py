@@ -104,6 +104,33 @@ class RotatedAfterUprightOptions(ReusePairOptions):
     """Accuracy on test images from which on the second task counts as found."""
 
 
+class ObjectsAfterStrokesOptions(ReusePairOptions):
+    """Edges and curves, then objects made of them."""
+
+    pair: Literal["objects_after_strokes"]
+    """The kind of pair."""
+    channels: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field(default=[6, 12])
+    """Filters of the two layers."""
+    first_images: Count = 256
+    """Images of one stroke that are trained on, each replicate's own."""
+    images: Count = 96
+    """Images of objects that are trained on, each replicate's own."""
+    test_images: Count = 200
+    """Images that are held out of each task."""
+    noise: NonNegative = 0.2
+    """Standard deviation of each pixel's noise; a stroke's brightest pixel is 1."""
+    lr: Positive = 1.0e-2
+    """Learning rate, after a short warm-up."""
+    weight_decay: NonNegative = 0.0
+    """Weight decay of AdamW."""
+    first_steps: Count = 80
+    """Optimiser steps of the first task."""
+    steps: Count = 50
+    """Optimiser steps of the second task."""
+    learned: ProperFraction = 0.7
+    """Accuracy on test images from which on the second task counts as found."""
+
+
 class AutoencoderChainOptions(ReusePairOptions):
     """B - A - B, then C - B - A - B - C."""
 
@@ -153,6 +180,7 @@ ReusePair: TypeAlias = Annotated[
     | PQPQOptions
     | CompositionOptions
     | RotatedAfterUprightOptions
+    | ObjectsAfterStrokesOptions
     | AutoencoderChainOptions
     | ReuseA5S5Options,
     Field(discriminator="pair"),

@@ -22,9 +22,11 @@ def headline(dataset: xr.Dataset) -> str:
     pairs = [page.sel(pair=name) for name in page.pair.values]
     helped = [str(at.pair.values) for at in pairs if float(at.area_low.sel(start="after the first")) > 0]
     chance = [str(at.pair.values) for at in pairs if float(at.found.sel(start="frozen random core")) > 0]
+    back = [str(at.pair.values) for at in pairs if float(at.more_low.sel(start="after the first")) > 0]
     return (
         f"Faster than from scratch after the first task: {', '.join(helped) or 'none'} ({len(helped)} of {len(pairs)} "
         f"pairs of tasks). With a frozen random core {', '.join(chance) or 'none'} is found. "
+        f"Units return more alike than in another network that knows the first task: {', '.join(back) or 'none'}. "
         f"{' '.join(_said(at) for at in pairs)}{_of_irreps(page)}"
     )
 
@@ -39,8 +41,8 @@ def _said(at: xr.Dataset) -> str:
     )
     return (
         f"{at.pair.values}: step {_step(after)} (frozen core {_step(frozen)}, scratch {_step(scratch)}), area "
-        f"{said_with_bounds(after, 'area')}; units return with {said_with_bounds(after, 'returned')} (null "
-        f"{float(after.returned_null):.2f}){circuit}."
+        f"{said_with_bounds(after, 'area')}; units return with {float(after.returned):.2f}, "
+        f"{said_with_bounds(after, 'more')} above null{circuit}."
     )
 
 

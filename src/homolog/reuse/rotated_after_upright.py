@@ -6,27 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from homolog.reuse.base import ReusePair, Stage
-from homolog.reuse.pairs_of_tokens import trained_by
+from homolog.reuse.pairs_of_images import CORE, Labelled, image_stage
 from homolog.streams import stream
 from homolog.tasks.base import TEST, TRAIN
 from homolog.tasks.digits import Digits
-from homolog.toys import convnets
 from homolog.toys.curves import ANGLES, turned
-from homolog.toys.training import Parameters, accuracies, cross_entropies
 
 SIDE = 8
-CORE = ("first", "first_bias", "second", "second_bias")
-"""Both layers of convolutions; the read-out is new."""
 
 
 def pair(options: Mapping[str, Any], members: int, *key: str | int) -> ReusePair:
     """First upright digits, then the same digits turned by 90 to 270 degrees, in steps of 15.
 
-    Both layers of convolutions are handed on. Units are compared at rotated test images, by their sum over places.
+    Both layers of convolutions are handed on. Units are compared at rotated test images.
     """
     data = Digits().data()
     images = data.inputs.reshape(-1, SIDE, SIDE)
@@ -40,22 +36,9 @@ def pair(options: Mapping[str, Any], members: int, *key: str | int) -> ReusePair
     rotated = {"train": angles[train, which["train"]], "test": angles[test, which["test"]]}
     common = rotated["test"][:1].expand(members, -1, SIDE, SIDE)
 
-    def begun(generator: torch.Generator) -> Parameters:
-        drawn = convnets.start(members, tuple(options["channels"]), data.n_classes, generator)
-        # A random read-out would begin with wrong answers, and the surer, the larger the features are that it reads.
-        return drawn | {"out": torch.zeros_like(drawn["out"])}
-
-    def units(parameters: Parameters) -> Float[Tensor, "members rows channels"]:
-        return convnets.units(parameters, common).mean((-2, -1))
-
     def stage(shown: Mapping[str, Tensor]) -> Stage:
-        return Stage(
-            start=begun,
-            losses=lambda now: cross_entropies(convnets.outputs(now, shown["train"]), data.labels[train]),
-            score=lambda now: accuracies(convnets.outputs(now, shown["test"]), data.labels[test]),
-            latents=units,
-            **trained_by(options),
-        )
+        seen, held_out = (Labelled(shown[name], data.labels[rows]) for name, rows in (("train", train), ("test", test)))
+        return image_stage(seen, held_out, data.n_classes, common, options)
 
     return ReusePair(
         first=stage(upright),
