@@ -83,9 +83,10 @@ def pictured(
     """Images of four strokes each (`EMPTY`: none), at random among their looks, under Gaussian noise."""
     looks = stroke_looks()
     cells = looks[strokes, torch.randint(looks.shape[1], strokes.shape, generator=generator)]
-    grid = cells.unflatten(2, (2, 2)).transpose(3, 4)
+    grid = cells.reshape(*strokes.shape[:2], 2, 2, CELL, CELL).transpose(3, 4)
     images = grid.reshape(*strokes.shape[:2], 2 * CELL, 2 * CELL)
-    return images + noise * torch.randn(images.shape, generator=generator)
+    noisy: Tensor = images + noise * torch.randn(images.shape, generator=generator)
+    return noisy
 
 
 def stroke_looks() -> Float[Tensor, "strokes looks cell cell"]:
