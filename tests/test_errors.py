@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from making import marked
 from safetensors.torch import load_file, save_file
 from workspace import Workspace, environment, private_mounts, run
 
@@ -73,10 +74,10 @@ def test_all_mistakes_of_a_config_are_told_at_once_by_the_workflow_as_by_check(f
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (None, "config.yaml: no such file; give the path"),
+        marked((None, "config.yaml: no such file; give the path")),
         ("models: [\n", "config.yaml: line 2, column 1: not YAML: "),
-        ("", "config.yaml: holds nothing; allowed: a mapping"),
-        ("- models\n", "config.yaml: holds the list ['models']; allowed: a mapping"),
+        marked(("", "config.yaml: holds nothing; allowed: a mapping")),
+        marked(("- models\n", "config.yaml: holds the list ['models']; allowed: a mapping")),
     ],
     ids=["missing", "malformed", "empty", "list"],
 )
@@ -334,7 +335,9 @@ def check_full_disk(folder: Path, done: subprocess.CompletedProcess[str]) -> Non
     assert half_written(folder) == []
 
 
-@pytest.mark.parametrize("component", ["results", "results/models/digits_mlp", "results/models/digits_mlp/seed_0"])
+@pytest.mark.parametrize(
+    "component", ["results", marked("results/models/digits_mlp"), marked("results/models/digits_mlp/seed_0")]
+)
 def test_a_file_in_the_way_of_a_folder_is_one_line(fresh: Workspace, component: str) -> None:
     # Permissions would do as well, but they don't bind root, which CI often is.
     path = fresh.folder / component
@@ -359,7 +362,7 @@ def test_a_folder_that_can_not_be_written_to_is_one_line(
     assert line.startswith(f"the folder {folder} can't be written to: change its permissions, or choose another")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", [marked(signal.SIGINT), signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_job_says_so_leaves_nothing_and_can_be_run_again(
     fresh: Workspace, number: signal.Signals
 ) -> None:

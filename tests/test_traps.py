@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from making import marked
 from scipy import stats
 from torch.testing import assert_close
 from workspace import ROOT, Workspace
@@ -88,7 +89,7 @@ def check_equal(pair: Pair, seeds: list[int], repetitions: list[int]) -> None:
             assert (found[view][repetition] == (adjusted <= 0.05))[clear].all()
 
 
-@pytest.mark.parametrize("name", ["dead", "outlier"])
+@pytest.mark.parametrize("name", ["dead", marked("outlier")])
 def test_the_stacked_report_decides_as_compare_does(name: str) -> None:
     check_equal(made(name, worlds.Sizes(2, 80, 8, 12)), [3, 1], [1])
 
