@@ -15,6 +15,7 @@ from homolog.alignment.gauge import no_gauge
 from homolog.atlas import activity
 from homolog.atlas.activity import BINS, SAMPLE, TOP, ActiveCodes, Kept, observe
 from homolog.atlas.around import codes_around
+from homolog.atlas.build import _headlines
 from homolog.atlas.effects import added_to_logits, maps
 from homolog.atlas.fates import fates
 from homolog.atlas.neighbours import NEAREST, by_chance, nearest
@@ -409,3 +410,10 @@ def test_the_content_of_a_site_changes_with_any_byte_of_its_data(tmp_path):
     assert content_of(tmp_path) == first
     (tmp_path / "data" / "a.js").write_text("2")
     assert content_of(tmp_path) != first
+
+
+def test_what_tracks_come_to_is_told_by_hook_point_where_there_are_several():
+    tracks = xr.Dataset({"accepted_run": ("run", [True, False])}, {"run": ["a", "b"]})
+    (alone,) = _headlines(tracks, ["mlp_0"])
+    assert alone.startswith("No tracks: of 2 runs only 1 count")
+    assert _headlines(tracks, ["mlp_0", "mlp_1"]) == [f"mlp_0: {alone}", f"mlp_1: {alone}"]

@@ -61,9 +61,15 @@ def build(
         about["names"] = {one: names[one] for one in listed if one in names}
         write_script(data, "about", about)
         points = [str(point) for point in tracks.hook_point.values] if "survival" in tracks else [""]
-        told = {"headlines": [headline(tracks, point) for point in points], "within": _within(spec)}
+        told = {"headlines": _headlines(tracks, points), "within": _within(spec)}
         told["noun"] = inputs.shown.noun
         write_site(new, tables, spec["experiment"], told, provenance)
+
+
+def _headlines(tracks: xr.Dataset, points: list[str]) -> list[str]:
+    """What the tracks of each hook point come to, by its name where there are several."""
+    said = [headline(tracks, point) for point in points]
+    return [f"{point}: {one}" for point, one in zip(points, said, strict=True)] if len(points) > 1 else said
 
 
 def _within(spec: dict[str, Any]) -> str:
