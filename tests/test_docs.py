@@ -121,6 +121,19 @@ def test_every_snakemake_target_that_is_named_exists():
     assert set(CONFIG["experiments"]) - {"stability"} <= named, "an experiment isn't named in the documents"
 
 
+# What the founding documents ask.
+AGENDA = """animals arrangement arrangement_layers arrangement_stream causal_features data_init double_descent fixed_features
+grokking how_many hybrid known_circuit l1_collapse no_features recovery red_triangle residual_directions reuse sae_twice
+scales self_simulation shrinkage superposition tails top_m tuning weight_sparsity which_method""".split()
+
+
+def test_every_question_of_the_agenda_has_a_target_and_is_in_the_collection_and_the_docs():
+    held = {name for name, one in CONFIG["experiments"].items() if "seeds" in one.get("collections", [])}
+    assert held >= {*AGENDA}
+    page = (ROOT / "docs" / "experiments.md").read_text()
+    assert {name for name in held if f"snakemake {name}\n" not in page or f"- **{name}**:" not in page} == set()
+
+
 def test_every_subcommand_that_is_named_exists():
     named = arguments("python -m homolog")
     assert "check" in named

@@ -180,7 +180,9 @@ def test_true_directions_that_are_fixed_are_used_and_stay():
     assert found.auc.sel(by="mass", other="random") > 0.6
     assert found.fvu.sel(role="known") < found.fvu.sel(role="frozen")
     one = found.expand_dims(["world", "decomposition"])
-    assert fixed_features_figure.headline(one).startswith("Planted: l1 switches off")
+    said = fixed_features_figure.headline(one.assign(known=found.known.expand_dims("world")))
+    assert said.startswith("Planted: l1 switches off")
+    assert_close(found.auc.values - found.auc_initial.values, found.auc_gain.values)
 
 
 def test_latents_are_stable_where_they_return_in_most_others():

@@ -71,10 +71,13 @@ def test_what_is_ablated_stands_at_its_mean_and_the_rest_is_left():
 
 def test_a_map_reads_all_of_its_own_space_and_random_directions_as_by_chance():
     weight = torch.eye(8)[:2]
-    assert share_read(weight, torch.eye(8)[:2]) == pytest.approx(4)
-    assert share_read(weight, torch.eye(8)[2:]) == 0
-    assert share_read(weight, torch.eye(8)) == pytest.approx(1)
-    assert math.isnan(share_read(weight, torch.eye(8)[:0]))
+    assert share_read(weight, torch.eye(8)[:2], torch.eye(8)) == pytest.approx(4)
+    assert share_read(weight, torch.eye(8)[2:], torch.eye(8)) == 0
+    assert share_read(weight, torch.eye(8), torch.eye(8)) == pytest.approx(1)
+    # Where nothing else varies, reading all of that isn't more than chance.
+    assert share_read(weight, torch.eye(8)[:2], torch.eye(8)[:2]) == pytest.approx(1)
+    assert share_read(weight, torch.eye(8)[:2], torch.eye(8)[:4]) == pytest.approx(2)
+    assert math.isnan(share_read(weight, torch.eye(8)[:0], torch.eye(8)))
 
 
 def test_a_head_that_writes_nothing_costs_nothing():

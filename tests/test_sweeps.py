@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from workspace import ROOT
 
 from homolog.analyses.recovered import at_best, auc, captured, penalised_codes, probed
-from homolog.analyses.recovery import penalty_weight, recovery
+from homolog.analyses.recovery import known_in_all, penalty_weight, recovery
 from homolog.analyses.sweeps import Sweep, half_width, slopes, summarised
 from homolog.config import ConfigError, parse_config
 from homolog.config.worlds import PlantedOptions
@@ -151,6 +151,18 @@ def test_the_best_place_is_chosen_by_other_replicates():
     # The third replicate is best at the first place, for itself alone; the others see it there on average.
     assert found["f1_best"][1].tolist() == [[0.0, 0.0, 0.4]]
     assert found["f1_over_first"][1][0].tolist() == pytest.approx([0.0, 0.0, -0.6])
+
+
+def test_spare_latents_are_a_ceiling_of_f1_and_where_not_all_replicates_fall_there_is_no_mean():
+    mapping = experiment(
+        {"sae": SAE | {"coefficient": [0.1, 0.2]}}, {"planted": WORLD | {"features": [6, 12, 24]}},
+        along="coefficient", told=False, shown=["f1"],
+    )  # fmt: skip
+    found = found_by(mapping)
+    # 12 latents: of 6 features all, but 6 of the latents are spare; of 24 at most half.
+    assert found.f1_ceiling[:, 0].values == pytest.approx([12 / 18, 1, 24 / 36])
+    places = {"f1_falls_at": (("line", "replicate"), np.array([[1.0, 2.0, 3.0], [1.0, np.nan, 3.0]]))}
+    assert known_in_all(places)["f1_falls_at"].values.tolist() == [True, False]
 
 
 def test_the_slope_of_a_power_law_is_its_power():

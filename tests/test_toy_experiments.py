@@ -63,6 +63,13 @@ def test_the_filter_is_free_where_it_keeps_all_units():
     found = top_m({"experiment": "tiny", "options": options | {"steps": 20, "lr": 1e-2, "batch_size": 16}}, {})
     assert_close(torch.from_numpy(found.gap.values), torch.zeros(1, 1, 4).double(), atol=1e-6, rtol=0)
     assert top_m_figure.headline(found).startswith("6 features, 4 units kept.")
+    both = top_m(
+        {"experiment": "tiny", "options": options | {"ratios": [0.5, 2.0], "steps": 5, "lr": 1e-2, "batch_size": 16}},
+        {},
+    )
+    # Nothing at the width where all are kept, so that what is more below is what it doesn't cost above.
+    assert_close(both.more_below.values, -both.gap.sel(ratio=2.0).values, atol=1e-6, rtol=0)
+    assert "Below the number of features it costs" in top_m_figure.headline(both)
 
 
 @pytest.mark.slow
@@ -119,11 +126,14 @@ def test_five_samples_without_a_common_feature_become_a_pentagon():
 
 def test_sizes_of_data_sets_are_told_apart():
     options = {"features": 20, "units": 2, "active": 2.0, "samples": [2, 50], "digits_samples": [10, 60]}
-    options |= {"digits_units": 6, "replicates": 3, "steps": 150, "lr": 1e-2, "batch_size": 50}
+    options |= {"task": "digits", "digits_units": 6, "replicates": 3, "steps": 150, "lr": 1e-2, "batch_size": 50}
     found = double_descent({"experiment": "tiny", "options": options}, {})
     with_peak = np.array([[9.0, 5.0], [2.0, 4.0], [3.0, 3.0], [1.0, 2.0]])
     told = {name: one.tolist() for name, (_, one) in _peak([2, 10, 20, 30], with_peak, 2).items()}
-    assert told == {"peak": [20, 10], "rise": [1, 0], "fall": [2, 2]}, "the first size holds whatever there is"
+    # The first size holds whatever there is; between which of the others it rises is chosen by the other replicate.
+    assert told == {"peak": [20, 10], "rise": [0, -1], "fall": [1, 1]}
+    told = {name: one.tolist() for name, (_, one) in _peak([2, 10, 20, 30], with_peak[:, [0, 0, 0]], 2).items()}
+    assert told == {"peak": [20] * 3, "rise": [1] * 3, "fall": [2] * 3}
     # Two samples in two dimensions have one each, or half of one as a pair; 50 share two.
     assert float(found.best_sample[0]) > 0.45
     assert float(found.best_sample[1]) < 0.3
@@ -137,7 +147,7 @@ def test_sizes_of_data_sets_are_told_apart():
 def test_the_test_loss_is_worst_where_samples_give_way_to_features():
     """Henighan et al. (2023): a peak between the two regimes; here near as many samples as features."""
     options = {"features": 100, "units": 3, "active": 3.0, "samples": [10, 100, 1000], "digits_samples": [10]}
-    options |= {"digits_units": 4, "replicates": 3, "steps": 2000, "lr": 5e-3, "batch_size": 200}
+    options |= {"task": "digits", "digits_units": 4, "replicates": 3, "steps": 2000, "lr": 5e-3, "batch_size": 200}
     found = double_descent({"experiment": "small", "options": options}, {})
     before, peak, after = found.test_loss.values
     assert peak > before + 0.05

@@ -32,6 +32,21 @@ def simplex(corners: int) -> torch.Tensor:
     return torch.eye(corners, dtype=torch.float64) - 1 / corners
 
 
+def antiprism() -> torch.Tensor:
+    """Two squares, one turned by half a right angle, so far apart that all three axes hold as much."""
+    turned = torch.tensor([[1.0, 1.0], [-1.0, 1.0]], dtype=torch.float64) / math.sqrt(2)
+    squares = torch.cat([polygon(4), polygon(4) @ turned])
+    return torch.cat([squares, torch.tensor([1.0, -1.0]).repeat_interleave(4)[:, None] / math.sqrt(2)], 1)
+
+
+def test_bounds_of_shares_are_cut_at_0_and_1_and_others_are_not():
+    values = {name: (("replicate",), np.array([0.2, 1.0, 1.0])) for name in ("found", "found_null", "foundling")}
+    told = over_replicates(values, {}, shares=("found",))
+    assert [float(told[f"{name}_high"]) for name in ("found", "found_null")] == [1, 1]
+    assert float(told.foundling_high) > 1
+    assert float(told.found_low) == float(told.foundling_low.clip(0))
+
+
 @pytest.mark.parametrize(
     ("weight", "share"),
     [
@@ -41,8 +56,9 @@ def simplex(corners: int) -> torch.Tensor:
         (polygon(5), 2 / 5),
         (simplex(4), 3 / 4),
         (torch.cat([torch.eye(2), -torch.eye(2)]).double(), 1 / 2),
+        (antiprism(), 3 / 8),
     ],
-    ids=["basis", "antipodal pair", "triangle", "pentagon", "tetrahedron", "square"],
+    ids=["basis", "antipodal pair", "triangle", "pentagon", "tetrahedron", "square", "square antiprism"],
 )
 def test_dimensionalities_of_polytopes(weight, share):
     assert_close(dimensionality(weight[None])[0], torch.full((len(weight),), share, dtype=torch.float64))

@@ -57,6 +57,7 @@ TITLES = {
     "common": "cosine of what old and new circuits read",
     "found_after": "share of animals, as they are after, that the dictionary of before has",
 }
+SHARES = ("found_animals", "found_attributes", "read_right", "both_on", "told_apart", "found_after")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def animals(
             found.put(trial, measure(trial, [basis_of(one) for one in dictionaries]) | null, first + fitted.point)
     tuning: Values = {name: (("world", "replicate", "strength"), array) for name, array in by_strength.items()}
     coords = {"basis": found.labels, "strength": options["strengths"]}
-    dataset = over_replicates(found.values(column="basis") | tuning, coords, TITLES)
+    dataset = over_replicates(found.values(column="basis") | tuning, coords, TITLES, SHARES)
     facts = {name: options[name] for name in ("replicates", "rows", "true_cosine", "kept", "distortion", "facts")}
     return dataset.assign_coords(_worlds(spec)).assign_attrs(experiment=spec["experiment"], **facts)
 

@@ -41,6 +41,7 @@ TITLES = {
     "halves": "cosine of latents between fits to two halves",
     **EMPTINESS,
 }
+SHARES = ("in_factors", "rms", "largest", "variance", "written", "halves")
 
 
 def arrangement_layers(
@@ -64,8 +65,8 @@ def arrangement_layers(
         table: Table = {label: {run: _lie(of_run[run], draws) for run in counted} for label, of_run in by_label.items()}
         layers = {run: next(iter(by_label.values()))[run].layer for run in counted}
         empty = {"layer": {run: emptiness(layer, last[run], draws) for run, layer in layers.items()}}
-        whole = over_runs(empty, units, TITLES).isel(decomposition=0, drop=True)
-        sites.append(over_runs(table, units, TITLES).merge(whole, combine_attrs="override"))
+        whole = over_runs(empty, units, TITLES, SHARES).isel(decomposition=0, drop=True)
+        sites.append(over_runs(table, units, TITLES, SHARES).merge(whole, combine_attrs="override"))
     dataset = xr.concat(sites, pd.Index(spec["hook_points"], name="hook_point"), data_vars="all")
     facts = {"experiment": spec["experiment"], "tolerance": spec["options"]["tolerance"]}
     return dataset.merge(accepted).assign_attrs(facts)

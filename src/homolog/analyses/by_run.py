@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ def units_of(pairs: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return found
 
 
-def over_runs(table: Table, units: Mapping[str, str], titles: Mapping[str, str] | None = None) -> xr.Dataset:
+def over_runs(
+    table: Table, units: Mapping[str, str], titles: Mapping[str, str] | None = None, shares: Collection[str] = ()
+) -> xr.Dataset:
     """Means by ``decomposition`` with their bounds, from numbers by decomposition and run; of each unit the mean first.
 
     `table` lists, by decomposition and run, numbers by name; what a run doesn't have, or has as NaN, is left out.
@@ -42,7 +44,7 @@ def over_runs(table: Table, units: Mapping[str, str], titles: Mapping[str, str] 
                 numbers = [found.get(name, np.nan) for run, found in by_run.items() if units[run] == unit]
                 array[row, column] = mean_of_known(numbers)
         values[name] = (("decomposition", "replicate"), array)
-    found = over_replicates(values, {"decomposition": list(table)}, titles)
+    found = over_replicates(values, {"decomposition": list(table)}, titles, shares)
     return found.assign_attrs(replicates=len(replicates))
 
 

@@ -41,6 +41,8 @@ TITLES = {
     "bimodality": "variance between the two groups, of all",
     "one_class": "of the destroyed, share of one class",
     "splits": "share of latents that split the inputs",
+    "more_splits": "share of latents that split the inputs, above chance",
+    "more_separation": "destroyed, of those not untouched, above chance",
     "live": "live latents",
     "returns_causal": "returns, of latents that split",
     "returns_other": "returns, of the others",
@@ -49,6 +51,18 @@ TITLES = {
     "similarity_other": "similarity, of the others",
     "with_return": "rank correlation of destroyed and similarity, size held",
 }
+SHARES = (
+    "destroyed",
+    "between",
+    "untouched",
+    "separation",
+    "spill",
+    "bimodality",
+    "one_class",
+    "splits",
+    "returns_causal",
+    "returns_other",
+)
 
 
 def causal_features(
@@ -58,7 +72,8 @@ def causal_features(
 
     Variables `TITLES` by ``hook_point`` and ``decomposition``: means over latents, then over runs with bounds.
     `<name>_null`: the same dictionary turned within the layer's spectrum, which reads and writes other directions of
-    like variance. `<name>_same_size`: its own amounts, on its own inputs, along the turned directions.
+    like variance. `<name>_same_size`: its own amounts, on its own inputs, along the turned directions; `more_splits`,
+    `more_separation`: above the higher of these, run by run.
     """
     accepted = acceptance(spec, runs)
     counted = {*counted_runs(accepted, [run for pair in spec["pairs"] for run in (pair["a"], pair["b"])])}
@@ -95,7 +110,7 @@ def _at(
             for run in base.others:
                 found = _returns(by_run[label, base.run], cell, names.index(run))
                 table[label][run] = table[label][run] | found
-    dataset = over_runs(table, units_of(spec["pairs"]), TITLES)
+    dataset = over_runs(table, units_of(spec["pairs"]), TITLES, SHARES)
     return dataset.merge(_latents(by_run, fitted, bases[0].run, returned.isel(base=0)))
 
 
@@ -121,6 +136,9 @@ def _ablated(fitted: Fitted, draws: int) -> tuple[dict[str, Tensor], dict[str, f
     for kind, rows in chance.items():
         for name in own:
             found[f"{name}_{kind}"] = float(mean_of_known([row[name] for row in rows]))
+    # By run, so that what runs share doesn't widen the interval.
+    for name in ("splits", "separation"):
+        found[f"more_{name}"] = found[name] - float(np.fmax(found[f"{name}_null"], found[f"{name}_same_size"]))
     numbers["size"] = torch.where(live, size(layer, dictionary), torch.nan)
     return numbers, found
 

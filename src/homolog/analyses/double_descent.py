@@ -12,9 +12,9 @@ import xarray as xr
 from torch import Tensor
 
 from homolog.analyses.replicates import over_replicates
+from homolog.loading import load
 from homolog.streams import stream
 from homolog.tasks.base import TEST, TRAIN, Data
-from homolog.tasks.digits import Digits
 from homolog.toys import bottleneck
 from homolog.toys.few_samples import (
     batch,
@@ -29,6 +29,7 @@ from homolog.toys.training import Parameters, train_members
 HELD_OUT = 1000
 # A mean over at most so many samples' dimensionalities: the sum runs over all pairs of them.
 SHOWN = 2000
+TASKS = {"digits": "homolog.tasks.digits:Digits", "fashion_mnist": "homolog.tasks.fashion_mnist:FashionMNIST"}
 BINS = np.linspace(0, 1, 26)
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 Found = dict[str, np.ndarray]
@@ -55,7 +56,9 @@ def double_descent(
     values |= {f"digits_{name}": one for name, one in _peak(digit_sizes, digits["test_loss"], 0).items()}
     coords = {"samples": sizes, "digits_samples": digit_sizes, "bin": (BINS[:-1] + BINS[1:]) / 2}
     dataset = over_replicates(values, coords, TITLES)
-    facts = {name: options[name] for name in ("features", "units", "active", "replicates", "steps", "digits_units")}
+    facts = {
+        name: options[name] for name in ("features", "units", "active", "replicates", "steps", "task", "digits_units")
+    }
     return dataset.assign_attrs(experiment=spec["experiment"], **facts)
 
 
@@ -86,14 +89,18 @@ def _peak(sizes: list[int], losses: np.ndarray, units: int) -> dict[str, tuple[t
     """Where each replicate's loss (samples, replicate) is largest, how far above the least before it, and above the
     last.
 
-    Up to 2 x units samples can be held whatever they are, as pairs: these sizes are left out. A loss that only falls
-    rises by 0.
+    Up to 2 x units samples can be held whatever they are, as pairs: these sizes are left out. The sizes between which a
+    replicate rises and falls are those of the others' mean, so that noise isn't taken for a rise.
     """
     asked = np.array(sizes) > 2 * units
     curve, places = losses[asked], losses[asked].argmax(0)
-    top = curve.max(0)
-    before = np.array([curve[: place + 1, i].min() for i, place in enumerate(places)])
-    values = {"peak": np.array(sizes, float)[asked][places], "rise": top - before, "fall": top - curve[-1]}
+    rises, falls = [], []
+    for one, own in enumerate(curve.T):
+        others = np.delete(curve, one, 1).mean(1)
+        top = int(others.argmax())
+        rises.append(own[top] - own[int(others[: top + 1].argmin())])
+        falls.append(own[top] - own[-1])
+    values = {"peak": np.array(sizes, float)[asked][places], "rise": np.array(rises), "fall": np.array(falls)}
     return {name: (("replicate",), one) for name, one in values.items()}
 
 
@@ -138,8 +145,8 @@ def _histogram(shares: Tensor) -> np.ndarray:
 
 
 def _digits(options: dict[str, Any], progress: Progress) -> list[Found]:
-    """Classifiers of digits: of growing numbers of training images, drawn anew for each replicate."""
-    data, replicates = Digits().data(), options["replicates"]
+    """Classifiers of the task's images: of growing numbers of training images, drawn anew for each replicate."""
+    data, replicates = load(TASKS[options["task"]])().data(), options["replicates"]
     train, test = data.rows(TRAIN), data.rows(TEST)
     orders = [torch.randperm(len(train), generator=stream("double_descent", "order", i)) for i in range(replicates)]
     chosen = train[torch.stack(orders)]
@@ -149,7 +156,7 @@ def _digits(options: dict[str, Any], progress: Progress) -> list[Found]:
 def _classifier(options: dict[str, Any], data: Data, rows: Tensor, test: Tensor, progress: Progress) -> Found:
     """Arrays (replicate) of classifiers that saw these rows (replicate, row)."""
     replicates, size = rows.shape
-    key = ("double_descent", "digits", size)
+    key = ("double_descent", options["task"], size)
     wanted = torch.nn.functional.one_hot(data.labels, data.n_classes).float()
     # Centred, since inputs of one sign leave units dead from the start.
     inputs = data.inputs - data.inputs[data.rows(TRAIN)].mean(0)
@@ -170,6 +177,6 @@ def _classifier(options: dict[str, Any], data: Data, rows: Tensor, test: Tensor,
         "test_loss": _error(given, wanted[test]).numpy(),
         "test_loss_null": _error(constant, wanted[test][None]).numpy(),
         "test_accuracy": (given.argmax(2) == data.labels[test]).double().mean(1).numpy(),
-        "best_sample": most_dimensional(classifier_hidden(own, images)).numpy(),
-        "best_held_out": most_dimensional(classifier_hidden(own, held_out[:, :size])).numpy(),
+        "best_sample": most_dimensional(classifier_hidden(own, images[:, :SHOWN])).numpy(),
+        "best_held_out": most_dimensional(classifier_hidden(own, held_out[:, : min(size, SHOWN)])).numpy(),
     }

@@ -26,9 +26,12 @@ ROLES = ("free", "suggested", "frozen", "soft_frozen", "known")
 TITLES = {
     "evidence": "what a fixed latent shows, by its kind",
     "auc": "ROC-AUC of true directions against others",
+    "auc_gain": "the same, less after one step",
     "off": "share of switched-off latents",
+    "off_initial": "share of latents that are off after one step",
     "fvu": "FVU on other rows",
 }
+SHARES = ("evidence", "auc", "off")
 Place = tuple[int, int, str]
 """Number of the trial, seed, role."""
 Fitted = dict[Place, Dictionary]
@@ -39,8 +42,9 @@ def fixed_features(
 ) -> xr.Dataset:
     """Suggest true and false directions to every autoencoder as fixed latents, and see which ones it uses.
 
-    `evidence` by ``evidence`` and ``kind``, `off` by ``kind``, `auc` of true directions against each other kind, with
-    `auc_initial` after one step (`auc_null` is 1/2); `fvu` by ``role``.
+    `evidence` by ``evidence`` and ``kind``, `off` by ``kind``, `auc` of true directions against each other kind;
+    `auc_initial` and `off_initial` after one step, `auc_gain` since then (`auc_null` is 1/2); `fvu` by ``role``.
+    `known` by ``world``: 1 where true directions are features, 0 where latents fitted to the same rows stand for them.
     """
     options, trials, found = spec["options"], trials_of(spec), ByTrial.of(spec)
     for first, decomposition in with_first_column(spec["decompositions"]):
@@ -51,10 +55,11 @@ def fixed_features(
             for number, trial in enumerate(trials):
                 own = {role: [fitted[number, seed, role] for seed in seeds] for role in (*ROLES, "initial")}
                 found.put(trial, _measured(trial, own, chosen["n_latents"], options["each"]), first + point)
-    along = {"evidence": ("by", "kind"), "off": ("kind",), "fvu": ("role",)}
-    along |= {"auc": ("by", "other"), "auc_initial": ("by", "other")}
+                found.put(trial, {"known": float(len(trial.world.features) > 0)})
+    along = {"evidence": ("by", "kind"), "off": ("kind",), "off_initial": ("kind",), "fvu": ("role",)}
+    along |= dict.fromkeys(("auc", "auc_initial", "auc_gain"), ("by", "other"))
     coords = {"decomposition": found.labels, "by": list(EVIDENCE), "kind": list(KINDS), "other": list(KINDS[1:])}
-    dataset = over_replicates(found.values(along), coords | {"role": list(ROLES)} | world_coords(spec), TITLES)
+    dataset = over_replicates(found.values(along), coords | {"role": list(ROLES)} | world_coords(spec), TITLES, SHARES)
     return dataset.assign(auc_null=0.5).assign_attrs(experiment=spec["experiment"], **options)
 
 
@@ -105,18 +110,19 @@ def _others(
 
 def _measured(trial: Trial, own: dict[str, list[Dictionary]], free: int, each: int) -> dict[str, np.ndarray]:
     """Means over seeds of one trial, of dictionaries by role and seed."""
-    found: dict[str, list[Any]] = {name: [] for name in ("evidence", "auc", "auc_initial", "off")}
+    found: dict[str, list[Any]] = {name: [] for name in ("evidence", "auc", "auc_initial", "off", "off_initial")}
     for pair in zip(own["suggested"], own["initial"], strict=True):
         after, before = (evidence(one, trial.test.rows) for one in pair)
         # (evidence, kind, latent): fixed ones stand behind the free ones.
         shown, at_first = (one[:, free:].reshape(len(EVIDENCE), len(KINDS), each) for one in (after, before))
-        rates = after[0, :free]
-        bar = OFF * rates[rates > 0].median() if bool((rates > 0).any()) else torch.tensor(0.0)
         found["evidence"].append(shown.mean(2))
-        found["off"].append((shown[0] < bar).double().mean(1))
+        for name, whole, one in (("off", after, shown), ("off_initial", before, at_first)):
+            rates = whole[0, :free]
+            bar = OFF * rates[rates > 0].median() if bool((rates > 0).any()) else torch.tensor(0.0)
+            found[name].append((one[0] < bar).double().mean(1))
         for name, one in (("auc", shown), ("auc_initial", at_first)):
             areas = [[auc_between(by[0], other) for other in by[1:]] for by in one]
             found[name].append(torch.tensor(areas, dtype=torch.float64))
     fvu = [[described(one, trial.test)["fvu"] for one in own[role]] for role in ROLES]
     means = {name: torch.stack(values).mean(0).numpy() for name, values in found.items()}
-    return means | {"fvu": np.mean(fvu, 1)}
+    return means | {"fvu": np.mean(fvu, 1), "auc_gain": means["auc"] - means["auc_initial"]}

@@ -38,6 +38,7 @@ TITLES = {
     "estimate": "estimated number of features",
     "by_rank": "share of runs that find a feature, by the rank of its rate",
 }
+SHARES = ("mmcs", "by_rank")
 ALONG = {"estimate": ("by",), "by_rank": ("rank",)}
 
 
@@ -62,8 +63,9 @@ def how_many(
         found.put(trial, _known(trial, options))
     along = dict.fromkeys(found.by_column, ("size",)) | ALONG
     coords = {"decomposition": found.labels, "size": sizes, "by": list(ESTIMATES), "rank": np.arange(1, most + 1)}
-    dataset = over_replicates(found.values(along), coords | world_coords(spec), TITLES)
-    return dataset.assign_attrs(experiment=spec["experiment"], **options)
+    dataset = over_replicates(found.values(along), coords | world_coords(spec), TITLES, SHARES)
+    others = min(len(one["seeds"]) for one in spec["decompositions"]) - 1
+    return dataset.assign_attrs(experiment=spec["experiment"], others=others, **options)
 
 
 def _of_size(decomposition: Spec, size: int) -> Spec:

@@ -50,6 +50,8 @@ TITLES = {
 }
 # Of these more is better.
 RISING = ("f1", "f1_signed", "mmcs", "mmcs_back", "codes", "probe", "probe_sparse", "probe_dense")
+# Neither is below 0 or above 1.
+SHARES = (*RISING, "dead", "stable", "true_if_stable", "true_if_not", "captured")
 GUESSES = "guess_features", "guess_active"
 Numbers = dict[str, float]
 
@@ -63,9 +65,11 @@ def recovery(
     dictionary turned within the spectrum of the rows (of `stable`: against another seed's). `<name>_ceiling`, by
     ``world``: features by least squares from the true codes of the rows that were fitted. With the option `along` all
     of them by ``line`` and the axis that it names, and what `homolog.analyses.sweeps.summarised` makes of those that
-    are shown.
+    are shown; the ceiling of F1 is then that of as many latents, all live.
     """
     options, trials = spec["options"], trials_of(spec)
+    known = options["true_cosine"]
+    ceilings = {one.key: at_best(one.train, one.test, one.world.features, known) for one in trials}
     found = ByTrial(spec, [label for label, *_ in columns_of(spec)])
     every, pca_first = zip(*fits_of(spec), strict=True)
     for (first, decomposition), after in zip(with_first_column(every), pca_first, strict=True):
@@ -73,15 +77,16 @@ def recovery(
             numbers = measured(one, options["true_cosine"])
             if "short" in options["shown"]:
                 numbers |= shrunk(one, options["true_cosine"])
+            if options["along"] is not None:
+                numbers |= at_best_of_so_many(ceilings[one.trial.key], one)
             found.put(one.trial, numbers, first + one.point)
     for trial in trials:
-        best = at_best(trial.train, trial.test, trial.world.features, options["true_cosine"])
-        found.put(trial, {f"{name}_ceiling": value for name, value in best.items()})
+        found.put(trial, {f"{name}_ceiling": value for name, value in ceilings[trial.key].items()})
     facts = {name: options[name] for name in ("replicates", "rows", "test_rows", "true_cosine", "shown")}
-    facts["experiment"] = spec["experiment"]
+    facts |= {"experiment": spec["experiment"], "told": int(options["told"])}
     if options["along"] is not None:
         return swept(spec, found).assign_attrs(facts)
-    dataset = over_replicates(found.values(), {"decomposition": found.labels}, TITLES)
+    dataset = over_replicates(found.values(), {"decomposition": found.labels}, TITLES, SHARES)
     return dataset.assign_coords(world_coords(spec)).assign_attrs(facts)
 
 
@@ -108,7 +113,8 @@ def swept(spec: dict[str, Any], found: ByTrial) -> xr.Dataset:
     options, columns = spec["options"], columns_of(spec)
     sweep = Sweep.of(options["along"], spec["worlds"], [(name, point, keys) for _, name, point, keys in columns])
     whole = {name: sweep.unfolded(array) for name, array in found.by_column.items()}
-    whole |= {name: sweep.unfolded(np.repeat(one[:, None], len(columns), 1)) for name, one in found.whole.items()}
+    of_worlds = {name: one for name, one in found.whole.items() if name not in whole}
+    whole |= {name: sweep.unfolded(np.repeat(one[:, None], len(columns), 1)) for name, one in of_worlds.items()}
     values: Values = {name: (("line", sweep.along, "replicate"), array) for name, array in whole.items()}
     for name in RISING:
         values |= summarised(name, whole[name], sweep) if name in whole else {}
@@ -118,8 +124,21 @@ def swept(spec: dict[str, Any], found: ByTrial) -> xr.Dataset:
         steep = slopes(options["against"], lost, sweep)
         coords["family"] = list(steep)
         values["falls_at_slope"] = ("family", "replicate"), np.array(list(steep.values()))
-    dataset = over_replicates(values, coords, TITLES)
+        # Where a penalty is a mean over latents, the weight that does the same is so many times as large.
+        sizes = np.array([float(one.get(options["against"], np.nan)) for one in sweep.options])
+        as_mean = slopes(options["against"], lost * sizes[:, None], sweep)
+        values["falls_at_slope_of_mean"] = ("family", "replicate"), np.array(list(as_mean.values()))
+    dataset = over_replicates(values, coords, TITLES, SHARES)
+    dataset = dataset.assign({name: dataset[name].where(known) for name, known in known_in_all(values).items()})
     return dataset.assign_attrs(along=sweep.along, against=options["against"] or "", **common(spec["worlds"]))
+
+
+def known_in_all(values: Values) -> dict[str, xr.DataArray]:
+    """Of places on the axis, and of slopes of these, whether every replicate has one: else the mean would be one of
+    those that fall early.
+    """
+    names = [name for name in values if name.endswith("_falls_at") or name.startswith("falls_at_slope")]
+    return {name: xr.DataArray(np.isfinite(values[name][1]), dims=values[name][0]).all("replicate") for name in names}
 
 
 def common(worlds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -153,6 +172,14 @@ def measured(fitted: Fitted, true_cosine: float) -> Numbers:
         chance = stable_and_true(alive[a], turned[b], trial.world.features, true_cosine)
         pairs.append(seen | {"stable_null": chance["stable"]})
     return _means(each) | _means(pairs)
+
+
+def at_best_of_so_many(best: Numbers, fitted: Fitted) -> Numbers:
+    """The ceiling of F1 of as many live latents, where as many as features reach `best`: spare ones lower it."""
+    features = len(fitted.trial.world.features)
+    latents = fitted.options["n_latents"] - fitted.options.get("dense", 0)
+    names = [name for name in ("f1", "f1_signed") if name in best]
+    return {f"{name}_ceiling": 2 * min(best[name] * features, latents) / (features + latents) for name in names}
 
 
 def shrunk(fitted: Fitted, true_cosine: float) -> Numbers:

@@ -35,6 +35,7 @@ TITLES = {
     "fvu_held_out": "FVU on held-out combinations",
     "live": "live latents",
 }
+SHARES = ("factors", "combinations", "latents_factors", "latents_combinations", "own_shown", "own_held_out", "both_on")
 WITH_NULL = ("factors", "combinations", "own_shown", "own_held_out")
 Numbers = dict[str, float]
 
@@ -57,7 +58,7 @@ def red_triangle(
             found.put(trial, means, first + fitted.point)
     for trial in trials:
         found.put(trial, {"factors_ceiling": _factors(options, trial, oracle_features(trial.train)[0])})
-    dataset = over_replicates(found.values(), {"decomposition": found.labels}, TITLES)
+    dataset = over_replicates(found.values(), {"decomposition": found.labels}, TITLES, SHARES)
     own = ("world", [one["options"]["own"] for one in spec["worlds"]])
     facts = {name: options[name] for name in ("replicates", "rows", "true_cosine", "own_f1")}
     facts |= {name: spec["worlds"][0]["options"][name] for name in ("values", "held_out")}

@@ -1,6 +1,6 @@
 """What do replicates, independent of each other, say together: a mean of each number, and how sure it is?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,24 +11,32 @@ from scipy import stats
 CONFIDENCE = 0.95
 # With 2 replicates the t quantile is 12.7: such an interval says nothing.
 FEWEST = 3
+# What may stand beside a share, as one too: nulls, ceilings, and the same at another time or place.
+BESIDE = {f"_{kind}" for kind in ("best", "blurred", "ceiling", "equal", "falls", "initial", "isotropic", "least")}
+BESIDE |= {f"_{kind}" for kind in ("null", "planted", "random", "same_size")}
 
 
 def over_replicates(
     values: Mapping[str, tuple[Sequence[str], np.ndarray]],
     coords: Mapping[str, Any],
     titles: Mapping[str, str] | None = None,
+    shares: Collection[str] = (),
 ) -> xr.Dataset:
     """Means over the dim ``replicate``, each with `<name>_low` and `<name>_high`: 95 % by Student's t.
 
     `values` have their dims by name, ``replicate`` among them. NaN replicates are left out, number by number (a measure
     may not be defined in one of them); `<name>_low` and `<name>_high` are NaN below 3. `titles` says in words what a
-    variable is (attribute ``long_name``), as figures label it. Raises ValueError for a variable without replicates.
+    variable is (attribute ``long_name``), as figures label it. The bounds of `shares`, and of what stands beside these
+    under their names (`BESIDE`), are cut at 0 and 1, beyond which no mean of them lies. Raises ValueError for a
+    variable without replicates.
     """
     found: dict[str, Any] = {}
     for name, (dims, array) in values.items():
         if "replicate" not in dims:
             raise ValueError(f"{name} has the dims {', '.join(dims)}; replicate is needed among them: name it.")
         mean, low, high = interval(np.moveaxis(np.asarray(array, np.float64), tuple(dims).index("replicate"), 0))
+        if any(name == one or (name.startswith(one) and name[len(one) :] in BESIDE) for one in shares):
+            low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
         left = tuple(dim for dim in dims if dim != "replicate")
         said = {"long_name": titles[name]} if titles and name in titles else {}
         found[name] = (left, mean, said)

@@ -30,15 +30,18 @@ FEWEST_CHANGED = 10
 READS = ("query", "key", "value")
 TITLES = {
     "kept": "directions that can't be ablated",
+    "kept_places": "directions of a place that can't be ablated, mean over places",
     "varying": "directions with any variance",
     "ablated": "cost of ablating these",
     "rest": "cost of all others",
     "patched": "answers that these carry over",
     "changed": "answers that the whole position carries over",
     "reads": "how much more a head reads of these than of random ones",
+    "reads_block": "the same, mean over heads",
     "head_cost": "cost of a head's output at its mean",
     "accuracy": "accuracy",
 }
+SHARES = ("patched", "changed", "accuracy")
 # Rows are orthonormal; two of them in one call may differ in number.
 Basis = Float[Tensor, "_ width"]
 
@@ -49,9 +52,10 @@ def residual_directions(
     """Train transformers to copy what a pointer names, and ablate directions of their streams.
 
     Variables by ``site`` and ``position``: `TITLES`, costs over what the network is worth (chance's loss less its own);
-    ``<name>_null``: as many random directions among those with variance. ``reads`` by ``block``, ``head``, ``read``
-    (query, key, value) and ``of`` (kept directions at the places, or at the pointer, before the attention); 1 is
-    chance. Means over trainings with bounds.
+    ``<name>_null``: as many random directions among those with variance; ``kept_places`` by ``site``: over places.
+    ``reads`` by ``block``, ``head``, ``read`` (query, key, value) and ``of`` (kept directions at the places, or at the
+    pointer, before the attention); 1: as much as of random ones among those with variance. ``reads_block``: over heads.
+    Means over trainings with bounds.
     """
     options = spec["options"]
     task = Pointing(options["places"], options["values"])
@@ -60,7 +64,9 @@ def residual_directions(
     found = [_of_model(model, task, options, number) for number, model in enumerate(models)]
     dims = {
         **dict.fromkeys(found[0], ("site", "position")),
+        "kept_places": ("site",),
         "reads": ("block", "head", "read", "of"),
+        "reads_block": ("block", "read", "of"),
         "head_cost": ("block", "head"),
         "accuracy": (),
     }
@@ -75,7 +81,7 @@ def residual_directions(
         "of": ["places", "pointer"],
     }  # fmt: skip
     facts = {name: value for name, value in options.items() if isinstance(value, int | float)}
-    return over_replicates(values, coords, TITLES).assign_attrs(experiment=spec["experiment"], **facts)
+    return over_replicates(values, coords, TITLES, SHARES).assign_attrs(experiment=spec["experiment"], **facts)
 
 
 @dataclass(frozen=True)
@@ -134,17 +140,19 @@ def _of_model(model: GPT, task: Pointing, options: dict[str, Any], number: int) 
     chosen, held = (Trial.of(model, task, options["rows"], generator) for generator in drawn)
     shape = len(sites(model)), task.places + 1
     found: dict[str, Any] = {}
-    bases: dict[tuple[int, int], Basis] = {}
+    bases: dict[tuple[int, int], tuple[Basis, Basis]] = {}
     for site in range(shape[0]):
         for position in range(shape[1]):
             generator = stream("residual_directions", "null", number, site, position)
-            kept, numbers = _at(chosen, held, site, position, options, generator)
-            bases[site, position] = kept
+            kept, varying, numbers = _at(chosen, held, site, position, options, generator)
+            bases[site, position] = kept, varying
             for name, value in numbers.items():
                 found.setdefault(name, np.full(shape, np.nan))[site, position] = value
     right = answers_from(model, held.streams[-1], shape[0] - 1).argmax(-1) == held.answers
     found["accuracy"] = float(right.double().mean())
+    found["kept_places"] = found["kept"][:, : task.places].mean(1)
     found["reads"] = _reads(model, bases, task.places)
+    found["reads_block"] = mean_of_known(found["reads"].swapaxes(0, 1))
     heads = range(options["heads"])
     found["head_cost"] = [[_head_cost(held, block, head) for head in heads] for block in range(options["blocks"])]
     return found
@@ -152,8 +160,10 @@ def _of_model(model: GPT, task: Pointing, options: dict[str, Any], number: int) 
 
 def _at(
     chosen: Trial, held: Trial, site: int, position: int, options: dict[str, Any], generator: torch.Generator
-) -> tuple[Basis, dict[str, float]]:
-    """Directions of one position that can't be ablated, what they cost, and what they carry, beside random ones."""
+) -> tuple[Basis, Basis, dict[str, float]]:
+    """Directions of one position that can't be ablated, all with variance, and what the first cost and carry, beside
+    random ones.
+    """
     rows = chosen.streams[site][:, position]
     _, spread, axes = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
     varying = axes[spread.square() > NO_VARIANCE * spread.square().sum().clamp(min=1e-12)]
@@ -169,7 +179,7 @@ def _at(
     null = {
         f"{name}_null": float(mean_of_known([one[name] for one in nulls])) for name in nulls[0] if name != "changed"
     }
-    return kept, found | null
+    return kept, varying, found | null
 
 
 def _told(held: Trial, site: int, position: int, kept: Basis, free: Basis) -> dict[str, float]:
@@ -193,8 +203,8 @@ def _told(held: Trial, site: int, position: int, kept: Basis, free: Basis) -> di
     }
 
 
-def _reads(model: GPT, bases: dict[tuple[int, int], Basis], places: int) -> np.ndarray:
-    """How much of what each head's maps read lies in the kept directions, over what lies in random ones.
+def _reads(model: GPT, bases: dict[tuple[int, int], tuple[Basis, Basis]], places: int) -> np.ndarray:
+    """How much of what each head's maps read lies in the kept directions, over what lies in random ones there.
 
     By block, head, what is read, and whether the directions are those of the places (the mean over places) or of the
     pointer, at the site that the attention reads. Maps are taken with the gains of the norm before them.
@@ -208,16 +218,19 @@ def _reads(model: GPT, bases: dict[tuple[int, int], Basis], places: int) -> np.n
             kept = [bases[2 * number, position] for position in positions]
             for read, by_head in enumerate(maps):
                 for head, one in enumerate(by_head):
-                    found[number, head, read, of] = mean_of_known([share_read(one, basis) for basis in kept])
+                    found[number, head, read, of] = mean_of_known([share_read(one, *pair) for pair in kept])
     return found
 
 
-def share_read(weight: Float[Tensor, "read width"], basis: Basis) -> float:
-    """``|W U'|^2 / |W|^2`` over ``k / width``: 1 for random directions; NaN for none."""
+def share_read(weight: Float[Tensor, "read width"], basis: Basis, varying: Basis) -> float:
+    """``|W U'|^2 / k`` over ``|W V'|^2 / v``: 1 in the mean over k random directions among the v that vary.
+
+    NaN for none. Of directions without variance nothing could be read.
+    """
     if not len(basis):
         return math.nan
-    width = weight.shape[1]
-    return float((weight @ basis.T).square().sum() / weight.square().sum()) * width / len(basis)
+    per_direction = [float((weight @ one.T).square().sum()) / len(one) for one in (basis, varying)]
+    return per_direction[0] / per_direction[1]
 
 
 @torch.no_grad()

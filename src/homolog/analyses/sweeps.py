@@ -89,11 +89,12 @@ def summarised(name: str, whole: Float[np.ndarray, "lines values replicates"], s
     `<name>_best`, where the other replicates are best, so that the choice isn't made by what is then shown;
     `<name>_over_first` and `<name>_over_last`, how much the best is above
     either end; `<name>_rises_at` and `<name>_falls_at`, where it first reaches half of its largest value, and where it
-    is under it from then on (interpolated, by ratio on an axis of positive numbers; NaN where it never is).
+    is under it from then on (interpolated, by ratio on an axis of positive numbers; NaN where it never is);
+    `<name>_falls`, 1 where it ever is.
     """
     x = np.asarray(sweep.values, float)
     lines, _, replicates = whole.shape
-    ends = "best", "over_first", "over_last", "rises_at", "falls_at"
+    ends = "best", "over_first", "over_last", "rises_at", "falls_at", "falls"
     found = {end: np.full((lines, replicates), np.nan) for end in ends}
     for line in np.flatnonzero(~np.asarray(sweep.flat)):
         for one in range(replicates):
@@ -107,6 +108,7 @@ def summarised(name: str, whole: Float[np.ndarray, "lines values replicates"], s
             found["over_first"][line, one] = own[chosen] - own[0]
             found["over_last"][line, one] = own[chosen] - own[-1]
             found["rises_at"][line, one], found["falls_at"][line, one] = half_width(at, own)
+            found["falls"][line, one] = np.isfinite(found["falls_at"][line, one])
     return {f"{name}_{end}": (("line", "replicate"), array) for end, array in found.items()}
 
 

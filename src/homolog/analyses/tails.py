@@ -36,6 +36,7 @@ TITLES = {
     "numbers": "median number of rows in a tail",
     "accuracy": "accuracy on held-out images",
 }
+SHARES = ("exponential", "half_normal", "neither", "open", "untested", "vuong", "vuong_against", "accuracy")
 Numbers = dict[str, float]
 TASKS = {"digits": "homolog.tasks.digits:Digits", "fashion_mnist": "homolog.tasks.fashion_mnist:FashionMNIST"}
 # Means of a tail at which figures draw how much of it lies above.
@@ -75,7 +76,7 @@ def tails(
     arrays |= {"survival": (("kind", "level", "replicate"), survival), "accuracy": (("replicate",), right.numpy())}
     coords = {"kind": list(kinds), "share": options["shares"], "level": LEVELS}
     facts = {name: options[name] for name in ("task", "units", "replicates", "steps")} | {"alpha": options["level"]}
-    return over_replicates(arrays, coords, TITLES).assign_attrs(
+    return over_replicates(arrays, coords, TITLES, SHARES).assign_attrs(
         experiment=spec["experiment"], test_rows=len(held_out), **facts
     )
 

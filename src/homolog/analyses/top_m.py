@@ -41,7 +41,8 @@ def top_m(
     Variables by ``features``, ``ratio`` (units over features) and ``filter``, means over replicates with bounds:
     ``fvu`` of the reconstruction on held-out rows, ``gap`` (fvu less that of the replicate without a filter),
     ``alignment`` and ``participation`` of the features' read-in weights, whose null is random directions, and
-    ``turned_alignment`` in the basis of the turned filter.
+    ``turned_alignment`` in the basis of the turned filter. Without ``ratio``, ``more_below``: the mean gap at widths
+    below the number of features less that from there on, by replicate.
     """
     options = spec["options"]
     numbers, ratios = options["features"], options["ratios"]
@@ -51,8 +52,12 @@ def top_m(
     for name, one in cells[0][0].items():
         array = np.array([[cell[name] for cell in row] for row in cells])
         values[name] = (dims if one.ndim == 2 else dims[:2] + dims[3:], array)
+    narrow = np.array(ratios) < 1
+    if narrow.any() and not narrow.all():
+        gap = values["gap"][1]
+        values["more_below"] = dims[:1] + dims[2:], gap[:, narrow].mean(1) - gap[:, ~narrow].mean(1)
     coords = {"features": numbers, "ratio": ratios, "filter": list(FILTERS)}
-    dataset = over_replicates(values, coords, TITLES)
+    dataset = over_replicates(values, coords, TITLES, SHARES)
     facts = {name: options[name] for name in ("kept", "active", "replicates", "steps")}
     return dataset.assign_attrs(experiment=spec["experiment"], **facts)
 
@@ -60,10 +65,12 @@ def top_m(
 TITLES = {
     "fvu": "FVU on held-out rows",
     "gap": "FVU less that without a filter",
+    "more_below": "that at widths below the number of features, less from there on",
     "alignment": "alignment with a unit, max |W_fi| / |W_f|",
     "turned_alignment": "alignment with an axis of the turned basis",
     "participation": "units over which a feature is spread",
 }
+SHARES = ("alignment", "turned_alignment")
 
 
 def _cell(options: dict[str, Any], features: int, ratio: float, progress: Progress) -> Found:

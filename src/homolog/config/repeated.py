@@ -37,7 +37,7 @@ class HowManyOptions(WorldsAnalysis):
 
     name: Literal["how_many"]
     """The analysis."""
-    sizes: Annotated[Several[Count], Field(min_length=2)] = Field(default=[10, 20, 40, 80, 120])
+    sizes: Annotated[Several[Count], Field(min_length=2)] = Field(default=[12, 25, 50, 80, 120])
     """Latents of the dictionaries, ascending."""
     true_cosine: PositiveFraction = 0.9
     """From which cosine on a latent returns, or is a feature's."""

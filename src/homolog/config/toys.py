@@ -72,10 +72,12 @@ class DoubleDescentOptions(MadeAnalysis):
     """Features that are there in a sample, on average."""
     samples: Several[Count] = Field(default=[3, 10, 30, 60, 100, 150, 250, 500, 2000])
     """Sizes of the data sets."""
+    task: Literal["digits", "fashion_mnist"] = "digits"
+    """What classifiers are trained to tell: digits come with scikit-learn, Fashion-MNIST has to be installed."""
     digits_samples: Several[Count] = Field(default=[10, 20, 40, 60, 90, 150, 300, 1297])
-    """Training images of digits; there are 1,297."""
+    """Training images of the task; of digits there are 1,297."""
     digits_units: Count = 10
-    """Hidden units of the classifiers of digits."""
+    """Hidden units of the classifiers."""
     replicates: Replicates = 5
     """Trainings at each size, which differ in their start and their samples."""
     steps: Count = 2000

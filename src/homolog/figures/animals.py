@@ -57,18 +57,33 @@ def _codes(page: xr.Dataset) -> str:
     world = _one(page, "both")
     known = world.sel(basis="known codes")
     return (
-        f"Even known codes aren't what a reader reads off: of <f, x> they hold {float(known.told_animals):.2f} for "
-        f"animals "
-        f"and {float(known.told_attributes):.2f} for attributes ({str(world.world.item())!r}); what is off is read as "
-        f"{said_with_bounds(world, 'interference_animals')}, as in a random direction "
+        f"Even known codes aren't what a reader reads off: of <f, x> they hold "
+        f"{said_with_bounds(known, 'told_animals')} for animals and {said_with_bounds(known, 'told_attributes')} for "
+        f"attributes ({str(world.world.item())!r}); codes of what dictionaries find hold {_told(_fitted(world))}; what "
+        f"is off is read as {said_with_bounds(world, 'interference_animals')}, as in a random direction "
         f"({float(world.interference_expected):.2f})."
     )
+
+
+def _told(fitted: xr.Dataset) -> str:
+    """Dictionary by dictionary, how much of the read-off of what it finds is in its codes."""
+    said = []
+    for basis in fitted.basis.values:
+        own = fitted.sel(basis=basis)
+        each = [
+            f"{said_with_bounds(own, f'told_{kind}')} of {kind}"
+            for kind in ("animals", "attributes")
+            if np.isfinite(float(own[f"told_{kind}"]))
+        ]
+        said += [f"{basis} {' and '.join(each)}"] if each else []
+    return ", ".join(said) or "nothing (none is found)"
 
 
 def _edges(page: xr.Dataset) -> str:
     world = _one(page, "animals")
     said = [
-        f"{float(world.edges_animal.sel(basis=basis)):.0f} and {float(world.edges_graded.sel(basis=basis)):.0f} {name}"
+        f"{said_with_bounds(world.sel(basis=basis), 'edges_animal', '{:.0f}')} and "
+        f"{said_with_bounds(world.sel(basis=basis), 'edges_graded', '{:.0f}')} {name}"
         for basis, name in (
             ("attributes", "of the attributes"),
             ("known codes", "of known codes"),
@@ -117,9 +132,9 @@ def _composed(page: xr.Dataset) -> str:
 def _tuned(page: xr.Dataset) -> str:
     strongest = page.sel(world=page.shows == "animals").isel(strength=-1)
     said = [
-        f"{said_with_bounds(one, 'common')} in {str(one.world.item())!r} (ceiling {float(one.common_ceiling):.2f}, "
-        f"other facts {float(one.common_null):.2f}; old circuits then miss {float(one.old_after):.2f}, before "
-        f"{float(one.old_before):.2f})"
+        f"{said_with_bounds(one, 'common')} in {str(one.world.item())!r} (ceiling "
+        f"{said_with_bounds(one, 'common_ceiling')}, other facts {said_with_bounds(one, 'common_null')}; old circuits "
+        f"then miss {said_with_bounds(one, 'old_after')}, before {said_with_bounds(one, 'old_before')})"
         for one in (strongest.isel(world=i) for i in range(strongest.sizes["world"]))
     ]
     return (

@@ -23,14 +23,14 @@ def headline(dataset: xr.Dataset) -> str:
     """Which kinds of latents split the inputs more than chance, and whether those that do return more often."""
     page = one_page(dataset)
     rows = {str(one): page.sel(decomposition=one) for one in page.decomposition.values}
-    beyond = [name for name, row in rows.items() if float(row.splits_low) > _chance(row)]
+    beyond = [name for name, row in rows.items() if float(row.more_splits_low) > 0]
     within = [name for name in rows if name not in beyond]
     known = [name for name, row in rows.items() if np.isfinite(float(row.more_returns_low))]
     clear = [name for name in known if float(rows[name].more_returns_low) > 0]
     less = [name for name in known if float(rows[name].more_returns_high) < 0]
     return (
         "A latent splits the inputs if its ablation destroys the answer on some and leaves half or more untouched. "
-        f"More than chance: {_listed(beyond, rows)}. No more than chance: {_listed(within, rows)}. (Chance: turned "
+        f"More than chance: {_listed(beyond, rows)}. Not clearly more: {_listed(within, rows)}. (Chance: turned "
         "directions of like variance, or the latent's own amounts along these, the higher one.) Of inputs that aren't "
         f"untouched, more are destroyed than by chance in {_separated(rows)}. Latents that split "
         f"return more often after retraining in {_returned(clear, rows)}, less often in {_returned(less, rows)}; no "
@@ -46,19 +46,24 @@ def _separated(rows: dict[str, xr.Dataset]) -> str:
     found = []
     for name, row in rows.items():
         chance = max(float(row.separation_null), float(row.separation_same_size))
-        if float(row.separation_low) > chance:
-            found.append(f"{name} ({float(row.separation):.2f}, chance {chance:.2f})")
+        if float(row.more_separation_low) > 0:
+            found.append(f"{name} ({said_with_bounds(row, 'separation')}, chance {chance:.2f})")
     return ", ".join(found) or "none"
 
 
 def _listed(names: list[str], rows: dict[str, xr.Dataset]) -> str:
-    said = [f"{name} {said_with_bounds(rows[name], 'splits')} (chance {_chance(rows[name]):.2f})" for name in names]
+    said = [
+        f"{name} {said_with_bounds(rows[name], 'splits')} (chance {_chance(rows[name]):.2f}; "
+        f"{said_with_bounds(rows[name], 'more_splits')} above it)"
+        for name in names
+    ]
     return "; ".join(said) or "none"
 
 
 def _returned(names: list[str], rows: dict[str, xr.Dataset]) -> str:
     said = [
-        f"{name} ({float(rows[name].returns_causal):.2f} against {float(rows[name].returns_other):.2f})"
+        f"{name} ({float(rows[name].returns_causal):.2f} against {float(rows[name].returns_other):.2f}: "
+        f"{said_with_bounds(rows[name], 'more_returns')})"
         for name in names
     ]
     return ", ".join(said) or "none"

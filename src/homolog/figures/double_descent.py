@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from homolog.figures import numbers_report as REPORT  # what figures.report.report_of looks for
-from homolog.figures.panels import draw_curve, draw_floors, one_page, said_with_bounds
+from homolog.figures.panels import capital, draw_curve, draw_floors, one_page, said_with_bounds
 from homolog.figures.style import GREY, in_house_style, new_figure
 
 __all__ = ["REPORT", "draw", "headline"]
@@ -42,9 +42,9 @@ def headline(dataset: xr.Dataset) -> str:
 
 def _digits(page: xr.Dataset) -> str:
     last = page.isel(digits_samples=-1)
-    rises = float(page.digits_rise_low) > 0
+    rises, task = float(page.digits_rise_low) > 0, capital(page.attrs["task"].replace("_", " "))
     return (
-        f"Digits, {int(page.attrs['digits_units'])} hidden units: the peak lies at "
+        f"{task}, {int(page.attrs['digits_units'])} hidden units: the peak lies at "
         f"{said_with_bounds(page, 'digits_peak', '{:.0f}')} images, "
         f"{said_with_bounds(page, 'digits_rise')} above the least before ({'a peak' if rises else 'no clear peak'}); "
         f"{said_with_bounds(last, 'digits_test_loss')} and an accuracy of {float(last.digits_test_accuracy):.0%} after "

@@ -21,13 +21,14 @@ def headline(dataset: xr.Dataset) -> str:
     page = one_page(dataset)
     places = page.isel(position=slice(0, -1))
     pointer = page.sel(position=POINTER)
-    counts = places.kept.mean("position").values
+    counts = places.kept_places.values
     needed = np.flatnonzero(counts > 0)
     last = str(page.site.values[needed[-1]]) if len(needed) else "none"
     first, end = pointer.isel(site=0), pointer.isel(site=-1)
     return (
         f"The last token points at one of {int(page.attrs['places'])} places, whose value is the answer (accuracy "
-        f"{said_with_bounds(page, 'accuracy')}). Directions that can't be ablated: at a place {counts[0]:.1f} of "
+        f"{said_with_bounds(page, 'accuracy')}). Directions that can't be ablated: at a place "
+        f"{said_with_bounds(places.isel(site=0), 'kept_places', '{:.1f}')} of "
         f"{float(places.varying[0].mean()):.0f} behind the embedding, none after {last}; at the pointer "
         f"{said_with_bounds(first, 'kept', '{:.1f}')} of {float(first.varying):.0f} behind the embedding, "
         f"{said_with_bounds(end, 'kept', '{:.1f}')} of {float(end.varying):.0f} at the end. Ablating only these costs "
@@ -39,14 +40,18 @@ def headline(dataset: xr.Dataset) -> str:
 
 
 def _readers(page: xr.Dataset) -> str:
-    """What the first block's heads read most of."""
+    """What the first block's heads read of what is kept, map by map."""
     said = []
     for of in page.of.values:
-        here = page.reads.sel(of=of).mean("head").isel(block=0)
-        if not here.isnull().all():
-            most = str(here.read.values[int(np.nanargmax(here.values))])
-            said.append(f"those of the {of} in their {most} maps ({float(here.max()):.1f} times chance)")
-    return f"Heads of block 0 read {' and '.join(said)}." if said else ""
+        here = page.sel(of=of).isel(block=0)
+        if not here.reads_block.isnull().all():
+            each = ", ".join(
+                f"{said_with_bounds(here.sel(read=one), 'reads_block')} by {one}" for one in page.read.values
+            )
+            said.append(f"of those of the {of} {each}")
+    if not said:
+        return ""
+    return f"Heads of block 0 read, over what they read of random directions that vary there: {'; '.join(said)}."
 
 
 @in_house_style

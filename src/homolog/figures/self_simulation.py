@@ -32,9 +32,9 @@ def _of_world(own: xr.Dataset) -> str:
         real, made, gaussian = (own.sel(decomposition=method, source=one) for one in ("real", "copula", "gaussian"))
         parts.append(
             f"{method}: latents return with {said_with_bounds(real, 'stability')}, in rows made of them with "
-            f"{said_with_bounds(made, 'stability')} (Gaussian rows {float(gaussian.stability):.2f}, chance "
-            f"{float(real.stability_null):.2f}); which ones is foretold with a rank correlation of "
-            f"{said_with_bounds(made, 'foretold')} (other refits: {float(real.foretold):.2f})"
+            f"{said_with_bounds(made, 'stability')} (Gaussian rows {said_with_bounds(gaussian, 'stability')}, "
+            f"chance {float(real.stability_null):.2f}); which ones is foretold with a rank correlation of "
+            f"{said_with_bounds(made, 'foretold')} (other refits: {said_with_bounds(real, 'foretold')})"
         )
     return f"{capital(name)}, {'; '.join(parts)}."
 

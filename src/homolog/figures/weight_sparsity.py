@@ -25,15 +25,22 @@ def headline(dataset: xr.Dataset) -> str:
     return (
         f"Edges from {page.below.item()} to {page.hook_point.item()} that each reading needs until a quarter of its "
         f"variance is left (one bit), both layers in the same basis, {int(page.attrs['replicates'])} networks: "
-        f"{'; '.join(said)}."
+        f"{'; '.join(said)}. (Principal axes hold most variance in fewest directions by construction.)"
     )
 
 
 def _of_basis(page: xr.Dataset, name: str) -> str:
     row = page.sel(basis=name)
-    turned = f"turned {_edges(page.sel(basis=name + TURNED))}, " if name + TURNED in page.basis else ""
-    acting = said_with_bounds(row, "acting", "{:z.1f}") if np.isfinite(float(row.acting)) else "-"
-    return f"{name} {_edges(row)} ({turned}of which {acting} act on an input; {float(row.least):.2f} left with all)"
+    said = f"{name} {_edges(row)}, {_acting(row)}"
+    if name + TURNED in page.basis:
+        turned = page.sel(basis=name + TURNED)
+        said += f" (turned {_edges(turned)}, {_acting(turned)})"
+    return f"{said}, {float(row.least):.2f} left with all"
+
+
+def _acting(row: xr.Dataset) -> str:
+    said = said_with_bounds(row, "acting", "{:z.1f}") if np.isfinite(float(row.acting)) else "-"
+    return f"{said} acting on an input"
 
 
 def _edges(row: xr.Dataset) -> str:
