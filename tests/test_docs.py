@@ -122,9 +122,36 @@ def test_every_snakemake_target_that_is_named_exists():
 
 
 # What the founding documents ask.
-AGENDA = """animals arrangement arrangement_layers arrangement_stream causal_features data_init double_descent fixed_features
-grokking how_many hybrid known_circuit l1_collapse no_features recovery red_triangle residual_directions reuse sae_twice
-scales self_simulation shrinkage superposition tails top_m tuning weight_sparsity which_method""".split()
+AGENDA = (
+    "animals",
+    "arrangement",
+    "arrangement_layers",
+    "arrangement_stream",
+    "causal_features",
+    "data_init",
+    "double_descent",
+    "fixed_features",
+    "grokking",
+    "how_many",
+    "hybrid",
+    "known_circuit",
+    "l1_collapse",
+    "no_features",
+    "recovery",
+    "red_triangle",
+    "residual_directions",
+    "reuse",
+    "sae_twice",
+    "scales",
+    "self_simulation",
+    "shrinkage",
+    "superposition",
+    "tails",
+    "top_m",
+    "tuning",
+    "weight_sparsity",
+    "which_method",
+)
 
 
 def test_every_question_of_the_agenda_has_a_target_and_is_in_the_collection_and_the_docs():

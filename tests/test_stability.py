@@ -149,7 +149,12 @@ def test_dead_latents_are_left_out():
         a = fitted(make_run("a", codes_of(0), {"planted": chosen}))
         found.append(compare(view_of("score"), a, a, refits(a, a), ["hungarian", "best"], LATENTS).by_matching)
     assert found[0] == pytest.approx(found[1])
-    assert fitted(make_run("a", codes_of(0), {"planted": dead})).live["a", 0].tolist() == [True, True, False, True]
+    assert fitted(make_run("a", codes_of(0), {"planted": dead})).seen(view_of("score"), ("a", 0)).tolist() == [
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 FIELDS = ("directions", "encoder", "encoder_bias", "firing_rate", "importance")

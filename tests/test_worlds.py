@@ -182,7 +182,7 @@ def test_every_world_has_options_and_a_list_makes_a_world_of_each():
         name="recovery", worlds={"noise": PlantedOptions(world="planted", noise=[0.1, 1.0], zipf=1.0)}
     )
     assert options.worlds["noise"].varying() == ["noise=0.1", "noise=1.0"]
-    assert WORLDS.keys() == {"planted", "sources", "digits", "animals", "combinations"}
+    assert WORLDS.keys() == {"planted", "sources", "digits", "square", "mixture", "animals", "combinations"}
 
 
 def test_pca_finds_orthogonal_sources_of_unequal_variance_and_ica_those_that_are_not_gaussian():
