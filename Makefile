@@ -31,7 +31,7 @@ test: lint ## all checks: lint, types, tests
 test-workflow: $(READY) ## what needs all experiments of tests/tiny.yaml: equal bits, staleness, errors of jobs, the report
 	$(BIN)/python -m pytest -m "workflow and not slow and not faults" --numprocesses auto --maxprocesses 4 --dist worksteal
 
-test-every: $(READY) ## what `make test` asks some methods, recipes and figures, asked the others
+test-every: $(READY) ## what `make test` asks some methods, recipes and figures, asked the others; checks of many seconds
 	$(BIN)/python -m pytest -m "every and not workflow and not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(READY) ## the tests that take minutes

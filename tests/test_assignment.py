@@ -67,6 +67,7 @@ KINDS = st.sampled_from(["independent", "duplicates", "dead", "opposite", "clust
 SIZE = st.integers(1, 40)
 
 
+@pytest.mark.every
 @given(kind=KINDS, m=SIZE, n=SIZE, dims=st.integers(1, 6), seed=st.integers(0, 2**32), signed=st.booleans())
 def test_the_matching_on_few_candidates_is_the_best_of_all(kind, m, n, dims, seed, signed):
     """Two candidates to begin with: nearly always some that the best matching needs must be found later."""
@@ -201,6 +202,7 @@ print(peak() - before, found.gap < 1e-8)
 """
 
 
+@pytest.mark.every
 @needs_peak
 def test_memory_stays_far_below_that_of_the_matrix() -> None:
     """8,000 by 8,000 similarities are 512 MB in float64; a tile, the candidates and their sorting stay under 96 MiB."""

@@ -199,6 +199,7 @@ print(max(values))
 """
 
 
+@pytest.mark.every
 @needs_peak
 def test_six_thousand_latents_are_matched_to_their_namesakes_without_their_matrix():
     """The matrix would take 144,000 kB in float32."""

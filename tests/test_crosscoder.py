@@ -324,6 +324,7 @@ def with_cross(config):
     config["experiments"]["stability"]["decompositions"] = ["pca", "cross"]
 
 
+@pytest.mark.every
 def test_a_joint_decomposition_is_planned_once_for_the_experiment(tmp_path):
     workspace = Workspace.fresh(tmp_path)
     workspace.configure(with_cross)

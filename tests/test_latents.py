@@ -133,6 +133,7 @@ def test_unrelated_runs_have_few_false_discoveries():
     assert false <= 7
 
 
+@pytest.mark.every
 def test_gaussian_and_step_0_stand_in_their_roles():
     """Where they are the observed runs themselves, their roles are the observed value; else NaN."""
     runs = make_runs(half, lambda i: {"planted": plain()})

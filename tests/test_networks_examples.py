@@ -40,6 +40,7 @@ def test_the_large_forms_are_whole_configs_of_the_same_experiments() -> None:
         assert runs[0] < runs[1]
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("model", ["gpt", "convnet"])
 def test_a_network_of_the_config_fits_its_data_and_its_fallback(model: str) -> None:
     """Two inputs through it: sizes, objective and hook points belong together."""

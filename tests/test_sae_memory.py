@@ -32,6 +32,7 @@ samples.whole()
 """
 
 
+@pytest.mark.every
 @pytest.mark.skipif(sys.platform != "linux", reason="limits on memory are those of Linux")
 def test_training_takes_no_more_memory_than_its_buffers_and_its_parameters(tmp_path: Path) -> None:
     """A file of 300 MB, of which 105 MB are trained on, in 128 MiB: two buffers of 16 MiB, a chunk's batches, a step.

@@ -293,6 +293,7 @@ samples.whole()
 """
 
 
+@pytest.mark.every
 @pytest.mark.skipif(sys.platform != "linux", reason="limits on memory are those of Linux")
 @pytest.mark.parametrize("compressed", [False, True])
 def test_reading_takes_no_more_memory_than_its_buffers(tmp_path: Path, compressed: bool) -> None:

@@ -281,6 +281,7 @@ print((peak() - before) / 2**20)
 """
 
 
+@pytest.mark.every
 @needs_peak
 def test_a_pair_from_files_takes_memory_for_blocks_not_for_samples(tmp_path):
     """Twice 128 MB of activations; held are blocks of each (8 MB in float64), a few at a time, and small matrices."""

@@ -51,6 +51,7 @@ def supports_overlap(a, b):
     return torch.where(either > 0, both.double() / either, 0.0)
 
 
+@pytest.mark.every
 @given(
     samples=st.integers(1, 60), m=st.integers(1, 12), n=st.integers(1, 12), seed=st.integers(0, 2**32),
     rate=st.sampled_from([0.02, 0.2, 0.9]), dtype=st.sampled_from([torch.float32, torch.float64]),

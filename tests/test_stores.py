@@ -462,6 +462,7 @@ for name in test_stores.WRITERS:
 """
 
 
+@pytest.mark.every
 def test_a_full_disk_is_one_clear_error_of_every_writer(tmp_path: Path) -> None:
     """In one process, which a crash (HDF5's, when it finds that it can't write) would end."""
     done = run([sys.executable, "-c", FULL_DISK.format(tests=str(Path(__file__).parent))], cwd=tmp_path)

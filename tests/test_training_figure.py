@@ -225,6 +225,7 @@ def test_a_member_that_diverged_is_named_and_does_not_hide_the_others():
         assert f"above {WORST}: drawn there" in axes.get_ylabel()
 
 
+@pytest.mark.every
 def test_colours_tell_grid_points_apart_and_the_legend_says_how_many_there_are():
     few = drawn(made_members((2, 4, 8), 1, {"net/seed_0": False}))[1]
     assert {"k=2", "k=4", "k=8"} <= {text.get_text() for text in few.findobj(Text)}

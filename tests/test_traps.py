@@ -100,6 +100,7 @@ def test_the_stacked_report_decides_as_compare_does_in_every_world(name: str) ->
     check_equal(made(name, worlds.Sizes(4, 120, 12, 24)), [3, 1, 4, 15], [0, 2, 3])
 
 
+@pytest.mark.every
 def test_the_stacked_report_decides_as_compare_does_on_top_k_and_on_directions_alone() -> None:
     pair = made("planted", worlds.Sizes(2, 64, 8, 12))
 
@@ -306,6 +307,7 @@ def spec() -> dict:
     return job
 
 
+@pytest.mark.every
 def test_a_shared_start_is_shared_and_hardly_left(spec) -> None:
     sizes = worlds.Sizes(2, 96, 8, 12)
     pairs = {}
